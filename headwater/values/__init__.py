@@ -1,0 +1,1 @@
+"""Values every layer may use: HTTP messages, transactions, callers, topic filters, ARNs and event patterns."""

@@ -1,0 +1,34 @@
+"""The ordered key-value transactions that the services' rules are written against.
+
+`database` names one ordered key space. Keys are 1..511 bytes and sort bytewise; values are any bytes.
+"""
+
+from collections.abc import Iterator
+from typing import Protocol
+
+
+class ReadTransaction(Protocol):
+    """A snapshot."""
+
+    def get(self, database: str, key: bytes) -> bytes | None: ...
+
+    def scan(
+        self,
+        database: str,
+        start: bytes = b"",
+        stop: bytes | None = None,
+        *,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs with start <= key < stop in order, from the far end if `reverse`."""
+        ...
+
+
+class WriteTransaction(ReadTransaction, Protocol):
+    """A snapshot that sees its own changes."""
+
+    def put(self, database: str, key: bytes, value: bytes) -> None: ...
+
+    def delete(self, database: str, key: bytes) -> bool:
+        """Remove a key; true if it was there."""
+        ...
