@@ -1,0 +1,30 @@
+"""What the AWS API front needs of a service, whichever store or process is behind it."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from headwater.values.identity import AwsPrincipal
+
+
+class AwsService(Protocol):
+    """One API of the JSON protocols, found by the prefix of its `X-Amz-Target` header."""
+
+    @property
+    def target_prefix(self) -> str:
+        """For example `Kinesis_20131202`."""
+        ...
+
+    async def call(self, operation: str, request: dict[str, Any], principal: AwsPrincipal) -> dict[str, Any]:
+        """Answer one operation; blobs may be `bytes` or base64 text in the request and are `bytes` in the answer.
+
+        Raises: ServiceError, also `UnknownOperationException` for an operation the service does not have.
+        """
+        ...
+
+
+class Authorize(Protocol):
+    """Decides whether a principal may perform an action; the policies are the implementer's."""
+
+    def __call__(self, principal: AwsPrincipal, action: str, resources: Sequence[str]) -> None:
+        """Raises: ServiceError `AccessDeniedException` naming the first resource that is not allowed."""
+        ...
