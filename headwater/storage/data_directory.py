@@ -1,0 +1,103 @@
+"""The data directory: who may open it, and which format it has."""
+
+import fcntl
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from headwater.errors import HeadwaterError
+
+FORMAT_VERSION = 1
+# Below this much room in shared memory a temporary store goes to the ordinary temporary directory.
+_SHARED_MEMORY_MIN_BYTES = 1 << 30
+
+
+class DataDirectoryError(HeadwaterError):
+    """The data directory cannot be used: another process has it, or its format is not ours. The user acts."""
+
+
+@dataclass(slots=True)
+class DataDirectory:
+    """An opened data directory; the lock is held until `release`."""
+
+    path: Path
+    lock_descriptor: int
+    is_temporary: bool
+
+    @classmethod
+    def acquire(cls, path: Path | None) -> "DataDirectory":
+        """Create or take over a directory; None makes a temporary one that `release` removes.
+
+        Raises: DataDirectoryError if a running process holds it or its format is unknown.
+        """
+        if path is None:
+            return cls._acquire(_temporary_path(), is_temporary=True)
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataDirectoryError(f"data directory {path} cannot be created: {error.strerror}") from error
+        return cls._acquire(path, is_temporary=False)
+
+    @classmethod
+    def _acquire(cls, path: Path, *, is_temporary: bool) -> "DataDirectory":
+        descriptor = _lock(path)
+        try:
+            _check_format(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor, is_temporary)
+
+    def release(self) -> None:
+        """Give the directory back; a second call does nothing."""
+        if self.lock_descriptor < 0:
+            return
+        os.close(self.lock_descriptor)
+        self.lock_descriptor = -1
+        if self.is_temporary:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def _temporary_path() -> Path:
+    shared = Path("/dev/shm")
+    has_room = shared.is_dir() and shutil.disk_usage(shared).free >= _SHARED_MEMORY_MIN_BYTES
+    return Path(tempfile.mkdtemp(prefix="headwater-", dir=shared if has_room else None))
+
+
+def _lock(path: Path) -> int:
+    # LMDB lets a second process open and write the same file without complaint, so the lock is ours to take.
+    # The kernel drops it with the process, however that ends; the file itself stays.
+    try:
+        descriptor = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise DataDirectoryError(f"data directory {path} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        owner = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
+        os.close(descriptor)
+        raise DataDirectoryError(
+            f"data directory {path} is in use by process {owner}; stop it or choose another --data-dir"
+        ) from error
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+    return descriptor
+
+
+def _check_format(path: Path) -> None:
+    file = path / "format"
+    if not file.exists():
+        pending = path / "format.new"
+        pending.write_text(f"{FORMAT_VERSION}\n", encoding="ascii")
+        pending.replace(file)
+        return
+    text = file.read_text(encoding="ascii", errors="replace").strip()
+    if not text.isdecimal() or int(text) < 1:
+        raise DataDirectoryError(f"{file} holds {text[:40]!r}, expected a format version such as {FORMAT_VERSION}")
+    if int(text) > FORMAT_VERSION:
+        raise DataDirectoryError(
+            f"data directory {path} has format {text}, newer than {FORMAT_VERSION}, the newest this version reads; "
+            "upgrade headwater or choose another --data-dir"
+        )
