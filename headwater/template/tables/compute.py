@@ -1,0 +1,80 @@
+"""Verdicts on functions, their event sources and their schedules."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from headwater.template.tables.type_table import TypeTable, required, table
+
+
+def _runtime_is_python(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    runtime = str(properties.get("Runtime", ""))
+    if properties.get("PackageType") == "Image":
+        yield "PackageType", "'Image': container images do not run here; give CodeUri and Handler"
+    elif not runtime.startswith("python3."):
+        yield "Runtime", f"{runtime!r}: only python3.x functions run here"
+
+
+def _source_is_known(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    arn = str(properties.get("EventSourceArn", ""))
+    if arn.split(":")[2:3] not in (["kinesis"], ["dynamodb"], ["sqs"]):
+        yield "EventSourceArn", f"{arn!r}: event sources here are Kinesis, DynamoDB Streams and SQS"
+
+
+def _principal_is_known(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    if properties.get("Action") not in ("lambda:InvokeFunction", "lambda:InvokeFunctionUrl"):
+        yield "Action", f"{properties.get('Action')!r}: a permission here allows lambda:InvokeFunction"
+
+
+COMPUTE: dict[str, TypeTable] = {
+    "AWS::Lambda::Function": table(
+        live="""FunctionName Handler Runtime Role Code Environment Timeout MemorySize Layers PackageType
+            ReservedConcurrentExecutions DeadLetterConfig Description EphemeralStorage""",
+        deploy_only="""Tags TracingConfig Architectures KmsKeyArn LoggingConfig SnapStart RuntimeManagementConfig
+            RecursiveLoop CodeSigningConfigArn""",
+        refused={
+            "VpcConfig": "functions run on this machine's network; move it behind a Condition",
+            "FileSystemConfigs": "EFS does not run here",
+            "ImageConfig": "container images do not run here",
+        },
+        checks=(_runtime_is_python,),
+    ),
+    "AWS::Lambda::EventSourceMapping": table(
+        live="""FunctionName EventSourceArn BatchSize MaximumBatchingWindowInSeconds ParallelizationFactor
+            StartingPosition StartingPositionTimestamp BisectBatchOnFunctionError MaximumRetryAttempts
+            MaximumRecordAgeInSeconds FunctionResponseTypes TumblingWindowInSeconds
+            DestinationConfig.OnFailure.Destination FilterCriteria Enabled ScalingConfig""",
+        deploy_only="Tags MetricsConfig KmsKeyArn LoggingConfig",
+        refused={
+            "Topics": "Kafka does not run here",
+            "Queues": "Amazon MQ does not run here",
+            "SelfManagedEventSource": "Kafka does not run here",
+            "SourceAccessConfigurations": "Kafka and Amazon MQ do not run here",
+            "AmazonManagedKafkaEventSourceConfig": "Kafka does not run here",
+            "DocumentDBEventSourceConfig": "DocumentDB does not run here",
+            "ProvisionedPollerConfig": "Kafka does not run here",
+        },
+        checks=(required("FunctionName"), _source_is_known),
+    ),
+    "AWS::Lambda::EventInvokeConfig": table(
+        live="FunctionName Qualifier MaximumRetryAttempts MaximumEventAgeInSeconds DestinationConfig",
+        checks=(required("FunctionName"),),
+    ),
+    "AWS::Lambda::Permission": table(
+        live="Action FunctionName Principal SourceArn SourceAccount EventSourceToken PrincipalOrgID",
+        checks=(_principal_is_known,),
+    ),
+    "AWS::Lambda::Version": table(
+        live="FunctionName Description", deploy_only="ProvisionedConcurrencyConfig CodeSha256"
+    ),
+    "AWS::Lambda::Alias": table(
+        live="FunctionName FunctionVersion Name Description",
+        deploy_only="ProvisionedConcurrencyConfig",
+        refused={"RoutingConfig": "one version of a function runs here"},
+    ),
+    "AWS::Lambda::LayerVersion": table(
+        live="LayerName Content Description CompatibleRuntimes",
+        deploy_only="CompatibleArchitectures LicenseInfo",
+    ),
+    "AWS::Lambda::LayerVersionPermission": TypeTable(verdict="deploy-only"),
+    "AWS::Scheduler::ScheduleGroup": table(live="Name", deploy_only="Tags"),
+}

@@ -1,0 +1,41 @@
+"""Verdicts on topic rules, policies and things."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from headwater.template.tables.type_table import TypeTable, required, table
+
+_ACTIONS = ("Lambda", "Kinesis", "Republish", "Sqs", "DynamoDB", "DynamoDBv2", "S3", "Sns")
+_ACTION_LIVE = " ".join(
+    f"TopicRulePayload.{place}.{action}"
+    for place in ("Actions", "ErrorAction")
+    for action in _ACTIONS
+    if action != "Sns"
+)
+
+
+def _actions_are_few(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    payload = properties.get("TopicRulePayload")
+    actions = payload.get("Actions") if isinstance(payload, Mapping) else None
+    if not isinstance(actions, list):
+        yield "TopicRulePayload.Actions", "missing: a rule has a list of 0 to 10 actions"
+    elif len(actions) > 10:
+        yield "TopicRulePayload.Actions", f"{len(actions)} actions: a rule has at most 10"
+
+
+IOT: dict[str, TypeTable] = {
+    "AWS::IoT::TopicRule": table(
+        live=f"""RuleName TopicRulePayload.Sql TopicRulePayload.AwsIotSqlVersion TopicRulePayload.RuleDisabled
+            TopicRulePayload.Description {_ACTION_LIVE}""",
+        deploy_only="Tags TopicRulePayload.Actions.CloudwatchLogs TopicRulePayload.ErrorAction.CloudwatchLogs "
+        "TopicRulePayload.Actions.CloudwatchMetric TopicRulePayload.ErrorAction.CloudwatchMetric",
+        checks=(required("TopicRulePayload"), _actions_are_few),
+    ),
+    "AWS::IoT::Policy": table(
+        live="PolicyName PolicyDocument", deploy_only="Tags", checks=(required("PolicyDocument"),)
+    ),
+    "AWS::IoT::Thing": table(live="ThingName AttributePayload"),
+    "AWS::IoT::ThingType": table(live="ThingTypeName ThingTypeProperties", deploy_only="Tags DeprecateThingType"),
+    "AWS::IoT::Logging": TypeTable(verdict="deploy-only"),
+    "AWS::IoT::AccountAuditConfiguration": TypeTable(verdict="deploy-only"),
+}
