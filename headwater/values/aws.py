@@ -28,3 +28,10 @@ class Authorize(Protocol):
     def __call__(self, principal: AwsPrincipal, action: str, resources: Sequence[str]) -> None:
         """Raises: ServiceError `AccessDeniedException` naming the first resource that is not allowed."""
         ...
+
+
+def principal_arn(principal: AwsPrincipal) -> str:
+    """The caller as error messages and `GetCallerIdentity` name it; a role's session is named after the role."""
+    if principal.role_name is None:
+        return f"arn:aws:iam::{principal.account_id}:user/administrator"
+    return f"arn:aws:sts::{principal.account_id}:assumed-role/{principal.role_name}/{principal.role_name}"
