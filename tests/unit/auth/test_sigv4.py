@@ -35,7 +35,7 @@ def signed(
 ) -> SignableRequest:
     request = AWSRequest(method=method, url=url, data=body, headers=dict(headers or {}))
     request.context["payload_signing_enabled"] = is_payload_signed
-    signer = S3SigV4Auth if service == "s3" else SigV4Auth
+    signer = S3SigV4Auth if service == "s3" and is_payload_signed else SigV4Auth
     signer(Credentials(KEY, SECRET, token), service, "us-east-1").add_auth(request)
     return on_the_wire(str(request.url), method, body, dict(request.headers.items()))
 
