@@ -1,0 +1,473 @@
+"""One HTTP/1.1 connection: parse requests, call the handler in order, write answers, hand over upgrades."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from enum import Enum, auto
+from typing import Any
+
+import httptools
+
+from headwater.errors import LocalProtocolError
+from headwater.server.eager_tasks import start_eagerly
+from headwater.server.http_answers import HttpLimits, encode_response, error_response
+from headwater.server.websocket import (
+    WebSocketAcceptor,
+    WebSocketConnection,
+    WriteBatch,
+    is_websocket_upgrade,
+    refuse_upgrade,
+    upgrade_answer,
+)
+from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
+
+logger = logging.getLogger(__name__)
+
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Pipelined requests that may wait behind one that is handled; reading stops until they are answered.
+_MAX_PENDING = 8
+
+
+@dataclass(slots=True)
+class HttpShared:
+    """What the connections of one server share. `now` is the loop's time, at most one sweep old."""
+
+    handler: HttpHandler
+    acceptors: Mapping[str, WebSocketAcceptor]
+    limits: HttpLimits
+    loop: asyncio.AbstractEventLoop
+    wall_clock: Callable[[], float]
+    batch: WriteBatch
+    now: float = 0.0
+    date: str = ""
+    is_draining: bool = False
+    connections: "set[HttpProtocol | WebSocketConnection]" = field(default_factory=set)
+    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+
+    def update_time(self) -> None:
+        self.now = self.loop.time()
+        self.date = f"date: {formatdate(self.wall_clock(), usegmt=True)}\r\n"
+
+
+class _Phase(Enum):
+    """What the connection waits for; every phase but HANDLING has a deadline."""
+
+    IDLE = auto()
+    HEAD = auto()
+    BODY = auto()
+    HANDLING = auto()
+    LINGERING = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """A request that cannot be parsed: its answer waits for its turn and then ends the connection."""
+
+    response: HttpResponse
+
+
+class _RefusalError(Exception):
+    """Stops the parser from inside one of its callbacks."""
+
+
+class HttpProtocol(asyncio.Protocol):
+    """Requests of one connection are handled one after the other, so pipelined answers keep their order."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_deadline",
+        "_handled",
+        "_has_eof",
+        "_head_bytes",
+        "_headers",
+        "_held_data",
+        "_is_read_paused",
+        "_is_tls",
+        "_is_write_paused",
+        "_parser",
+        "_peer",
+        "_pending",
+        "_phase",
+        "_shared",
+        "_task",
+        "_transport",
+        "_unparsed_bytes",
+        "_url",
+        "_wants_continue",
+    )
+
+    def __init__(self, shared: HttpShared) -> None:
+        self._shared = shared
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any other call
+        self._task: asyncio.Task[HttpResponse] | None = None
+        self._pending: deque[tuple[HttpRequest, bool] | _Refused] = deque()
+        self._held_data: list[bytes] | None = None
+        self._phase = _Phase.IDLE
+        self._deadline: float | None = shared.now + shared.limits.head_timeout_s
+        self._is_write_paused = False
+        self._is_read_paused = False
+        self._has_eof = False
+        self._wants_continue = False
+        self._unparsed_bytes = 0
+        self._peer = ""
+        self._is_tls = False
+        self._reset_request()
+
+    def _reset_request(self) -> None:
+        self._url = b""
+        self._headers: list[tuple[str, str]] = []
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._head_bytes = 0
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]  # stream sockets only
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if peer else ""
+        self._is_tls = transport.get_extra_info("ssl_object") is not None
+        self._shared.connections.add(self)
+        if self._shared.is_draining:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if self._held_data is not None:
+            # An upgrade is being decided: what follows belongs to the new protocol.
+            self._held_data.append(data)
+            self._transport.pause_reading()
+            return
+        if self._phase is _Phase.LINGERING:
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._on_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            self._on_parser_error(error)
+        else:
+            self._check_unfinished_head(len(data))
+        self._advance()
+        if len(self._pending) >= _MAX_PENDING and not self._is_read_paused:
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """Answers still owed are sent to a peer that only stopped sending."""
+        self._has_eof = True
+        return (self._task is not None or bool(self._pending)) and not self._is_tls
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+        self._deadline = self._shared.now + self._shared.limits.write_timeout_s
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        self._enter(self._phase)
+        self._advance()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        # A request under way goes on: its effects must not depend on whether the caller waits for the answer.
+        self._shared.connections.discard(self)
+        self._pending.clear()
+        self._deadline = None
+
+    # httptools callbacks
+
+    def on_message_begin(self) -> None:
+        self._reset_request()
+        self._unparsed_bytes = 0
+        self._enter(_Phase.HEAD)
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        self._head_bytes += len(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value) + 4
+        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")))
+
+    def on_headers_complete(self) -> None:
+        limits = self._shared.limits
+        if self._head_bytes > limits.max_head_bytes:
+            self._refuse(431, "RequestHeaderSectionTooLarge", f"The head is limited to {limits.max_head_bytes} bytes.")
+            raise _RefusalError
+        hosts = length = 0
+        expect = ""
+        for name, value in self._headers:
+            if name == "host":
+                hosts += 1
+            elif name == "content-length":
+                length = int(value)
+            elif name == "expect":
+                expect = value.lower()
+        if hosts > 1 or (hosts == 0 and self._parser.get_http_version() == "1.1"):
+            self._refuse(400, "MalformedHttpRequestException", "Exactly one Host header is needed.")
+            raise _RefusalError
+        self._check_body_size(length)
+        if expect:
+            self._on_expect(expect)
+        self._enter(_Phase.BODY)
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+        self._body_bytes += len(data)
+        self._check_body_size(self._body_bytes)
+
+    def on_message_complete(self) -> None:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        if not path.startswith("/"):
+            path = _origin_form(path)
+        body = self._body
+        request = HttpRequest(
+            self._parser.get_method().decode("latin-1"),
+            path,
+            query.partition("#")[0],
+            tuple(self._headers),
+            body[0] if len(body) == 1 else b"".join(body),
+            self._peer,
+            self._is_tls,
+        )
+        self._wants_continue = False
+        self._pending.append((request, self._parser.should_keep_alive()))
+        self._enter(_Phase.HANDLING)
+
+    # parsing rules
+
+    def _on_parser_error(self, error: httptools.HttpParserError) -> None:
+        if isinstance(error.__context__, _RefusalError):
+            return
+        if isinstance(error, httptools.HttpParserCallbackError):
+            logger.error("a request of %s could not be taken", self._peer, exc_info=error.__context__)
+            self._refuse(500, "InternalFailure", "Internal server error.")
+        else:
+            self._refuse(400, "MalformedHttpRequestException", f"Malformed HTTP request: {error}")
+
+    def _check_unfinished_head(self, size_bytes: int) -> None:
+        """Bound what the parser may hold of a head whose end has not come."""
+        if self._phase is not _Phase.HEAD:
+            self._unparsed_bytes = 0
+            return
+        self._unparsed_bytes += size_bytes
+        limit = self._shared.limits.max_head_bytes
+        # What came in one read may hold earlier requests too; the exact sizes are checked at the head's end.
+        if self._head_bytes > limit or self._unparsed_bytes - size_bytes > limit:
+            self._refuse(431, "RequestHeaderSectionTooLarge", f"The head is limited to {limit} bytes.")
+
+    def _check_body_size(self, size_bytes: int) -> None:
+        limit = self._shared.limits.max_body_bytes
+        if size_bytes > limit:
+            self._refuse(413, "RequestEntityTooLargeException", f"The body is limited to {limit} bytes.")
+            raise _RefusalError
+
+    def _on_expect(self, expect: str) -> None:
+        if expect != "100-continue":
+            self._refuse(417, "ExpectationFailed", f"Unknown expectation {expect!r}.")
+            raise _RefusalError
+        self._wants_continue = self._parser.get_http_version() == "1.1"
+        self._continue_if_due()
+
+    def _continue_if_due(self) -> None:
+        # The interim answer must not overtake the answers of earlier pipelined requests.
+        if self._wants_continue and not self._pending and self._task is None:
+            self._wants_continue = False
+            self._transport.write(_CONTINUE)
+
+    def _refuse(self, status: int, error_type: str, message: str) -> None:
+        logger.info("refused a request of %s: %s", self._peer, message)
+        self._pending.append(_Refused(error_response(status, error_type, message)))
+        self._enter(_Phase.LINGERING)
+
+    # phases and deadlines
+
+    def _enter(self, phase: _Phase) -> None:
+        self._phase = phase
+        limits = self._shared.limits
+        if phase is _Phase.HANDLING:
+            self._deadline = None
+        elif phase is _Phase.HEAD:
+            self._deadline = self._shared.now + limits.head_timeout_s
+        elif phase is _Phase.BODY:
+            self._deadline = self._shared.now + limits.body_timeout_s
+        elif phase is _Phase.IDLE:
+            self._deadline = self._shared.now + limits.idle_timeout_s
+        else:
+            self._deadline = self._shared.now + limits.linger_s
+
+    def check_deadline(self, now: float) -> None:
+        """End what has taken too long; called by the server's sweep."""
+        if self._deadline is None or now < self._deadline:
+            return
+        if self._is_write_paused or self._phase is _Phase.LINGERING:
+            if self._task is None or self._is_write_paused:
+                self._transport.abort()
+        elif self._phase is _Phase.IDLE:
+            self._transport.close()
+        else:
+            self._refuse(408, "RequestTimeout", "The request did not arrive in time.")
+            self._advance()
+
+    def drain(self) -> None:
+        """The server stops: close between requests, and after the one under way."""
+        is_handling = self._task is not None or bool(self._pending) or self._held_data is not None
+        if not is_handling and self._phase is not _Phase.BODY:
+            self._transport.close()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # handling
+
+    def _advance(self) -> None:
+        """Handle requests until one waits, the peer does not read, or none is left."""
+        while self._pending and self._task is None and not self._is_write_paused:
+            entry = self._pending.popleft()
+            if isinstance(entry, _Refused):
+                self._pending.clear()
+                self._write_refusal(encode_response(entry.response, date=self._shared.date, is_last=True))
+                return
+            self._handle(*entry)
+        if self._is_read_paused and len(self._pending) < _MAX_PENDING and not self._transport.is_closing():
+            self._is_read_paused = False
+            self._transport.resume_reading()
+        if self._task is None and not self._pending:
+            self._continue_if_due()
+            if self._has_eof:
+                self._transport.close()
+            elif self._phase is _Phase.HANDLING:
+                self._enter(_Phase.IDLE)
+
+    def _handle(self, request: HttpRequest, keeps_alive: bool) -> None:
+        try:
+            coro: Coroutine[Any, Any, HttpResponse] = self._shared.handler(request)  # type: ignore[assignment]  # handlers are coroutine functions
+            outcome = start_eagerly(coro, self._shared.loop)
+        except Exception:
+            logger.exception("the handler failed on %s %s", request.method, request.raw_path)
+            outcome = error_response(500, "InternalFailure", "Internal server error.")
+        if not isinstance(outcome, asyncio.Task):
+            self._answer(request, keeps_alive, outcome)
+            return
+        task = outcome
+        self._task = task
+        self._shared.tasks.add(task)
+        task.add_done_callback(lambda done: self._on_handled(done, request, keeps_alive))
+
+    def _on_handled(self, task: asyncio.Task[HttpResponse], request: HttpRequest, keeps_alive: bool) -> None:
+        self._shared.tasks.discard(task)
+        self._task = None
+        if task.cancelled():
+            self._transport.abort()
+            return
+        error = task.exception()
+        if error is None:
+            response = task.result()
+        else:
+            logger.error("the handler failed on %s %s", request.method, request.raw_path, exc_info=error)
+            response = error_response(500, "InternalFailure", "Internal server error.")
+        self._answer(request, keeps_alive, response)
+        self._advance()
+
+    def _answer(self, request: HttpRequest, keeps_alive: bool, response: HttpResponse) -> None:
+        if self._transport.is_closing():
+            return
+        has_close = ("connection", "close") in response.headers
+        is_last = not keeps_alive or self._shared.is_draining or has_close
+        is_head = request.method == "HEAD"
+        says_close = is_last and not has_close
+        try:
+            data = encode_response(response, date=self._shared.date, is_head=is_head, is_last=says_close)
+        except LocalProtocolError:
+            logger.exception("the handler's answer on %s cannot be sent", request.raw_path)
+            response = error_response(500, "InternalFailure", "Internal server error.")
+            data = encode_response(response, date=self._shared.date, is_head=is_head, is_last=is_last)
+        self._transport.write(data)
+        if is_last:
+            self._pending.clear()
+            self._transport.close()
+
+    def _write_refusal(self, data: bytes) -> None:
+        """Write, and read on for a moment: closing on a peer that still sends would reset the answer away."""
+        if self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._has_eof or not self._transport.can_write_eof():
+            self._transport.close()
+            return
+        self._transport.write_eof()
+        self._enter(_Phase.LINGERING)
+
+    # upgrades
+
+    def _on_upgrade(self, rest: bytes) -> None:
+        """The parser stopped behind a request that offers another protocol; `rest` follows it."""
+        entry = self._pending[-1]
+        assert not isinstance(entry, _Refused)
+        request, _ = entry
+        acceptor = self._shared.acceptors.get(request.raw_path) if is_websocket_upgrade(request) else None
+        if acceptor is None or self._shared.is_draining:
+            # A server may ignore an upgrade (RFC 9110 §7.8): go on with HTTP behind it.
+            self._parser = httptools.HttpRequestParser(self)
+            if rest:
+                self.data_received(rest)
+            else:
+                self._advance()
+            return
+        self._pending.pop()
+        self._advance()
+        if self._task is not None or self._pending:
+            # Nobody pipelines in front of an upgrade; refusing is simpler than ordering two protocols.
+            self._refuse(400, "MalformedHttpRequestException", "An upgrade may not follow unanswered requests.")
+            return
+        self._phase = _Phase.HANDLING
+        self._deadline = None
+        self._held_data = [rest] if rest else []
+        refused = refuse_upgrade(request)
+        task = self._shared.loop.create_task(self._decide_upgrade(acceptor, request, refused))
+        self._shared.tasks.add(task)
+        task.add_done_callback(self._shared.tasks.discard)
+
+    async def _decide_upgrade(
+        self, acceptor: WebSocketAcceptor, request: HttpRequest, refused: HttpResponse | None
+    ) -> None:
+        try:
+            decision = refused or await acceptor.accept(request)
+            head = b"" if isinstance(decision, HttpResponse) else upgrade_answer(request, decision.subprotocol)
+        except Exception:
+            logger.exception("the acceptor failed on %s", request.raw_path)
+            decision, head = error_response(500, "InternalFailure", "Internal server error."), b""
+        if isinstance(decision, HttpResponse):
+            self._answer(request, False, decision)
+            self._held_data = None
+            return
+        shared = self._shared
+        connection = WebSocketConnection(
+            self._transport, decision, batch=shared.batch, on_gone=shared.connections.discard
+        )
+        if self._transport.is_closing():
+            connection.connection_lost(None)
+            return
+        early_data = b"".join(self._held_data or ())
+        shared.connections.discard(self)
+        shared.connections.add(connection)
+        self._deadline = None
+        self._transport.set_protocol(connection)
+        self._transport.resume_reading()
+        self._transport.write(head)
+        if self._is_write_paused:
+            connection.pause_writing()
+        connection.open(early_data)
+
+
+def _origin_form(target: str) -> str:
+    """The path of an absolute-form target (RFC 9112 §3.2.2); `*` and authorities stay as they are."""
+    _, separator, rest = target.partition("://")
+    if not separator:
+        return target
+    slash = rest.find("/")
+    return "/" if slash < 0 else rest[slash:]

@@ -1,0 +1,306 @@
+"""HTTP/1.1 over a socket: what the server accepts, refuses and closes."""
+
+import asyncio
+import json
+import socket
+
+import pytest
+import uvloop
+
+from headwater.server.http_answers import HttpLimits
+from headwater.server.http_server import HttpServer
+from headwater.values.http import HttpRequest, HttpResponse
+from tests.integration.raw_http import connected, echo, on_both_loops, serving
+
+GET = b"GET /a?b=1 HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@on_both_loops
+async def test_a_request_is_answered_and_the_connection_kept() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(GET)
+        first = await client.answer()
+        client.write(GET)
+        second = await client.answer()
+
+    assert (first.status, first.body) == (200, b"GET /a?b=1 ")
+    assert first.headers["content-type"] == "text/plain"
+    assert "GMT" in first.headers["date"]
+    assert second.body == first.body
+
+
+@on_both_loops
+async def test_pipelined_requests_are_answered_in_order_when_some_wait() -> None:
+    paths = [f"/wait{i}" if i % 3 else f"/now{i}" for i in range(40)]
+    async with serving() as (_, port), connected(port) as client:
+        client.write(b"".join(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode() for path in paths))
+        bodies = [(await client.answer()).body.decode() for _ in paths]
+
+    assert bodies == [f"GET {path}? " for path in paths]
+
+
+@on_both_loops
+async def test_a_request_may_arrive_byte_by_byte() -> None:
+    request = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    async with serving() as (_, port), connected(port) as client:
+        for byte in request:
+            client.write(bytes([byte]))
+            await asyncio.sleep(0)
+        answer = await client.answer()
+
+    assert answer.body == b"POST /p? abc"
+
+
+@on_both_loops
+async def test_chunked_bodies_are_joined() -> None:
+    request = (
+        b"POST /p HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nT: 1\r\n\r\n"
+    )
+    async with serving() as (_, port), connected(port) as client:
+        client.write(request + GET)
+        answers = [await client.answer(), await client.answer()]
+
+    assert [answer.body for answer in answers] == [b"POST /p? abcde", b"GET /a?b=1 "]
+
+
+@on_both_loops
+async def test_expect_100_continue_gets_its_interim_answer() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+        interim = await client.answer()
+        client.write(b"ok")
+        final = await client.answer()
+
+    assert interim.status == 100
+    assert final.body == b"POST /p? ok"
+
+
+@on_both_loops
+async def test_expect_with_a_body_over_the_limit_is_refused_before_it_is_sent() -> None:
+    async with serving(limits=HttpLimits(max_body_bytes=10)) as (_, port), connected(port) as client:
+        client.write(b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\nExpect: 100-continue\r\n\r\n")
+        answer = await client.answer()
+
+    assert answer.status == 413
+
+
+@on_both_loops
+async def test_the_interim_answer_waits_for_earlier_answers() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(
+            b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n"
+            b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+        )
+        statuses = [(await client.answer()).status, (await client.answer()).status]
+        client.write(b"ok")
+        statuses.append((await client.answer()).status)
+
+    assert statuses == [200, 100, 200]
+
+
+@on_both_loops
+async def test_head_has_the_length_but_no_body() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(b"HEAD /a HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
+        head = await client.answer(is_head=True)
+        get = await client.answer()
+
+    assert head.headers["content-length"] == str(len("HEAD /a? "))
+    assert get.body == b"GET /a?b=1 "
+
+
+@on_both_loops
+async def test_204_has_neither_length_nor_body() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(204, (), b"ignored")
+
+    async with serving(handler) as (_, port), connected(port) as client:
+        client.write(GET + GET)
+        answers = [await client.answer(), await client.answer()]
+
+    assert [answer.status for answer in answers] == [204, 204]
+    assert "content-length" not in answers[0].headers
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize(
+    ("request_bytes", "closes"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", True),
+        (b"GET / HTTP/1.0\r\n\r\n", True),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", False),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", False),
+    ],
+)
+def test_the_connection_closes_as_the_request_says(run: object, request_bytes: bytes, closes: bool) -> None:
+    async def scenario() -> None:
+        async with serving() as (_, port), connected(port) as client:
+            client.write(request_bytes)
+            answer = await client.answer()
+            assert answer.status == 200
+            assert (answer.headers.get("connection") == "close") is closes
+            if closes:
+                assert await client.is_closed()
+            else:
+                client.write(GET)
+                assert (await client.answer()).status == 200
+
+    run(scenario())  # type: ignore[operator]  # one of the two runners above
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"\x16\x03\x01\x00\x05hello", 400),
+        (b"NOT HTTP\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1001\r\n\r\n", 413),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001, 413),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 3000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 3000, 431),
+        (b"GET /" + b"a" * 3000, 431),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n", 417),
+    ],
+)
+def test_a_bad_request_gets_a_json_error_and_the_connection_ends(request_bytes: bytes, status: int) -> None:
+    async def scenario() -> None:
+        limits = HttpLimits(max_head_bytes=2000, max_body_bytes=1000)
+        async with serving(limits=limits) as (_, port), connected(port) as client:
+            # In pieces: an unfinished head must be refused without its end.
+            for start in range(0, len(request_bytes), 700):
+                client.write(request_bytes[start : start + 700])
+                await asyncio.sleep(0.001)
+            answer = await client.answer()
+            body = json.loads(answer.body)
+            assert answer.status == status
+            assert body["errors"][0]["message"] == body["message"]
+            assert await client.is_closed()
+
+    uvloop.run(scenario())
+
+
+@on_both_loops
+async def test_requests_before_a_malformed_one_are_still_answered() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n" + b"rubbish\r\n\r\n")
+        statuses = [(await client.answer()).status, (await client.answer()).status]
+
+    assert statuses == [200, 400]
+
+
+@on_both_loops
+async def test_a_handler_that_fails_answers_500_and_the_connection_goes_on() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(b"GET /fail HTTP/1.1\r\nHost: x\r\n\r\n" + GET)
+        statuses = [(await client.answer()).status, (await client.answer()).status]
+
+    assert statuses == [500, 200]
+
+
+@on_both_loops
+async def test_a_header_with_a_line_break_is_never_sent() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (("x", "a\r\nset-cookie: b"),), b"")
+
+    async with serving(handler) as (_, port), connected(port) as client:
+        client.write(GET)
+        answer = await client.answer()
+
+    assert answer.status == 500
+    assert "set-cookie" not in answer.headers
+
+
+@on_both_loops
+async def test_a_handler_may_use_timeouts_and_task_groups_before_it_waits() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        async with asyncio.timeout(5):
+            async with asyncio.TaskGroup() as group:
+                child = group.create_task(asyncio.sleep(0, b"child"))
+            try:
+                async with asyncio.timeout(0):
+                    await asyncio.sleep(30)
+            except TimeoutError:
+                return HttpResponse(200, (), child.result())
+        return HttpResponse(500)
+
+    async with serving(handler) as (_, port), connected(port) as client:
+        client.write(GET)
+        answer = await client.answer()
+
+    assert (answer.status, answer.body) == (200, b"child")
+
+
+@on_both_loops
+async def test_an_upgrade_nobody_serves_is_a_plain_request() -> None:
+    upgrade = b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+    async with serving() as (_, port), connected(port) as client:
+        client.write(upgrade + GET)
+        answers = [await client.answer(), await client.answer()]
+
+    assert [answer.body for answer in answers] == [b"GET /a? ", b"GET /a?b=1 "]
+
+
+@on_both_loops
+async def test_an_absolute_target_is_reduced_to_its_path() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(b"GET http://x:1/p?q HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await client.answer()
+
+    assert answer.body == b"GET /p?q "
+
+
+@on_both_loops
+async def test_a_peer_that_stops_sending_still_gets_its_answer() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.writer.write_eof()
+        answer = await client.answer()
+        closed = await client.is_closed()
+
+    assert answer.status == 200
+    assert closed
+
+
+@on_both_loops
+async def test_a_large_answer_reaches_a_slow_reader_whole() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), b"x" * 3_000_000)
+
+    async with serving(handler) as (_, port), connected(port) as client:
+        client.write(GET + GET)
+        sizes = [len((await client.answer()).body), len((await client.answer()).body)]
+
+    assert sizes == [3_000_000, 3_000_000]
+
+
+@on_both_loops
+async def test_a_port_in_use_raises_the_systems_error() -> None:
+    async with serving() as (_, port):
+        with pytest.raises(OSError) as caught:
+            await HttpServer(echo).start("127.0.0.1", port)
+
+    assert "in use" in str(caught.value)
+
+
+@on_both_loops
+async def test_localhost_is_served_on_every_address_it_has() -> None:
+    server = HttpServer(echo)
+    port = await server.start("localhost", 0)
+    addresses = {info[4][0] for info in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
+
+    answers = []
+    for address in addresses:
+        reader, writer = await asyncio.open_connection(address, port)
+        writer.write(b"GET / HTTP/1.0\r\n\r\n")
+        answers.append(await reader.read())
+        writer.close()
+    await server.stop(1)
+
+    assert len(answers) == len(addresses)
+    assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
