@@ -292,7 +292,7 @@ async def test_a_port_in_use_raises_the_systems_error() -> None:
 async def test_localhost_is_served_on_every_address_it_has() -> None:
     server = HttpServer(echo)
     port = await server.start("localhost", 0)
-    addresses = {info[4][0] for info in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
+    addresses = {str(info[4][0]) for info in socket.getaddrinfo("localhost", port, type=socket.SOCK_STREAM)}
 
     answers = []
     for address in addresses:
