@@ -8,7 +8,7 @@ import orjson
 from headwater.errors import LocalProtocolError
 from headwater.values.http import HttpResponse
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,16 @@ def error_response(status: int, error_type: str, message: str) -> HttpResponse:
 
 def encode_response(response: HttpResponse, *, date: str, is_head: bool = False, is_last: bool = False) -> bytes:
     """The bytes of an answer. Raises: LocalProtocolError if a header would break the framing."""
-    head = "".join([f"{name}: {value}\r\n" for name, value in response.headers])
-    if head.count("\n") != len(response.headers) or head.count("\r") != len(response.headers):
-        raise LocalProtocolError(f"a response header contains a line break: {response.headers!r}")
+    headers = response.headers
+    head = "\r\n".join([f"{name}: {value}" for name, value in headers])
+    if head.count("\n") >= max(len(headers), 1) or head.count("\r") >= max(len(headers), 1):
+        raise LocalProtocolError(f"a response header contains a line break: {headers!r}")
     status, body = response.status, response.body
-    start = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n"
-    has_body = status >= 200 and status not in (204, 304)
-    length = f"content-length: {len(body)}\r\n" if has_body else ""
-    close = "connection: close\r\n" if is_last else ""
-    text = f"{start}{head}{length}{date}{close}\r\n".encode("latin-1")
-    return text if is_head or not has_body else text + body
+    start = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"
+    close = "\r\nconnection: close" if is_last else ""
+    if headers:
+        start = f"{start}\r\n{head}"
+    if status < 200 or status in (204, 304):
+        return f"{start}\r\n{date}{close}\r\n\r\n".encode("latin-1")
+    text = f"{start}\r\ncontent-length: {len(body)}\r\n{date}{close}\r\n\r\n".encode("latin-1")
+    return text if is_head else text + body

@@ -29,6 +29,17 @@ logger = logging.getLogger(__name__)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Pipelined requests that may wait behind one that is handled; reading stops until they are answered.
 _MAX_PENDING = 8
+_MAX_HEADER_NAMES = 1024
+
+
+class _HeaderNames(dict[bytes, str]):
+    """Header names as the wire has them to lower-case text; a few dozen spellings make up all traffic."""
+
+    def __missing__(self, name: bytes) -> str:
+        text = name.decode("latin-1").lower()
+        if len(self) < _MAX_HEADER_NAMES:
+            self[name] = text
+        return text
 
 
 @dataclass(slots=True)
@@ -46,10 +57,11 @@ class HttpShared:
     is_draining: bool = False
     connections: "set[HttpProtocol | WebSocketConnection]" = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    header_names: _HeaderNames = field(default_factory=_HeaderNames)
 
     def update_time(self) -> None:
         self.now = self.loop.time()
-        self.date = f"date: {formatdate(self.wall_clock(), usegmt=True)}\r\n"
+        self.date = f"date: {formatdate(self.wall_clock(), usegmt=True)}"
 
 
 class _Phase(Enum):
@@ -69,6 +81,9 @@ class _Refused:
     response: HttpResponse
 
 
+_IDLE, _HEAD, _BODY, _HANDLING, _LINGERING = _Phase
+
+
 class _RefusalError(Exception):
     """Stops the parser from inside one of its callbacks."""
 
@@ -80,11 +95,10 @@ class HttpProtocol(asyncio.Protocol):
         "_body",
         "_body_bytes",
         "_deadline",
-        "_handled",
         "_has_eof",
-        "_head_bytes",
         "_headers",
         "_held_data",
+        "_is_armed",
         "_is_read_paused",
         "_is_tls",
         "_is_write_paused",
@@ -92,6 +106,7 @@ class HttpProtocol(asyncio.Protocol):
         "_peer",
         "_pending",
         "_phase",
+        "_raw_headers",
         "_shared",
         "_task",
         "_transport",
@@ -107,7 +122,8 @@ class HttpProtocol(asyncio.Protocol):
         self._task: asyncio.Task[HttpResponse] | None = None
         self._pending: deque[tuple[HttpRequest, bool] | _Refused] = deque()
         self._held_data: list[bytes] | None = None
-        self._phase = _Phase.IDLE
+        self._phase = _IDLE
+        self._is_armed = True
         self._deadline: float | None = shared.now + shared.limits.head_timeout_s
         self._is_write_paused = False
         self._is_read_paused = False
@@ -120,10 +136,10 @@ class HttpProtocol(asyncio.Protocol):
 
     def _reset_request(self) -> None:
         self._url = b""
-        self._headers: list[tuple[str, str]] = []
+        self._raw_headers: list[tuple[bytes, bytes]] = []
+        self._headers: tuple[tuple[str, str], ...] = ()
         self._body: list[bytes] = []
         self._body_bytes = 0
-        self._head_bytes = 0
 
     # asyncio.Protocol
 
@@ -142,7 +158,7 @@ class HttpProtocol(asyncio.Protocol):
             self._held_data.append(data)
             self._transport.pause_reading()
             return
-        if self._phase is _Phase.LINGERING:
+        if self._phase is _LINGERING:
             return
         try:
             self._parser.feed_data(data)
@@ -151,9 +167,12 @@ class HttpProtocol(asyncio.Protocol):
             return
         except httptools.HttpParserError as error:
             self._on_parser_error(error)
-        else:
+        if self._phase is _HEAD:
             self._check_unfinished_head(len(data))
-        self._advance()
+        if self._pending:
+            self._advance()
+        if not self._is_armed:
+            self._arm()
         if len(self._pending) >= _MAX_PENDING and not self._is_read_paused:
             self._is_read_paused = True
             self._transport.pause_reading()
@@ -165,11 +184,11 @@ class HttpProtocol(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
-        self._deadline = self._shared.now + self._shared.limits.write_timeout_s
+        self._arm()
 
     def resume_writing(self) -> None:
         self._is_write_paused = False
-        self._enter(self._phase)
+        self._arm()
         self._advance()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -183,37 +202,32 @@ class HttpProtocol(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._reset_request()
         self._unparsed_bytes = 0
-        self._enter(_Phase.HEAD)
+        self._phase = _HEAD
+        self._is_armed = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
-        self._head_bytes += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value) + 4
-        self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")))
+        self._raw_headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        limits = self._shared.limits
-        if self._head_bytes > limits.max_head_bytes:
-            self._refuse(431, "RequestHeaderSectionTooLarge", f"The head is limited to {limits.max_head_bytes} bytes.")
-            raise _RefusalError
-        hosts = length = 0
-        expect = ""
-        for name, value in self._headers:
-            if name == "host":
-                hosts += 1
-            elif name == "content-length":
-                length = int(value)
-            elif name == "expect":
-                expect = value.lower()
+        raw = self._raw_headers
+        names = self._shared.header_names
+        self._headers = tuple([(names[name], value.decode("latin-1").strip(" \t")) for name, value in raw])
+        by_name = dict(self._headers)
+        self._check_head_size()
+        hosts = 1 if "host" in by_name else 0
+        if len(by_name) != len(raw):
+            hosts = sum(name == "host" for name, _ in self._headers)
         if hosts > 1 or (hosts == 0 and self._parser.get_http_version() == "1.1"):
             self._refuse(400, "MalformedHttpRequestException", "Exactly one Host header is needed.")
             raise _RefusalError
-        self._check_body_size(length)
-        if expect:
-            self._on_expect(expect)
-        self._enter(_Phase.BODY)
+        self._check_body_size(int(by_name.get("content-length", 0)))
+        self._phase = _BODY
+        self._is_armed = False
+        if "expect" in by_name:
+            self._on_expect(by_name["expect"].lower())
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
@@ -222,21 +236,24 @@ class HttpProtocol(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         path, _, query = self._url.decode("latin-1").partition("?")
-        if not path.startswith("/"):
+        if path[:1] != "/":
             path = _origin_form(path)
+        if "#" in query:
+            query = query.partition("#")[0]
         body = self._body
         request = HttpRequest(
             self._parser.get_method().decode("latin-1"),
             path,
-            query.partition("#")[0],
-            tuple(self._headers),
+            query,
+            self._headers,
             body[0] if len(body) == 1 else b"".join(body),
             self._peer,
             self._is_tls,
         )
         self._wants_continue = False
         self._pending.append((request, self._parser.should_keep_alive()))
-        self._enter(_Phase.HANDLING)
+        self._phase = _HANDLING
+        self._is_armed = False
 
     # parsing rules
 
@@ -251,14 +268,20 @@ class HttpProtocol(asyncio.Protocol):
 
     def _check_unfinished_head(self, size_bytes: int) -> None:
         """Bound what the parser may hold of a head whose end has not come."""
-        if self._phase is not _Phase.HEAD:
-            self._unparsed_bytes = 0
-            return
         self._unparsed_bytes += size_bytes
+        # What came in one read may hold earlier requests too; the exact size is checked at the head's end.
+        if self._unparsed_bytes - size_bytes > self._shared.limits.max_head_bytes:
+            self._refuse_head()
+
+    def _check_head_size(self) -> None:
+        size = len(self._url) + sum([len(name) + len(value) + 4 for name, value in self._raw_headers])
+        if size > self._shared.limits.max_head_bytes:
+            self._refuse_head()
+            raise _RefusalError
+
+    def _refuse_head(self) -> None:
         limit = self._shared.limits.max_head_bytes
-        # What came in one read may hold earlier requests too; the exact sizes are checked at the head's end.
-        if self._head_bytes > limit or self._unparsed_bytes - size_bytes > limit:
-            self._refuse(431, "RequestHeaderSectionTooLarge", f"The head is limited to {limit} bytes.")
+        self._refuse(431, "RequestHeaderSectionTooLarge", f"The head is limited to {limit} bytes.")
 
     def _check_body_size(self, size_bytes: int) -> None:
         limit = self._shared.limits.max_body_bytes
@@ -282,41 +305,48 @@ class HttpProtocol(asyncio.Protocol):
     def _refuse(self, status: int, error_type: str, message: str) -> None:
         logger.info("refused a request of %s: %s", self._peer, message)
         self._pending.append(_Refused(error_response(status, error_type, message)))
-        self._enter(_Phase.LINGERING)
+        self._phase = _LINGERING
+        self._is_armed = False
 
     # phases and deadlines
 
-    def _enter(self, phase: _Phase) -> None:
-        self._phase = phase
-        limits = self._shared.limits
-        if phase is _Phase.HANDLING:
-            self._deadline = None
-        elif phase is _Phase.HEAD:
-            self._deadline = self._shared.now + limits.head_timeout_s
-        elif phase is _Phase.BODY:
-            self._deadline = self._shared.now + limits.body_timeout_s
-        elif phase is _Phase.IDLE:
-            self._deadline = self._shared.now + limits.idle_timeout_s
+    def _arm(self) -> None:
+        """Set the deadline of the phase the last bytes have led to. A phase that goes on keeps its deadline."""
+        self._is_armed = True
+        phase, limits = self._phase, self._shared.limits
+        if self._is_write_paused:
+            timeout_s = limits.write_timeout_s
+        elif phase is _IDLE:
+            timeout_s = limits.idle_timeout_s
+        elif phase is _HEAD:
+            timeout_s = limits.head_timeout_s
+        elif phase is _BODY:
+            timeout_s = limits.body_timeout_s
+        elif phase is _LINGERING:
+            timeout_s = limits.linger_s
         else:
-            self._deadline = self._shared.now + limits.linger_s
+            self._deadline = None
+            return
+        self._deadline = self._shared.now + timeout_s
 
     def check_deadline(self, now: float) -> None:
         """End what has taken too long; called by the server's sweep."""
         if self._deadline is None or now < self._deadline:
             return
-        if self._is_write_paused or self._phase is _Phase.LINGERING:
+        if self._is_write_paused or self._phase is _LINGERING:
             if self._task is None or self._is_write_paused:
                 self._transport.abort()
-        elif self._phase is _Phase.IDLE:
+        elif self._phase is _IDLE:
             self._transport.close()
         else:
             self._refuse(408, "RequestTimeout", "The request did not arrive in time.")
+            self._arm()
             self._advance()
 
     def drain(self) -> None:
         """The server stops: close between requests, and after the one under way."""
         is_handling = self._task is not None or bool(self._pending) or self._held_data is not None
-        if not is_handling and self._phase is not _Phase.BODY:
+        if not is_handling and self._phase is not _BODY:
             self._transport.close()
 
     def abort(self) -> None:
@@ -340,8 +370,9 @@ class HttpProtocol(asyncio.Protocol):
             self._continue_if_due()
             if self._has_eof:
                 self._transport.close()
-            elif self._phase is _Phase.HANDLING:
-                self._enter(_Phase.IDLE)
+            elif self._phase is _HANDLING:
+                self._phase = _IDLE
+                self._arm()
 
     def _handle(self, request: HttpRequest, keeps_alive: bool) -> None:
         try:
@@ -400,7 +431,8 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
             return
         self._transport.write_eof()
-        self._enter(_Phase.LINGERING)
+        self._phase = _LINGERING
+        self._arm()
 
     # upgrades
 
@@ -424,8 +456,8 @@ class HttpProtocol(asyncio.Protocol):
             # Nobody pipelines in front of an upgrade; refusing is simpler than ordering two protocols.
             self._refuse(400, "MalformedHttpRequestException", "An upgrade may not follow unanswered requests.")
             return
-        self._phase = _Phase.HANDLING
-        self._deadline = None
+        self._phase = _HANDLING
+        self._arm()
         self._held_data = [rest] if rest else []
         refused = refuse_upgrade(request)
         task = self._shared.loop.create_task(self._decide_upgrade(acceptor, request, refused))
