@@ -1,0 +1,5 @@
+"""`python -m headwater` is the program `headwater`."""
+
+from headwater.cli import main
+
+main()

@@ -1,0 +1,145 @@
+"""The commands and their options."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+application = typer.Typer(
+    name="headwater",
+    help="Run an AppSync, IoT Core and Kinesis SAM template on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_application = typer.Typer(help="Export, import or reset the data directory of a stopped runtime.")
+application.add_typer(data_application, name="data", no_args_is_help=True)
+
+DataDir = Annotated[Path, typer.Option(help="Where state lives.")]
+
+
+def _parameters(pairs: list[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator or not name:
+            raise typer.BadParameter(f"{pair!r} is not Name=Value", param_hint="--param")
+        given[name] = value
+    return given
+
+
+@application.command()
+def up(
+    template: Annotated[Path, typer.Option(help="The SAM or CloudFormation template.")] = Path("infra/template.yaml"),
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="GraphQL, real-time and AWS APIs; 0 picks a free one.")] = 8080,
+    mqtt_port: Annotated[int, typer.Option(help="Plain MQTT without credentials; 0 picks a free one.")] = 1883,
+    mqtt_tls_port: Annotated[int, typer.Option(help="MQTT with X.509; 0 picks a free one.")] = 8883,
+    mqtt_open: Annotated[bool, typer.Option(help="Plain MQTT also on addresses other machines reach.")] = False,
+    mqtt_profile: Annotated[str, typer.Option(help="aws: as IoT Core; standard: as the specification.")] = "aws",
+    data_dir: DataDir = Path(".headwater"),
+    memory: Annotated[bool, typer.Option(help="Keep nothing over a restart.")] = False,
+    api_key: Annotated[str, typer.Option(help="The API key to accept; made up and kept if not given.")] = "",
+    devices: Annotated[int, typer.Option(min=0, help="Simulate this many devices over MQTT.")] = 0,
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON when everything answers.")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A template parameter, Name=Value.")] = None,
+    sync: Annotated[str, typer.Option(help="normal survives kill -9; full also a power cut.")] = "normal",
+    quotas: Annotated[str, typer.Option(help="observe warns about AWS rates, enforce applies them.")] = "observe",
+    iam: Annotated[bool, typer.Option(help="Hold function roles to their policies.")] = True,
+) -> None:
+    """Run a template until Ctrl-C."""
+    from headwater.cli.up import run_up
+    from headwater.deploy.options import UpOptions
+
+    _one_of("--sync", sync, ("normal", "full"))
+    _one_of("--quotas", quotas, ("observe", "enforce"))
+    _one_of("--mqtt-profile", mqtt_profile, ("aws", "standard"))
+    options = UpOptions(
+        template=template,
+        host=host,
+        port=port,
+        mqtt_port=mqtt_port,
+        mqtt_tls_port=mqtt_tls_port,
+        mqtt_open=mqtt_open,
+        mqtt_profile=mqtt_profile,  # type: ignore[arg-type]  # checked above
+        data_dir=None if memory else data_dir,
+        api_key=api_key,
+        devices=devices,
+        ready_file=ready_file,
+        parameters=_parameters(param or []),
+        sync=sync,  # type: ignore[arg-type]  # checked above
+        enforces_quotas=quotas == "enforce",
+        checks_iam=iam,
+    )
+    sys.exit(run_up(options))
+
+
+def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}", param_hint=option)
+
+
+@application.command()
+def check(
+    template: Annotated[Path, typer.Argument(help="The template to judge.")],
+    param: Annotated[list[str] | None, typer.Option(help="A template parameter, Name=Value.")] = None,
+) -> None:
+    """Say for every resource and property whether it is live, deploy-only or refused; exit 2 if anything is refused."""
+    from headwater.cli.check import run_check
+
+    sys.exit(run_check(template, _parameters(param or [])))
+
+
+@application.command("eval")
+def evaluate() -> None:
+    """Evaluate JSON lines from standard input: resolver utilities, topic rules, event and subscription filters."""
+    from headwater.cli.evaluate import run_evaluate
+
+    sys.exit(run_evaluate(sys.stdin.buffer, sys.stdout.buffer))
+
+
+@application.command()
+def token(
+    username: Annotated[str, typer.Argument(help="The user the token is for.")] = "demo",
+    claim: Annotated[
+        list[str] | None, typer.Option(help="A further claim, name=value; e.g. custom:tenantId=demo.")
+    ] = None,
+    group: Annotated[list[str] | None, typer.Option(help="A group (role) of the user.")] = None,
+    pool: Annotated[str, typer.Option(help="The user pool's logical id, where there are several.")] = "",
+    hours: Annotated[float, typer.Option(help="How long the token is valid.")] = 1.0,
+    data_dir: DataDir = Path(".headwater"),
+) -> None:
+    """Print a signed user pool token for a running instance."""
+    from headwater.cli.token import run_token
+
+    claims = _parameters(claim or [])
+    sys.exit(run_token(data_dir, username, claims, group or [], pool, hours))
+
+
+@data_application.command("reset")
+def data_reset(data_dir: DataDir = Path(".headwater")) -> None:
+    """Remove everything that is stored; refused while an instance runs."""
+    from headwater.cli.data import run_reset
+
+    sys.exit(run_reset(data_dir))
+
+
+@data_application.command("export")
+def data_export(
+    file: Annotated[Path, typer.Argument(help="Where to write.")], data_dir: DataDir = Path(".headwater")
+) -> None:
+    """Write everything that is stored into one file; refused while an instance runs."""
+    from headwater.cli.data import run_export
+
+    sys.exit(run_export(data_dir, file))
+
+
+@data_application.command("import")
+def data_import(
+    file: Annotated[Path, typer.Argument(help="What `data export` wrote.")], data_dir: DataDir = Path(".headwater")
+) -> None:
+    """Read an export into an empty data directory; refused while an instance runs."""
+    from headwater.cli.data import run_import
+
+    sys.exit(run_import(data_dir, file))

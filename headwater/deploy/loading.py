@@ -1,0 +1,108 @@
+"""A template file becomes a transformed document; the transform is remembered by the text's hash."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from headwater import __version__
+from headwater.errors import TemplateError
+from headwater.template.document import TemplateDocument, parse_template
+from headwater.template.sam import LocalCode, transform_sam
+
+_CACHE_FOLDER = "transforms"
+# Raised whenever the transform's outcome changes for the same template.
+_CACHE_FORMAT = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedTemplate:
+    """A template ready to be resolved; relative paths in it start at `folder`."""
+
+    document: TemplateDocument
+    code: LocalCode
+    folder: Path
+    parameters: dict[str, str]
+
+    @property
+    def fleet(self) -> dict[str, Any]:
+        """The template's `Metadata.Headwater.Fleet`, which AWS ignores."""
+        found: dict[str, Any] = _headwater_metadata(self.document).get("Fleet") or {}
+        return found
+
+    def path(self, uri: str) -> Path:
+        """The local file or folder behind a code or schema address. Raises: TemplateError for a real S3 address."""
+        local = self.code.path_of_uri(uri)
+        if local.startswith("s3://"):
+            raise TemplateError(f"{uri} lies in S3; give a path beside the template")
+        return (self.folder / local).resolve()
+
+
+def _headwater_metadata(document: TemplateDocument) -> dict[str, Any]:
+    metadata = document.body.get("Metadata")
+    found = metadata.get("Headwater") if isinstance(metadata, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def load_template(path: Path, parameters: dict[str, str], region: str, cache_dir: Path | None) -> LoadedTemplate:
+    """Read, parse and transform a template.
+
+    Parameters that are not given come from `Metadata.Headwater.Parameters` before the template's own defaults.
+    Raises: TemplateError, also for a file that cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise TemplateError(f"cannot read the template {path}: {reason}") from error
+    key = _cache_key(text, parameters, region)
+    cached = _read_cache(cache_dir, key)
+    if cached is None:
+        document = parse_template(text)
+        local = _headwater_metadata(document).get("Parameters") or {}
+        parameters = {**{str(name): _text(value) for name, value in local.items()}, **parameters}
+        document, code = transform_sam(document, parameters, region)
+        cached = (document, code, parameters)
+        _write_cache(cache_dir, key, cached)
+    document, code, parameters = cached
+    return LoadedTemplate(document, code, path.parent, parameters)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _cache_key(text: str, parameters: dict[str, str], region: str) -> str:
+    seed = orjson.dumps([_CACHE_FORMAT, __version__, text, sorted(parameters.items()), region])
+    return hashlib.sha256(seed).hexdigest()
+
+
+_Cached = tuple[TemplateDocument, LocalCode, dict[str, str]]
+
+
+def _read_cache(cache_dir: Path | None, key: str) -> _Cached | None:
+    if cache_dir is None:
+        return None
+    try:
+        stored = orjson.loads((cache_dir / _CACHE_FOLDER / f"{key}.json").read_bytes())
+        document = TemplateDocument(stored["body"], stored["lines"])
+        return document, LocalCode(stored["paths"]), stored["parameters"]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Missing, or half written by a process that died: transform again.
+        return None
+
+
+def _write_cache(cache_dir: Path | None, key: str, cached: _Cached) -> None:
+    if cache_dir is None:
+        return
+    document, code, parameters = cached
+    folder = cache_dir / _CACHE_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = {"body": document.body, "lines": document.lines, "paths": code.paths, "parameters": parameters}
+    temporary = folder / f"{key}.tmp"
+    temporary.write_bytes(orjson.dumps(stored, option=orjson.OPT_NON_STR_KEYS))
+    temporary.replace(folder / f"{key}.json")

@@ -1,0 +1,32 @@
+"""What `headwater up` was asked for."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """The options of `up`, as the contract names them. `data_dir` None keeps nothing; port 0 picks a free one.
+
+    `mqtt_port` None is no plain MQTT listener. `devices` is the size of the simulated fleet.
+    """
+
+    template: Path = Path("infra/template.yaml")
+    host: str = "127.0.0.1"
+    port: int = 8080
+    mqtt_port: int | None = 1883
+    mqtt_tls_port: int | None = 8883
+    mqtt_open: bool = False
+    mqtt_profile: Literal["aws", "standard"] = "aws"
+    data_dir: Path | None = Path(".headwater")
+    api_key: str = ""
+    devices: int = 0
+    ready_file: Path | None = None
+    parameters: dict[str, str] = field(default_factory=dict)
+    sync: Literal["normal", "full"] = "normal"
+    enforces_quotas: bool = False
+    checks_iam: bool = True
+    region: str = "us-east-1"
+    account_id: str = "123456789012"
+    stack_name: str = "headwater"
