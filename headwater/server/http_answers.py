@@ -10,6 +10,10 @@ from headwater.values.http import HttpResponse
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
 
+_BODILESS = frozenset({204, 304})
+# Answers with an id in their headers never repeat, so the cache starts over when it is full.
+_MAX_HEADER_TEXTS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
@@ -31,18 +35,27 @@ def error_response(status: int, error_type: str, message: str) -> HttpResponse:
     return HttpResponse(status, headers, orjson.dumps(body))
 
 
-def encode_response(response: HttpResponse, *, date: str, is_head: bool = False, is_last: bool = False) -> bytes:
-    """The bytes of an answer. Raises: LocalProtocolError if a header would break the framing."""
-    headers = response.headers
-    head = "\r\n".join([f"{name}: {value}" for name, value in headers])
-    if head.count("\n") >= max(len(headers), 1) or head.count("\r") >= max(len(headers), 1):
-        raise LocalProtocolError(f"a response header contains a line break: {headers!r}")
+class HeaderTexts(dict[tuple[tuple[str, str], ...], tuple[str, bool]]):
+    """Response headers to their text and whether they close the connection; most answers repeat a few of them."""
+
+    def __missing__(self, headers: tuple[tuple[str, str], ...]) -> tuple[str, bool]:
+        lines = [f"\r\n{name}: {value}" for name, value in headers]
+        text = "".join(lines)
+        if text.count("\n") != len(lines) or text.count("\r") != len(lines):
+            raise LocalProtocolError(f"a response header contains a line break: {headers!r}")
+        found = (text, ("connection", "close") in headers)
+        if len(self) >= _MAX_HEADER_TEXTS:
+            self.clear()
+        self[headers] = found
+        return found
+
+
+def encode_response(response: HttpResponse, headers: str, *, date: str, is_head: bool, is_last: bool) -> bytes:
+    """The bytes of an answer whose header text was looked up before."""
     status, body = response.status, response.body
     start = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"
     close = "\r\nconnection: close" if is_last else ""
-    if headers:
-        start = f"{start}\r\n{head}"
-    if status < 200 or status in (204, 304):
-        return f"{start}\r\n{date}{close}\r\n\r\n".encode("latin-1")
-    text = f"{start}\r\ncontent-length: {len(body)}\r\n{date}{close}\r\n\r\n".encode("latin-1")
+    if status < 200 or status in _BODILESS:
+        return f"{start}{headers}\r\n{date}{close}\r\n\r\n".encode("latin-1")
+    text = f"{start}{headers}\r\ncontent-length: {len(body)}\r\n{date}{close}\r\n\r\n".encode("latin-1")
     return text if is_head else text + body

@@ -3,9 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from email.utils import formatdate
+from collections.abc import Coroutine
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
@@ -13,55 +12,22 @@ import httptools
 
 from headwater.errors import LocalProtocolError
 from headwater.server.eager_tasks import start_eagerly
-from headwater.server.http_answers import HttpLimits, encode_response, error_response
+from headwater.server.http_answers import encode_response, error_response
+from headwater.server.http_shared import HttpShared
 from headwater.server.websocket import (
     WebSocketAcceptor,
     WebSocketConnection,
-    WriteBatch,
     is_websocket_upgrade,
     refuse_upgrade,
     upgrade_answer,
 )
-from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
+from headwater.values.http import HttpRequest, HttpResponse
 
 logger = logging.getLogger(__name__)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # Pipelined requests that may wait behind one that is handled; reading stops until they are answered.
 _MAX_PENDING = 8
-_MAX_HEADER_NAMES = 1024
-
-
-class _HeaderNames(dict[bytes, str]):
-    """Header names as the wire has them to lower-case text; a few dozen spellings make up all traffic."""
-
-    def __missing__(self, name: bytes) -> str:
-        text = name.decode("latin-1").lower()
-        if len(self) < _MAX_HEADER_NAMES:
-            self[name] = text
-        return text
-
-
-@dataclass(slots=True)
-class HttpShared:
-    """What the connections of one server share. `now` is the loop's time, at most one sweep old."""
-
-    handler: HttpHandler
-    acceptors: Mapping[str, WebSocketAcceptor]
-    limits: HttpLimits
-    loop: asyncio.AbstractEventLoop
-    wall_clock: Callable[[], float]
-    batch: WriteBatch
-    now: float = 0.0
-    date: str = ""
-    is_draining: bool = False
-    connections: "set[HttpProtocol | WebSocketConnection]" = field(default_factory=set)
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
-    header_names: _HeaderNames = field(default_factory=_HeaderNames)
-
-    def update_time(self) -> None:
-        self.now = self.loop.time()
-        self.date = f"date: {formatdate(self.wall_clock(), usegmt=True)}"
 
 
 class _Phase(Enum):
@@ -107,6 +73,7 @@ class HttpProtocol(asyncio.Protocol):
         "_pending",
         "_phase",
         "_raw_headers",
+        "_read_bytes",
         "_shared",
         "_task",
         "_transport",
@@ -130,6 +97,7 @@ class HttpProtocol(asyncio.Protocol):
         self._has_eof = False
         self._wants_continue = False
         self._unparsed_bytes = 0
+        self._read_bytes = 0
         self._peer = ""
         self._is_tls = False
         self._reset_request()
@@ -160,6 +128,7 @@ class HttpProtocol(asyncio.Protocol):
             return
         if self._phase is _LINGERING:
             return
+        self._read_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -216,7 +185,8 @@ class HttpProtocol(asyncio.Protocol):
         names = self._shared.header_names
         self._headers = tuple([(names[name], value.decode("latin-1").strip(" \t")) for name, value in raw])
         by_name = dict(self._headers)
-        self._check_head_size()
+        if self._read_bytes + self._unparsed_bytes > self._shared.limits.max_head_bytes:
+            self._check_head_size()
         hosts = 1 if "host" in by_name else 0
         if len(by_name) != len(raw):
             hosts = sum(name == "host" for name, _ in self._headers)
@@ -360,7 +330,7 @@ class HttpProtocol(asyncio.Protocol):
             entry = self._pending.popleft()
             if isinstance(entry, _Refused):
                 self._pending.clear()
-                self._write_refusal(encode_response(entry.response, date=self._shared.date, is_last=True))
+                self._write_refusal(entry.response)
                 return
             self._handle(*entry)
         if self._is_read_paused and len(self._pending) < _MAX_PENDING and not self._transport.is_closing():
@@ -407,26 +377,33 @@ class HttpProtocol(asyncio.Protocol):
     def _answer(self, request: HttpRequest, keeps_alive: bool, response: HttpResponse) -> None:
         if self._transport.is_closing():
             return
-        has_close = ("connection", "close") in response.headers
-        is_last = not keeps_alive or self._shared.is_draining or has_close
-        is_head = request.method == "HEAD"
-        says_close = is_last and not has_close
+        shared = self._shared
         try:
-            data = encode_response(response, date=self._shared.date, is_head=is_head, is_last=says_close)
+            headers, has_close = shared.header_texts[response.headers]
         except LocalProtocolError:
             logger.exception("the handler's answer on %s cannot be sent", request.raw_path)
             response = error_response(500, "InternalFailure", "Internal server error.")
-            data = encode_response(response, date=self._shared.date, is_head=is_head, is_last=is_last)
+            headers, has_close = shared.header_texts[response.headers]
+        is_last = has_close or not keeps_alive or shared.is_draining
+        data = encode_response(
+            response,
+            headers,
+            date=shared.date,
+            is_head=request.method == "HEAD",
+            is_last=is_last and not has_close,
+        )
         self._transport.write(data)
         if is_last:
             self._pending.clear()
             self._transport.close()
 
-    def _write_refusal(self, data: bytes) -> None:
+    def _write_refusal(self, response: HttpResponse) -> None:
         """Write, and read on for a moment: closing on a peer that still sends would reset the answer away."""
         if self._transport.is_closing():
             return
-        self._transport.write(data)
+        headers, _ = self._shared.header_texts[response.headers]
+        date = self._shared.date
+        self._transport.write(encode_response(response, headers, date=date, is_head=False, is_last=True))
         if self._has_eof or not self._transport.can_write_eof():
             self._transport.close()
             return

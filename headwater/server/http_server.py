@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from headwater.errors import LocalProtocolError
 from headwater.server.http_answers import HttpLimits
-from headwater.server.http_protocol import HttpProtocol, HttpShared
+from headwater.server.http_protocol import HttpProtocol
+from headwater.server.http_shared import HttpShared
 from headwater.server.websocket import WebSocketAcceptor, WriteBatch
 from headwater.values.http import HttpHandler
 
