@@ -1,0 +1,68 @@
+"""Evaluates one JavaScript expression with AppSync's globals, for `headwater eval`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+import quickjs
+
+from headwater.appsync_js.module import JsEngine
+
+# Enough for ids that differ between evaluations only by `entropy`.
+DEFAULT_ENTROPY = b"headwater-eval-1"
+EMPTY_CONTEXT: Mapping[str, Any] = {
+    "arguments": {},
+    "identity": None,
+    "source": None,
+    "request": {"headers": {}, "domainName": None},
+    "info": {},
+    "prev": None,
+    "stash": {},
+    "result": None,
+    "error": None,
+    "env": {},
+    "outErrors": [],
+}
+
+
+def evaluate(
+    expression: str,
+    context: Mapping[str, Any] | None = None,
+    now_ms: float = 0,
+    *,
+    entropy: bytes = DEFAULT_ENTROPY,
+) -> dict[str, Any]:
+    """The value of `expression` with `util ddb rds ai ctx context runtime extensions console` in scope.
+
+    Answers `{"result": V}` (undefined is null), `{"throws": {"message", "errorType", "data", "errorInfo"}}`, or
+    `{"unsupported": why}` for text that is no expression. `context` is AppSync's context object; keys may be missing.
+    """
+    engine = JsEngine()
+    code = (
+        '(()=>{"use strict";'
+        "const __hw_module=(name)=>__headwater.library['@aws-appsync/utils/'+name];"
+        "const ddb=__hw_module('dynamodb'),rds=__hw_module('rds'),ai=__hw_module('ai');"
+        f"const __hw_value=(ctx)=>{{const context=ctx;return (\n{expression}\n);}};"
+        "__headwater.register(__hw_value,__hw_value);})();"
+    )
+    try:
+        handlers = engine.load(code)
+    except quickjs.JSException as error:
+        return {"unsupported": f"not a JavaScript expression: {error}"}
+    text = orjson.dumps({**EMPTY_CONTEXT, **(context or {})}).decode()
+    try:
+        answer = handlers["request"](text, float(now_ms), entropy.hex(), False)
+        while answer[0] == "Z":
+            engine.load_zone(answer[1:])
+            answer = handlers["request"](text, float(now_ms), entropy.hex(), False)
+    except quickjs.JSException as error:
+        return {"throws": {"message": str(error), "errorType": "Code", "data": None, "errorInfo": None}}
+    if answer[0] == "U":
+        return {"result": None}
+    value = orjson.loads(answer[1:])
+    if answer[0] == "R":
+        return {"result": value}
+    if value["error"] is None:
+        return {"result": value["result"]}
+    raised = value["error"]
+    return {"throws": {key: raised[key] for key in ("message", "errorType", "data", "errorInfo")}}

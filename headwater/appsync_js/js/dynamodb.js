@@ -1,0 +1,264 @@
+// util.dynamodb and the module '@aws-appsync/utils/dynamodb'.
+(rt) => {
+  "use strict";
+  const isAbsent = (value) => value === null || value === undefined;
+  const typed = (type) => (value) => (isAbsent(value) ? null : { [type]: value });
+
+  const toDynamoDB = (value) => {
+    switch (typeof value) {
+      case "string":
+        return { S: value };
+      case "number":
+        return { N: value };
+      case "boolean":
+        return { BOOL: value };
+      case "object":
+        if (value === null) {
+          return { NULL: null };
+        }
+        return Array.isArray(value) ? { L: value.map(toDynamoDB) } : { M: toMapValues(value) };
+      default:
+        return { NULL: null };
+    }
+  };
+  const toMapValues = (map) => {
+    if (!rt.isMap(map)) {
+      return null;
+    }
+    const values = {};
+    for (const key of Object.keys(map)) {
+      if (map[key] !== undefined) {
+        values[key] = toDynamoDB(map[key]);
+      }
+    }
+    return values;
+  };
+  rt.toDynamoDB = toDynamoDB;
+
+  rt.util.dynamodb = {
+    toDynamoDB,
+    toString: typed("S"),
+    toStringSet: typed("SS"),
+    toNumber: typed("N"),
+    toNumberSet: typed("NS"),
+    toBinary: typed("B"),
+    toBinarySet: typed("BS"),
+    toBoolean: typed("BOOL"),
+    toNull: () => ({ NULL: null }),
+    toList: (list) => (Array.isArray(list) ? { L: list.map(toDynamoDB) } : null),
+    toMap: (map) => (rt.isMap(map) ? { M: toMapValues(map) } : null),
+    toMapValues,
+    toS3Object: (key, bucket, region, version) => ({
+      S: rt.stringify({ s3: isAbsent(version) ? { key, bucket, region } : { key, bucket, region, version } }),
+    }),
+    fromS3ObjectJson: (text) => {
+      // The documentation shows the whole attribute value, the declared type its string: both are read.
+      const json = rt.isMap(text) ? text.S : text;
+      if (typeof json !== "string") {
+        return null;
+      }
+      let link;
+      try {
+        link = rt.parse(json);
+      } catch {
+        return null;
+      }
+      if (!rt.isMap(link) || !rt.isMap(link.s3)) {
+        return null;
+      }
+      const { key, bucket, region, version } = link.s3;
+      return isAbsent(version) ? { key, bucket, region } : { key, bucket, region, version };
+    },
+  };
+
+  // Copies the named members that were given; null counts as not given.
+  const withGiven = (request, members) => {
+    for (const name of Object.keys(members)) {
+      if (!isAbsent(members[name])) {
+        request[name] = members[name];
+      }
+    }
+    return request;
+  };
+
+  // Conditions, filters and key conditions leave out expressionValues when they bind none.
+  const toExpression = (filter) => {
+    const built = isAbsent(filter) ? null : rt.buildExpression(filter);
+    if (built === null) {
+      return null;
+    }
+    const { expression, expressionNames, expressionValues } = built;
+    return Object.keys(expressionValues).length === 0
+      ? { expression, expressionNames }
+      : { expression, expressionNames, expressionValues };
+  };
+
+  // One alias for each distinct name, numbered in order of first use.
+  const aliases = () => {
+    const byName = new Map();
+    return {
+      of: (name) => {
+        if (!byName.has(name)) {
+          byName.set(name, `#expName_${byName.size + 1}`);
+        }
+        return byName.get(name);
+      },
+      names: () => Object.fromEntries([...byName].map(([name, alias]) => [alias, name])),
+    };
+  };
+
+  const toProjection = (paths) => {
+    if (!Array.isArray(paths) || paths.length === 0) {
+      return null;
+    }
+    const alias = aliases();
+    const expression = paths.map((path) => String(path).split(".").map(alias.of).join(".")).join(", ");
+    return { expression, expressionNames: alias.names() };
+  };
+
+  const operations = {
+    add: (value) => ({ type: "OPERATION_ADD", value }),
+    remove: () => ({ type: "OPERATION_REMOVE" }),
+    replace: (value) => ({ type: "OPERATION_REPLACE", value }),
+    increment: (by) => ({ type: "OPERATION_INCREMENT", by }),
+    decrement: (by) => ({ type: "OPERATION_DECREMENT", by }),
+    append: (items) => ({ type: "OPERATION_APPEND", items }),
+    prepend: (items) => ({ type: "OPERATION_PREPEND", items }),
+    updateListItem: (value, index) => ({ type: "OPERATION_UPDATE_LIST_ITEM", value, index }),
+  };
+  const isOperation = (value) => rt.isMap(value) && typeof value.type === "string" && value.type.startsWith("OPERATION_");
+  const isListUpdate = (value) =>
+    Array.isArray(value) && value.length > 0 && value.every((item) => isOperation(item) && item.type === "OPERATION_UPDATE_LIST_ITEM");
+
+  const CLAUSES = {
+    OPERATION_ADD: (name, bind, { value }) => `${name} = ${bind(value)}`,
+    OPERATION_REPLACE: (name, bind, { value }) => `${name} = ${bind(value)}`,
+    OPERATION_INCREMENT: (name, bind, { by }) => `${name} = ${name} + ${bind(by ?? 1)}`,
+    OPERATION_DECREMENT: (name, bind, { by }) => `${name} = ${name} - ${bind(by ?? 1)}`,
+    OPERATION_APPEND: (name, bind, { items }) => `${name} = list_append(${name}, ${bind(items)})`,
+    OPERATION_PREPEND: (name, bind, { items }) => `${name} = list_append(${bind(items)}, ${name})`,
+    OPERATION_UPDATE_LIST_ITEM: (name, bind, { value, index }) => `${name}[${index}] = ${bind(value)}`,
+  };
+
+  // All SET clauses come before all REMOVE clauses, and placeholders are numbered in that order.
+  const toUpdate = (update) => {
+    const sets = [];
+    const removes = [];
+    for (const field of Object.keys(update)) {
+      const value = update[field];
+      if (value === undefined) {
+        continue;
+      }
+      if (isListUpdate(value)) {
+        sets.push(...value.map((item) => [field, item]));
+      } else if (!isOperation(value)) {
+        sets.push([field, operations.replace(value)]);
+      } else if (value.type === "OPERATION_REMOVE") {
+        removes.push(field);
+      } else if (CLAUSES[value.type] !== undefined) {
+        sets.push([field, value]);
+      } else {
+        rt.fault(`Unsupported update operation ${value.type} of the attribute ${field}`);
+      }
+    }
+    const alias = aliases();
+    const expressionValues = {};
+    let bound = 0;
+    const bind = (value) => {
+      bound += 1;
+      expressionValues[`:expValue_${bound}`] = toDynamoDB(value);
+      return `:expValue_${bound}`;
+    };
+    const setText = sets.map(([field, operation]) => CLAUSES[operation.type](alias.of(field), bind, operation)).join(", ");
+    const removeText = removes.map(alias.of).join(", ");
+    const expression = [setText && `SET ${setText}`, removeText && `REMOVE ${removeText}`].filter(Boolean).join(" ");
+    return { expression, expressionNames: alias.names(), expressionValues };
+  };
+
+  const pageMembers = ({ index, limit, nextToken, consistentRead, scanIndexForward, select, filter, projection }) => ({
+    index,
+    limit,
+    nextToken,
+    consistentRead,
+    scanIndexForward,
+    select,
+    filter: toExpression(filter),
+    projection: toProjection(projection),
+  });
+  const writeMembers = ({ condition, _version, customPartitionKey, populateIndexFields }) => ({
+    condition: toExpression(condition),
+    _version,
+    customPartitionKey,
+    populateIndexFields,
+  });
+  const mapTables = (tables, convert) =>
+    Object.fromEntries(Object.entries(tables).map(([table, value]) => [table, convert(value)]));
+
+  const WRITES = {
+    putItem: ({ item }) => ["PutItem", { attributeValues: toMapValues(item) }],
+    updateItem: ({ update }) => ["UpdateItem", { update: toUpdate(update) }],
+    deleteItem: () => ["DeleteItem", {}],
+    conditionCheck: () => ["ConditionCheck", {}],
+  };
+  const toTransactWrite = (item) => {
+    const kind = Object.keys(WRITES).find((name) => rt.isMap(item) && rt.isMap(item[name]));
+    if (kind === undefined) {
+      rt.fault("An item of transactWrite is expected to hold putItem, updateItem, deleteItem or conditionCheck");
+    }
+    const write = item[kind];
+    const [operation, members] = WRITES[kind](write);
+    return withGiven(
+      { table: write.table, operation, key: toMapValues(write.key), ...members },
+      { condition: toExpression(write.condition) },
+    );
+  };
+
+  rt.library["@aws-appsync/utils/dynamodb"] = {
+    get: ({ key, consistentRead, projection }) =>
+      withGiven({ operation: "GetItem", key: toMapValues(key) }, { consistentRead, projection: toProjection(projection) }),
+    put: (input) =>
+      withGiven(
+        { operation: "PutItem", key: toMapValues(input.key), attributeValues: toMapValues(input.item) },
+        writeMembers(input),
+      ),
+    update: (input) =>
+      withGiven(
+        { operation: "UpdateItem", key: toMapValues(input.key), update: toUpdate(input.update) },
+        writeMembers(input),
+      ),
+    remove: (input) => withGiven({ operation: "DeleteItem", key: toMapValues(input.key) }, writeMembers(input)),
+    query: (input) => withGiven({ operation: "Query", query: toExpression(input.query) }, pageMembers(input)),
+    scan: (input = {}) =>
+      withGiven(
+        { operation: "Scan" },
+        { ...pageMembers(input), segment: input.segment, totalSegments: input.totalSegments },
+      ),
+    sync: ({ basePartitionKey, deltaIndexName, limit, nextToken, lastSync, filter } = {}) =>
+      withGiven(
+        { operation: "Sync" },
+        { basePartitionKey, deltaIndexName, limit, nextToken, lastSync, filter: toExpression(filter) },
+      ),
+    batchGet: ({ tables }) => ({
+      operation: "BatchGetItem",
+      tables: mapTables(tables, ({ keys, consistentRead, projection }) =>
+        withGiven({ keys: keys.map(toMapValues) }, { consistentRead, projection: toProjection(projection) }),
+      ),
+    }),
+    batchPut: ({ tables }) => ({ operation: "BatchPutItem", tables: mapTables(tables, (items) => items.map(toMapValues)) }),
+    batchDelete: ({ tables }) => ({
+      operation: "BatchDeleteItem",
+      tables: mapTables(tables, (keys) => keys.map(toMapValues)),
+    }),
+    transactGet: ({ items }) => ({
+      operation: "TransactGetItems",
+      transactItems: items.map(({ table, key, projection }) =>
+        withGiven({ table, key: toMapValues(key) }, { projection: toProjection(projection) }),
+      ),
+    }),
+    transactWrite: ({ items }) => ({ operation: "TransactWriteItems", transactItems: items.map(toTransactWrite) }),
+    toStringSet: (list) => ({ SS: list }),
+    toNumberSet: (numbers) => ({ NS: numbers }),
+    toBinarySet: (values) => ({ BS: values }),
+    operations: Object.freeze(operations),
+  };
+};

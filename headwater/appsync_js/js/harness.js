@@ -1,0 +1,170 @@
+// Builds ctx for a handler, runs it, and seals the engine so that only the documented globals are left.
+(rt) => {
+  "use strict";
+  const MAX_RESULT_BYTES = 5 * 1024 * 1024;
+  const KEPT_GLOBALS = [
+    "Array", "Boolean", "Infinity", "JSON", "Math", "NaN", "Number", "Object", "String", "undefined", "isNaN",
+    "isFinite", "parseInt", "parseFloat", "util", "runtime", "extensions", "console",
+  ];
+  const { Raised, EarlyReturn, ZoneNeeded } = rt;
+
+  const deepFreeze = (value) => {
+    for (const member of Object.values(value)) {
+      if (typeof member === "object" && member !== null) {
+        deepFreeze(member);
+      }
+    }
+    return Object.freeze(value);
+  };
+
+  // The selection set stays out of everything that enumerates info; code that names it gets it.
+  const hide = (info, name) => {
+    if (Object.hasOwn(info, name)) {
+      Object.defineProperty(info, name, { value: info[name], enumerable: false });
+    }
+  };
+  const toContext = (text) => {
+    const ctx = rt.parse(text);
+    if (ctx.arguments !== undefined) {
+      ctx.args = ctx.arguments;
+    }
+    if (ctx.info !== undefined && ctx.info !== null) {
+      hide(ctx.info, "selectionSetList");
+      hide(ctx.info, "selectionSetGraphQL");
+    }
+    rt.identity = ctx.identity;
+    return ctx;
+  };
+
+  const faultOf = (error) => {
+    const message = error instanceof Error ? error.message : String(error);
+    const place = /<input>:(\d+):(\d+)/.exec(error instanceof Error ? (error.stack ?? "") : "");
+    return new Raised(place === null ? message : `code.js:${place[1]}:${place[2]}: ${message}`, "Code");
+  };
+  const describe = (raised) => ({
+    message: raised.message === null ? null : String(raised.message),
+    errorType: raised.errorType === null ? null : String(raised.errorType),
+    data: raised.data,
+    errorInfo: raised.errorInfo,
+    isUnauthorized: raised.isUnauthorized,
+  });
+
+  // The answer is one string: its first character says what follows.
+  //   R + JSON   a plain result        U          undefined
+  //   X + JSON   a result or an error together with everything else the handler did
+  //   Z + name   the table of this time zone is needed first
+  const run = (handler, text, nowMs, entropy, keepsStash) => {
+    rt.begin(nowMs, entropy);
+    let ctx = null;
+    let result;
+    let error = null;
+    let skipTo = null;
+    try {
+      ctx = toContext(text);
+      result = handler(ctx);
+    } catch (thrown) {
+      if (thrown instanceof EarlyReturn) {
+        result = thrown.value;
+        skipTo = thrown.skipTo;
+      } else if (thrown instanceof ZoneNeeded) {
+        return `Z${thrown.name}`;
+      } else {
+        error = thrown instanceof Raised ? thrown : faultOf(thrown);
+      }
+    }
+    const effects = rt.takeEffects();
+    if (error === null && effects === null && skipTo === null && !keepsStash) {
+      const json = rt.stringify(result);
+      if (json === undefined) {
+        return "U";
+      }
+      if (json.length <= MAX_RESULT_BYTES) {
+        return `R${json}`;
+      }
+      error = new Raised(`The result is larger than ${MAX_RESULT_BYTES} bytes`, "Code");
+      result = null;
+    }
+    const outcome = { result: result === undefined ? null : result, skipTo, error: error === null ? null : describe(error) };
+    if (keepsStash && ctx !== null) {
+      outcome.stash = ctx.stash;
+    }
+    if (effects !== null) {
+      Object.assign(outcome, effects, { appended: effects.appended.map(describe) });
+    }
+    return `X${rt.stringify(outcome)}`;
+  };
+
+  const setZone = (name, json) => {
+    rt.zones.set(name, json === null ? null : rt.parse(json));
+  };
+
+  // Assigning to an inherited name of a frozen Object.prototype would throw: make it define an own property.
+  const allowOverride = (prototype) => {
+    for (const name of Object.getOwnPropertyNames(prototype)) {
+      const { value } = Object.getOwnPropertyDescriptor(prototype, name);
+      if (value === undefined) {
+        continue;
+      }
+      Object.defineProperty(prototype, name, {
+        get: () => value,
+        set(own) {
+          Object.defineProperty(this, name, { value: own, writable: true, enumerable: true, configurable: true });
+        },
+      });
+    }
+  };
+  const seal = () => {
+    const makers = [() => {}, async () => {}, function* () {}, async function* () {}].map((maker) => Object.getPrototypeOf(maker));
+    for (const prototype of makers) {
+      Object.defineProperty(prototype, "constructor", { value: undefined });
+    }
+    for (const name of ["__proto__", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"]) {
+      delete Object.prototype[name];
+    }
+    const prototypes = [Array, Boolean, Number, String, Error, RegExp, Map].map((constructor) => constructor.prototype);
+    allowOverride(Object.prototype);
+    const global = globalThis;
+    for (const name of Object.getOwnPropertyNames(global)) {
+      if (!KEPT_GLOBALS.includes(name)) {
+        delete global[name];
+      }
+    }
+    for (const name of ["Array", "Boolean", "JSON", "Math", "Number", "Object", "String"]) {
+      Object.freeze(global[name]);
+    }
+    for (const prototype of [Object.prototype, ...prototypes, ...makers]) {
+      Object.freeze(prototype);
+    }
+    Object.freeze(global);
+  };
+
+  rt.install = () => {
+    rt.installText();
+    globalThis.JSON = {
+      // The service answers a blank string for text that is no JSON.
+      parse: (text) => {
+        try {
+          return rt.parse(text);
+        } catch {
+          return "";
+        }
+      },
+      stringify: rt.stringify,
+    };
+    Math.random = rt.randomDouble;
+    const main = { util: rt.util, runtime: rt.runtime, extensions: rt.extensions };
+    rt.library["@aws-appsync/utils"] = main;
+    deepFreeze(rt.library);
+    Object.assign(globalThis, main, { console: Object.freeze(rt.console) });
+    const handlers = {};
+    globalThis.__headwater = {
+      library: rt.library,
+      tick: rt.tick,
+      register: (request, response) => Object.assign(handlers, { request, response }),
+      request: (text, nowMs, entropy, keepsStash) => run(handlers.request, text, nowMs, entropy, keepsStash),
+      response: (text, nowMs, entropy, keepsStash) => run(handlers.response, text, nowMs, entropy, keepsStash),
+      setZone,
+      seal,
+    };
+  };
+};

@@ -1,0 +1,61 @@
+"""What a handler call gives back: its result or error and everything else it did."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from headwater.errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class HandlerOutcome:
+    """The outcome of one `request` or `response` call.
+
+    `result` is plain JSON (None for undefined). With `is_early_return` it is what `runtime.earlyReturn` was given and
+    `skip_to` says where the pipeline goes on. `stash` is None where the code cannot have changed it. `is_unauthorized`
+    marks `util.unauthorized()`, whose message names the field that only the caller knows.
+    """
+
+    result: Any = None
+    error: RequestError | None = None
+    appended: list[RequestError] = field(default_factory=list)
+    stash: dict[str, Any] | None = None
+    is_early_return: bool = False
+    skip_to: Literal["END", "NEXT"] = "END"
+    is_unauthorized: bool = False
+    subscription_filter: dict[str, Any] | None = None
+    invalidation_filter: dict[str, Any] | None = None
+    invalidations: list[dict[str, Any]] = field(default_factory=list)
+    evictions: list[dict[str, Any]] = field(default_factory=list)
+    response_headers: dict[str, str] = field(default_factory=dict)
+    logs: list[str] = field(default_factory=list)
+
+
+def to_request_error(raised: dict[str, Any]) -> RequestError:
+    """The error a handler raised or appended, from `{"message", "errorType", "data", "errorInfo"}`."""
+    return RequestError(
+        "" if raised["message"] is None else raised["message"],
+        raised["errorType"],
+        data=raised["data"],
+        error_info=raised["errorInfo"],
+    )
+
+
+def outcome_from(answer: dict[str, Any]) -> HandlerOutcome:
+    """The outcome from the engine's full answer; members that did not happen are absent there."""
+    error = answer["error"]
+    skip_to = answer["skipTo"]
+    return HandlerOutcome(
+        result=answer["result"],
+        error=None if error is None else to_request_error(error),
+        appended=[to_request_error(raised) for raised in answer.get("appended", ())],
+        stash=answer.get("stash"),
+        is_early_return=skip_to is not None,
+        skip_to="NEXT" if skip_to == "NEXT" else "END",
+        is_unauthorized=error is not None and error["isUnauthorized"],
+        subscription_filter=answer.get("subscriptionFilter"),
+        invalidation_filter=answer.get("invalidationFilter"),
+        invalidations=answer.get("invalidations", []),
+        evictions=answer.get("evictions", []),
+        response_headers=answer.get("responseHeaders", {}),
+        logs=answer.get("logs", []),
+    )

@@ -1,0 +1,213 @@
+"""Rules of the APPSYNC_JS subset that look at names: globals, methods, functions as values, the context."""
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from headwater.appsync_js.syntax import (
+    FUNCTION_TYPES,
+    bound_identifiers,
+    exported_names,
+    named_functions,
+    parameters_of,
+    text_of,
+    walk,
+)
+
+Finding = tuple[Node, str, str]
+
+ALLOWED_GLOBALS = frozenset(
+    "NaN Infinity undefined util extensions runtime console Object String Number Boolean Array Math JSON "
+    "parseInt parseFloat isNaN isFinite".split()
+)
+STATIC_METHODS = {
+    "Object": frozenset("assign entries fromEntries hasOwn keys values".split()),
+    "String": frozenset(["raw"]),
+    "Number": frozenset(
+        "isFinite isNaN isInteger isSafeInteger parseFloat parseInt MAX_SAFE_INTEGER MIN_SAFE_INTEGER".split()
+    ),
+    "Math": frozenset("random min max round floor ceil abs".split()),
+    "Array": frozenset(["isArray"]),
+    "JSON": frozenset(["parse", "stringify"]),
+    "console": frozenset(["log", "error", "debug"]),
+}
+REFUSED_METHODS = frozenset(
+    "copyWithin group groupToMap toLocaleString toLocaleDateString toLocaleTimeString charCodeAt codePointAt "
+    "localeCompare matchAll match search padEnd padStart repeat toLocaleLowerCase toLocaleUpperCase isPrototypeOf "
+    "propertyIsEnumerable".split()
+)
+ITERATOR_METHODS = frozenset(["entries", "keys", "values"])
+CALL_METHODS = frozenset(["apply", "bind", "call"])
+HIDDEN_PROPERTIES = frozenset(["constructor", "prototype", "__proto__"])
+ARRAY_CALLBACKS = frozenset(
+    "map find filter findIndex findLast findLastIndex forEach reduce reduceRight every some flatMap".split()
+)
+RESERVED_PREFIX = "__hw_"
+
+
+def check_globals(root: Node) -> Iterator[Finding]:
+    """Names that are neither declared in the module nor among the documented globals."""
+    declared = _declared(root)
+    for node in walk(root):
+        if node.type not in ("identifier", "shorthand_property_identifier"):
+            continue
+        name = text_of(node)
+        if name.startswith(RESERVED_PREFIX):
+            yield node, "no-reserved-name", f"names may not begin with {RESERVED_PREFIX}"
+        elif name not in declared and name not in ALLOWED_GLOBALS and not _is_specifier(node):
+            yield node, "no-unknown-global", f"{name} is not available in APPSYNC_JS"
+
+
+def _is_specifier(node: Node) -> bool:
+    return node.parent is not None and node.parent.type in ("import_specifier", "export_specifier")
+
+
+def _declared(root: Node) -> set[str]:
+    names: set[str] = set()
+    for node in walk(root):
+        if node.type in FUNCTION_TYPES:
+            for pattern in parameters_of(node):
+                names.update(text_of(identifier) for identifier in bound_identifiers(pattern))
+        if node.type in ("function_declaration", "function_expression", "variable_declarator"):
+            name = node.child_by_field_name("name")
+            if name is not None:
+                names.update(text_of(identifier) for identifier in bound_identifiers(name))
+        elif node.type == "for_in_statement" and node.child_by_field_name("kind") is not None:
+            left = node.child_by_field_name("left")
+            if left is not None:
+                names.update(text_of(identifier) for identifier in bound_identifiers(left))
+        elif node.type in ("import_specifier", "namespace_import"):
+            local = node.child_by_field_name("alias") or node.named_children[-1]
+            names.add(text_of(local))
+    return names
+
+
+def check_methods(root: Node) -> Iterator[Finding]:
+    """Methods and properties the runtime does not have."""
+    for node in walk(root):
+        if node.type == "subscript_expression":
+            index = text_of(node.child_by_field_name("index")).strip("'\"`")
+            if index in HIDDEN_PROPERTIES:
+                yield node, "no-prototype", f"{index} is not supported"
+        if node.type != "member_expression":
+            continue
+        name = text_of(node.child_by_field_name("property"))
+        owner = node.child_by_field_name("object")
+        if name in HIDDEN_PROPERTIES:
+            yield node, "no-prototype", f"{name} is not supported"
+        elif owner is not None and owner.type == "identifier" and text_of(owner) in STATIC_METHODS:
+            if name not in STATIC_METHODS[text_of(owner)]:
+                yield node, "no-disallowed-methods", f"{text_of(owner)}.{name} is not supported"
+        elif node.parent is not None and node.parent.type == "call_expression" and _is_callee(node):
+            yield from _check_method_call(node, name)
+
+
+def _is_callee(node: Node) -> bool:
+    return node.parent is not None and node.parent.child_by_field_name("function") == node
+
+
+def _check_method_call(node: Node, name: str) -> Iterator[Finding]:
+    arguments = _arguments(node.parent)
+    if name in CALL_METHODS:
+        yield node, "no-function-methods", f"{name} is not supported"
+    elif name == "sort" and arguments:
+        yield node, "no-sort-function", "sort takes no arguments"
+    elif name in REFUSED_METHODS or (name in ITERATOR_METHODS and not arguments):
+        yield node, "no-disallowed-methods", f"the method {name} is not supported"
+
+
+def _arguments(call: Node | None) -> list[Node]:
+    arguments = None if call is None else call.child_by_field_name("arguments")
+    return [] if arguments is None else [child for child in arguments.named_children if child.type != "comment"]
+
+
+def check_functions(root: Node) -> Iterator[Finding]:
+    """Functions as arguments or results, recursion, and names of functions that are assigned again."""
+    functions = named_functions(root)
+    for node in walk(root):
+        if node.type == "call_expression":
+            yield from _check_passing(node, functions)
+        elif _returns_function(node, functions):
+            yield node, "no-function-return", "a function may not return a function"
+        elif node.type in ("assignment_expression", "augmented_assignment_expression"):
+            left = node.child_by_field_name("left")
+            if left is not None and left.type == "identifier" and text_of(left) in functions:
+                yield node, "no-function-reassign", f"the function {text_of(left)} may not be assigned again"
+    yield from _check_recursion(functions)
+
+
+def _is_function(node: Node | None, functions: dict[str, Node]) -> bool:
+    if node is None:
+        return False
+    return node.type in FUNCTION_TYPES or (node.type == "identifier" and text_of(node) in functions)
+
+
+def _returns_function(node: Node, functions: dict[str, Node]) -> bool:
+    if node.type == "return_statement":
+        return bool(node.named_children) and _is_function(node.named_children[0], functions)
+    return node.type == "arrow_function" and _is_function(node.child_by_field_name("body"), functions)
+
+
+def _check_passing(call: Node, functions: dict[str, Node]) -> Iterator[Finding]:
+    callee = call.child_by_field_name("function")
+    if callee is not None and callee.type == "member_expression":
+        method = text_of(callee.child_by_field_name("property"))
+        if method in ARRAY_CALLBACKS or method == "sort":
+            return
+    for argument in _arguments(call):
+        if _is_function(argument, functions):
+            yield argument, "no-function-passing", "functions may be passed to the callbacks of arrays only"
+
+
+def _check_recursion(functions: dict[str, Node]) -> Iterator[Finding]:
+    calls = {name: _called(function, functions) for name, function in functions.items()}
+    for name, function in functions.items():
+        reached: set[str] = set()
+        pending = list(calls[name])
+        while pending:
+            current = pending.pop()
+            if current not in reached:
+                reached.add(current)
+                pending.extend(calls[current])
+        if name in reached:
+            yield function, "no-recursion", f"the function {name} calls itself"
+
+
+def _called(function: Node, functions: dict[str, Node]) -> set[str]:
+    return {
+        text_of(callee)
+        for node in walk(function)
+        if node.type == "call_expression"
+        for callee in [node.child_by_field_name("function")]
+        if callee is not None and callee.type == "identifier" and text_of(callee) in functions
+    }
+
+
+def check_context_assignments(root: Node) -> Iterator[Finding]:
+    """Assignments to the context of a handler or to its direct members; members of the stash may change."""
+    functions = named_functions(root)
+    for local in {exported_names(root).get(handler) for handler in ("request", "response")}:
+        function = functions.get(local or "")
+        parameters = [] if function is None else parameters_of(function)
+        if function is None or not parameters or parameters[0].type != "identifier":
+            continue
+        context = text_of(parameters[0])
+        for node in walk(function):
+            yield from _check_write(node, context)
+
+
+def _check_write(node: Node, context: str) -> Iterator[Finding]:
+    if node.type in ("assignment_expression", "augmented_assignment_expression"):
+        target = node.child_by_field_name("left")
+    elif node.type == "unary_expression" and text_of(node.child_by_field_name("operator")) == "delete":
+        target = node.child_by_field_name("argument")
+    else:
+        return
+    if target is None:
+        return
+    if target.type == "identifier" and text_of(target) == context:
+        yield node, "no-context-assignment", f"{context} is read-only"
+    elif target.type in ("member_expression", "subscript_expression"):
+        owner = target.child_by_field_name("object")
+        if owner is not None and owner.type == "identifier" and text_of(owner) == context:
+            yield node, "no-context-assignment", f"{text_of(target)} is read-only"

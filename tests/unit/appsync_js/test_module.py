@@ -1,0 +1,216 @@
+"""What a compiled module does when its handlers are called."""
+
+import pytest
+
+from headwater.appsync_js import HandlerOutcome, JsModule, compile_module
+from headwater.errors import TemplateError
+
+NOW_MS = 1_700_000_000_123.0
+
+
+def module(request: str = "return null;", response: str = "return ctx.result;", head: str = "") -> JsModule:
+    code = f"{head}\nexport function request(ctx) {{ {request} }}\nexport function response(ctx) {{ {response} }}"
+    return compile_module(code, "test.js")
+
+
+def ask(request: str, head: str = "", **context: object) -> HandlerOutcome:
+    return module(request, head=head).call("request", context, now_ms=NOW_MS, entropy=b"0123456789abcdef")
+
+
+def test_a_handler_returns_plain_json() -> None:
+    assert ask("return { id: ctx.args.id, n: 1.5, none: undefined };", arguments={"id": "7"}).result == {
+        "id": "7",
+        "n": 1.5,
+    }
+
+
+def test_undefined_is_none() -> None:
+    assert ask("return;") == HandlerOutcome()
+
+
+def test_args_and_arguments_are_one_object() -> None:
+    assert ask("return ctx.args === ctx.arguments;", arguments={}).result is True
+
+
+def test_imports_reach_the_helper_modules() -> None:
+    head = "import { util as u } from '@aws-appsync/utils';\nimport * as ddb from '@aws-appsync/utils/dynamodb';"
+
+    outcome = ask("return [ddb.get({ key: { id: '1' } }), u.dynamodb.toNumber(1)];", head)
+
+    assert outcome.result == [{"operation": "GetItem", "key": {"id": {"S": "1"}}}, {"N": 1}]
+
+
+def test_util_error_becomes_the_outcomes_error() -> None:
+    error = ask("util.error('no', 'Bad', { a: 1 }, { b: 2 });").error
+
+    assert error is not None
+    assert (error.message, error.error_type, error.data, error.error_info) == ("no", "Bad", {"a": 1}, {"b": 2})
+
+
+def test_util_unauthorized_is_told_apart_from_an_error_of_that_type() -> None:
+    assert ask("util.unauthorized();").is_unauthorized
+    assert not ask("util.error('x', 'UnauthorizedException');").is_unauthorized
+
+
+def test_append_error_keeps_the_result() -> None:
+    outcome = ask("util.appendError('careful', 'Warn'); return 1;")
+
+    assert outcome.result == 1
+    assert [(error.message, error.error_type) for error in outcome.appended] == [("careful", "Warn")]
+
+
+def test_a_fault_of_the_code_has_type_code_and_its_line() -> None:
+    error = ask("\n return ctx.args.a.b;", arguments={}).error
+
+    assert error is not None
+    assert error.error_type == "Code"
+    assert error.message.startswith("code.js:3:")
+
+
+def test_changes_of_the_stash_come_back() -> None:
+    assert ask("ctx.stash.n = ctx.stash.n + 1; return null;", stash={"n": 1}).stash == {"n": 2}
+
+
+def test_a_handler_that_does_not_name_the_stash_leaves_it_alone() -> None:
+    assert ask("return ctx.args;", arguments={}, stash={"n": 1}).stash is None
+
+
+def test_early_return_carries_value_and_where_to_go_on() -> None:
+    outcome = ask("runtime.earlyReturn({ a: 1 }, { skipTo: 'NEXT' });")
+
+    assert (outcome.is_early_return, outcome.result, outcome.skip_to) == (True, {"a": 1}, "NEXT")
+
+
+def test_extensions_are_reported() -> None:
+    outcome = ask(
+        "extensions.setSubscriptionFilter({ filterGroup: [] });"
+        "extensions.setSubscriptionInvalidationFilter({ filterGroup: [1] });"
+        "extensions.invalidateSubscriptions({ subscriptionField: 'onX', payload: { a: 1 } });"
+        "extensions.evictFromApiCache('Query', 'x', { 'ctx.args.id': 1 });"
+        "util.http.addResponseHeader('itemsCount', 7); return null;"
+    )
+
+    assert outcome.subscription_filter == {"filterGroup": []}
+    assert outcome.invalidation_filter == {"filterGroup": [1]}
+    assert outcome.invalidations == [{"subscriptionField": "onX", "payload": {"a": 1}}]
+    assert outcome.evictions == [{"typeName": "Query", "fieldName": "x", "keys": {"ctx.args.id": 1}}]
+    assert outcome.response_headers == {"itemsCount": "7"}
+
+
+def test_more_than_five_invalidations_are_an_error() -> None:
+    outcome = ask("for (const n of [1, 2, 3, 4, 5, 6]) { extensions.invalidateSubscriptions({}); } return null;")
+
+    assert outcome.error is not None
+
+
+def test_console_output_is_captured() -> None:
+    assert ask("console.log('seen', { a: 1 }); console.error('bad'); return 1;").logs == [
+        'INFO: seen {"a":1}',
+        "ERROR: bad",
+    ]
+
+
+def test_a_loop_of_1000_iterations_runs_and_one_more_is_an_error() -> None:
+    body = "let n = 0; for (const x of ctx.args.xs) n += 1; return n;"
+
+    assert ask(body, arguments={"xs": [0] * 1000}).result == 1000
+    assert ask(body, arguments={"xs": [0] * 1001}).error is not None
+
+
+def test_nested_loops_without_braces_are_counted_each_for_itself() -> None:
+    body = "let n = 0; for (const x of ctx.args.xs) for (const y of ctx.args.xs) n += 1; return n;"
+
+    assert ask(body, arguments={"xs": [0] * 100}).result == 10000
+
+
+def test_endless_array_work_meets_the_time_limit() -> None:
+    outcome = ask(
+        "const { xs } = ctx.args; return xs.every((a) => xs.every((b) => xs.every((c) => xs.every((d) => d >= 0))));",
+        arguments={"xs": list(range(300))},
+    )
+
+    assert outcome.error is not None
+    assert "ran longer than" in outcome.error.message
+
+
+def test_a_module_works_again_after_it_used_up_its_memory() -> None:
+    hungry = module("let s = [1, 2]; for (const i of ctx.args.xs) { s = s.concat(s); } return s.length;")
+
+    first = hungry.call("request", {"arguments": {"xs": [0] * 29}}, now_ms=NOW_MS)
+    second = hungry.call("request", {"arguments": {"xs": [0] * 3}}, now_ms=NOW_MS)
+
+    assert first.error is not None
+    assert second.result == 16
+
+
+def test_a_result_above_five_megabytes_is_an_error() -> None:
+    body = "let s = 'x'; for (const i of ctx.args.xs) { s = s + s; } return s;"
+
+    assert ask(body, arguments={"xs": [0] * 22}).error is None
+    assert ask(body, arguments={"xs": [0] * 23}).error is not None
+
+
+def test_the_same_entropy_gives_the_same_ids_and_another_gives_others() -> None:
+    ids = module("return [util.autoId(), util.autoId()];")
+
+    first = ids.call("request", {}, now_ms=NOW_MS, entropy=b"a" * 16).result
+    again = ids.call("request", {}, now_ms=NOW_MS, entropy=b"a" * 16).result
+    other = ids.call("request", {}, now_ms=NOW_MS, entropy=b"b" * 16).result
+
+    assert first == again
+    assert len({*first, *other}) == 4
+
+
+def test_only_modules_that_draw_random_numbers_need_entropy() -> None:
+    assert module("return util.autoId();").needs_entropy
+    assert not module("return util.time.nowISO8601();").needs_entropy
+
+
+def test_the_selection_set_is_read_by_name_but_not_enumerated() -> None:
+    info = {"fieldName": "f", "selectionSetList": ["id"], "selectionSetGraphQL": "{ id }"}
+
+    outcome = ask("return [ctx.info, ctx.info.selectionSetList];", info=info)
+
+    assert outcome.result == [{"fieldName": "f"}, ["id"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        ("return ctx.args.id;", {"arguments"}),
+        ("const { args, identity: who } = ctx; return [args, who];", {"arguments", "identity"}),
+        ("return ctx['source'];", {"source"}),
+        ("return util.authType();", {"identity"}),
+        ("return pick(ctx);", {"prev"}),
+    ],
+)
+def test_only_the_named_parts_of_the_context_cross(body: str, parts: set[str]) -> None:
+    head = "const pick = (c) => c.prev.result;"
+
+    assert module(body, head=head).usage("request").parts == parts
+
+
+@pytest.mark.parametrize(
+    "body", ["return ctx;", "const { args, ...rest } = ctx; return rest;", "return ctx[ctx.args.x];"]
+)
+def test_the_whole_context_crosses_when_in_doubt(body: str) -> None:
+    assert len(module(body).usage("request").parts) == 11
+
+
+def test_the_engine_has_no_way_to_make_functions_from_text() -> None:
+    outcome = ask("const k = 'construc' + 'tor'; return (() => 1)[k] === undefined;")
+
+    assert outcome.result is True
+
+
+def test_prototypes_cannot_be_changed() -> None:
+    assert ask("const k = 'proto' + 'type'; Array[k].map = 1; return 1;").error is not None
+
+
+def test_names_of_object_members_may_be_keys_of_plain_objects() -> None:
+    assert ask("const o = {}; o.toString = 1; o.valueOf = 2; return o;").result == {"toString": 1, "valueOf": 2}
+
+
+def test_a_fault_at_the_top_level_stops_the_load() -> None:
+    with pytest.raises(TemplateError, match="fails when it is loaded"):
+        module(head="const broken = undefined.x;")

@@ -1,0 +1,135 @@
+"""Every construct the service refuses is refused at load, with line, column and rule."""
+
+import pytest
+
+from headwater.appsync_js import check_subset, compile_module
+from headwater.appsync_js.syntax import SourceTree
+from headwater.errors import TemplateError
+
+RESPONSE = "\nexport function response(ctx) { return ctx.result; }"
+
+
+def rules_of(code: str) -> set[str]:
+    return {violation.rule for violation in check_subset(SourceTree.parse(code))}
+
+
+def in_request(body: str) -> str:
+    return f"export function request(ctx) {{ {body} }}{RESPONSE}"
+
+
+@pytest.mark.parametrize(
+    ("body", "rule"),
+    [
+        ("try { return 1; } finally { }", "no-try"),
+        ("throw 'x';", "no-throw"),
+        ("while (true) { }", "no-while"),
+        ("do { } while (false);", "no-while"),
+        ("for (let i = 0; i < 3; i += 1) { }", "no-for"),
+        ("for (const x of [1]) { continue; }", "no-continue"),
+        ("outer: for (const x of [1]) { break outer; }", "no-labels"),
+        ("let n = 0; n++; return n;", "no-unary"),
+        ("let n = 0; --n; return n;", "no-unary"),
+        ("return ~1;", "no-unary"),
+        ("return 'a' in ctx.args;", "no-in"),
+        ("return ctx.args instanceof Object;", "no-instanceof"),
+        ("return /a/;", "no-regex"),
+        ("const f = async () => 1; return 1;", "no-async"),
+        ("const f = async () => { await 1; }; return 1;", "no-await"),
+        ("function* g() { yield 1; } return 1;", "no-generators"),
+        ("class A { } return 1;", "no-classes"),
+        ("return new Map();", "no-new"),
+        ("return this;", "no-this"),
+        ("return 10n;", "no-bigint"),
+        ("debugger;", "no-debugger"),
+        ("return { get a() { return 1; } };", "no-accessors"),
+        ("function f(n) { return f(n); } return f(1);", "no-recursion"),
+        ("const f = () => g(); const g = () => f(); return f();", "no-recursion"),
+        ("const f = (g) => g; return f(() => 1);", "no-function-passing"),
+        ("return () => 1;", "no-function-return"),
+        ("function f() { return 1; } f = 2; return f;", "no-function-reassign"),
+        ("const f = () => 1; return f.apply(null);", "no-function-methods"),
+        ("const f = () => 1; return f.bind(null);", "no-function-methods"),
+        ("const f = () => 1; return f.call(null);", "no-function-methods"),
+        ("return [2, 1].sort((a, b) => a - b);", "no-sort-function"),
+        ("return 'a'.padStart(3);", "no-disallowed-methods"),
+        ("return Object.freeze({});", "no-disallowed-methods"),
+        ("return Math.pow(2, 3);", "no-disallowed-methods"),
+        ("return eval('1');", "no-unknown-global"),
+        ("return Promise.resolve(1);", "no-unknown-global"),
+        ("return setTimeout(1);", "no-unknown-global"),
+        ("return fetch('x');", "no-unknown-global"),
+        ("return require('fs');", "no-unknown-global"),
+        ("return atob('x');", "no-unknown-global"),
+        ("return btoa('x');", "no-unknown-global"),
+        ("return globalThis;", "no-unknown-global"),
+        ("return (() => 1).constructor('return 1')();", "no-prototype"),
+        ("return ctx['constructor'];", "no-prototype"),
+        ("return ctx.args.__proto__;", "no-prototype"),
+        ("const __hw_x = 1; return __hw_x;", "no-reserved-name"),
+        ("ctx.stash = {}; return 1;", "no-context-assignment"),
+        ("ctx = {}; return 1;", "no-context-assignment"),
+        ("delete ctx.args; return 1;", "no-context-assignment"),
+        ("return import('x');", "imports"),
+    ],
+)
+def test_a_refused_construct_names_its_rule(body: str, rule: str) -> None:
+    assert rule in rules_of(in_request(body))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import fs from 'fs';",
+        "import { x } from './local.js';",
+        "import ddb from '@aws-appsync/utils/dynamodb';",
+    ],
+)
+def test_only_the_appsync_modules_may_be_imported(code: str) -> None:
+    assert "imports" in rules_of(f"{code}\n{in_request('return 1;')}")
+
+
+def test_a_module_without_a_response_handler_is_refused() -> None:
+    assert "exports" in rules_of("export function request(ctx) { return 1; }")
+
+
+def test_a_default_export_is_refused() -> None:
+    assert "exports" in rules_of(in_request("return 1;") + "\nexport default 1;")
+
+
+def test_code_above_32_kilobytes_is_refused() -> None:
+    assert "code-size" in rules_of(in_request("return 1;") + "// " + "x" * 32768)
+
+
+def test_a_syntax_error_is_refused_as_such() -> None:
+    assert rules_of("export function request(ctx) { return (; }") == {"syntax"}
+
+
+def test_the_error_names_file_line_column_and_rule() -> None:
+    with pytest.raises(TemplateError, match=r"Query\.get\.js:2:3: throw is not supported.*\(no-throw\)"):
+        compile_module(f"export function request(ctx) {{\n  throw 1;\n}}{RESPONSE}", "Query.get.js")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "const { a, b: { c }, ...rest } = ctx.args; let n = a ?? c?.d; var o = rest; return { n, ...o };",
+        "const names = ctx.args.xs.map((x) => `${x.name}!`); return names.filter((n) => n !== '').join(',');",
+        "for (const key in ctx.args) { if (key === 'a') { break; } } return void 0;",
+        "switch (ctx.args.a) { case 1: return 'one'; default: return typeof ctx.args; }",
+        "const add = (...ns) => ns.reduce((a, b) => a + b, 0); return add(1, 2);",
+        "ctx.stash.seen = true; delete ctx.stash.old; return Object.keys(ctx.stash);",
+        "const keyOf = (x) => x.id; return ctx.args.xs.map(keyOf);",
+        "return Object.assign({}, Object.fromEntries(Object.entries(ctx.args)));",
+        "if (!ctx.identity) { util.unauthorized(); } return [1, 2].includes(1) && 'abc'.includes('b');",
+        "return Number('1') + parseInt('2', 10) + Math.max(1, 2) + JSON.parse('3');",
+        "runtime.earlyReturn({}); extensions.setSubscriptionFilter({}); console.log(1); return null;",
+    ],
+)
+def test_what_the_service_supports_is_accepted(body: str) -> None:
+    assert rules_of(in_request(body)) == set()
+
+
+def test_handlers_may_be_arrow_functions_and_renamed_exports() -> None:
+    code = "const ask = (ctx) => ({ payload: null });\nconst answer = (ctx) => null;\n"
+
+    assert rules_of(code + "export { ask as request, answer as response };") == set()
