@@ -1,0 +1,41 @@
+// Read one device of the caller's tenant.
+import { util } from '@aws-appsync/utils';
+import * as ddb from '@aws-appsync/utils/dynamodb';
+export function request(ctx) {
+  return ddb.get({ key: { PK: `DEV#${ctx.args.deviceId}`, SK: 'META' } });
+}
+
+export function response(ctx) {
+  if (ctx.error) {
+    util.error(ctx.error.message, ctx.error.type);
+  }
+  const item = ctx.result;
+  if (!item || !isVisible(ctx, item)) {
+    return null;
+  }
+  return { ...item, registeredAt: isoTime(item.registeredAt) };
+}
+
+function isVisible(ctx, item) {
+  const tenantId = callerTenant(ctx, null);
+  return tenantId === null || item.tenantId === tenantId;
+}
+
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+function callerTenant(ctx, named) {
+  if (!ctx.identity) {
+    return 'demo';
+  }
+  if (ctx.identity.claims) {
+    const tenantId = ctx.identity.claims['custom:tenantId'];
+    if (!tenantId) {
+      util.unauthorized();
+    }
+    return tenantId;
+  }
+  return named;
+}
+
+function isoTime(epochMs) {
+  return epochMs === undefined || epochMs === null ? null : util.time.epochMilliSecondsToISO8601(epochMs);
+}

@@ -1,0 +1,57 @@
+// List the alerts of one device, newest first.
+import { util } from '@aws-appsync/utils';
+import * as ddb from '@aws-appsync/utils/dynamodb';
+export function request(ctx) {
+  const tenantId = callerTenant(ctx, null);
+  return ddb.query({
+    query: { PK: { eq: `DEV#${ctx.args.deviceId}` }, SK: { beginsWith: 'ALERT#' } },
+    // Items carry their owner: another tenant's device is an empty list.
+    filter: tenantId === null ? undefined : { tenantId: { eq: tenantId } },
+    scanIndexForward: false,
+    limit: pageSize(ctx.args.limit, 25, 100),
+    nextToken: ctx.args.nextToken,
+  });
+}
+
+export function response(ctx) {
+  if (ctx.error) {
+    util.error(ctx.error.message, ctx.error.type);
+  }
+  return { items: ctx.result.items.map((item) => alert(item)), nextToken: ctx.result.nextToken };
+}
+
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+function callerTenant(ctx, named) {
+  if (!ctx.identity) {
+    return 'demo';
+  }
+  if (ctx.identity.claims) {
+    const tenantId = ctx.identity.claims['custom:tenantId'];
+    if (!tenantId) {
+      util.unauthorized();
+    }
+    return tenantId;
+  }
+  return named;
+}
+
+function pageSize(limit, standard, maximum) {
+  const size = limit ?? standard;
+  if (size < 1 || size > maximum) {
+    util.error(`limit is ${size}, expected 1 to ${maximum}`, 'BadRequest');
+  }
+  return size;
+}
+
+function alert(item) {
+  return {
+    ...item,
+    openedAt: isoTime(item.openedAt),
+    acknowledgedAt: isoTime(item.acknowledgedAt),
+    resolvedAt: isoTime(item.resolvedAt),
+  };
+}
+
+function isoTime(epochMs) {
+  return epochMs === undefined || epochMs === null ? null : util.time.epochMilliSecondsToISO8601(epochMs);
+}

@@ -1,0 +1,48 @@
+// Subscribe to alerts: the tenant boundary, and what the arguments narrow.
+import { util, extensions } from '@aws-appsync/utils';
+
+export function request(ctx) {
+  return { payload: null };
+}
+
+export function response(ctx) {
+  const { deviceId, siteId, severities } = ctx.args;
+  const wanted = severities && severities.length ? [{ fieldName: 'severity', operator: 'in', value: severities }] : [];
+  setFilter(ctx, equals('deviceId', deviceId).concat(equals('siteId', siteId), wanted), []);
+  if (ctx.args.deviceId) {
+    // removeDevice ends the subscriptions to that device.
+    extensions.setSubscriptionInvalidationFilter({
+      filterGroup: [{ filters: [{ fieldName: 'deviceId', operator: 'eq', value: ctx.args.deviceId }] }],
+    });
+  }
+  return null;
+}
+
+// An enhanced filter replaces the comparison of arguments, so every argument has its rule here. The tenant comes first in each group.
+function setFilter(ctx, rules, alternatives) {
+  const tenantId = callerTenant(ctx, ctx.args.tenantId);
+  const always = (tenantId ? [{ fieldName: 'tenantId', operator: 'eq', value: tenantId }] : []).concat(rules);
+  const groups = alternatives.length ? alternatives.map((rule) => ({ filters: always.concat([rule]) })) : [{ filters: always }];
+  if (groups[0].filters.length) {
+    extensions.setSubscriptionFilter({ filterGroup: groups });
+  }
+}
+
+function equals(fieldName, value) {
+  return value === undefined || value === null ? [] : [{ fieldName, operator: 'eq', value }];
+}
+
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+function callerTenant(ctx, named) {
+  if (!ctx.identity) {
+    return 'demo';
+  }
+  if (ctx.identity.claims) {
+    const tenantId = ctx.identity.claims['custom:tenantId'];
+    if (!tenantId) {
+      util.unauthorized();
+    }
+    return tenantId;
+  }
+  return named;
+}

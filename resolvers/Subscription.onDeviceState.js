@@ -1,0 +1,76 @@
+// Subscribe to device states: the tenant boundary, and what the arguments narrow.
+import { util, extensions } from '@aws-appsync/utils';
+
+export function request(ctx) {
+  return { payload: null };
+}
+
+export function response(ctx) {
+  const { deviceId, deviceIds, siteId, threshold } = ctx.args;
+  const rules = equals('deviceId', deviceId).concat(oneOf('deviceId', deviceIds, 'deviceIds'), equals('siteId', siteId));
+  setFilter(ctx, rules, thresholdRules(threshold));
+  if (ctx.args.deviceId) {
+    // removeDevice ends the subscriptions to that device.
+    extensions.setSubscriptionInvalidationFilter({
+      filterGroup: [{ filters: [{ fieldName: 'deviceId', operator: 'eq', value: ctx.args.deviceId }] }],
+    });
+  }
+  return null;
+}
+
+function oneOf(fieldName, values, argument) {
+  if (values === undefined || values === null) {
+    return [];
+  }
+  if (values.length < 1 || values.length > 5) {
+    util.error(`${argument} has ${values.length} values, expected 1 to 5`, 'BadRequest');
+  }
+  return [{ fieldName, operator: 'in', value: values }];
+}
+
+function thresholdRules(threshold) {
+  if (!threshold) {
+    return [];
+  }
+  const { reading, above, below } = threshold;
+  const rules = [];
+  if (above !== undefined && above !== null) {
+    rules.push({ fieldName: `spans.${reading}.max`, operator: 'gt', value: above });
+  }
+  if (below !== undefined && below !== null) {
+    rules.push({ fieldName: `spans.${reading}.min`, operator: 'lt', value: below });
+  }
+  if (!rules.length) {
+    util.error('threshold needs above or below', 'BadRequest');
+  }
+  return rules;
+}
+
+// An enhanced filter replaces the comparison of arguments, so every argument has its rule here. The tenant comes first in each group.
+function setFilter(ctx, rules, alternatives) {
+  const tenantId = callerTenant(ctx, ctx.args.tenantId);
+  const always = (tenantId ? [{ fieldName: 'tenantId', operator: 'eq', value: tenantId }] : []).concat(rules);
+  const groups = alternatives.length ? alternatives.map((rule) => ({ filters: always.concat([rule]) })) : [{ filters: always }];
+  if (groups[0].filters.length) {
+    extensions.setSubscriptionFilter({ filterGroup: groups });
+  }
+}
+
+function equals(fieldName, value) {
+  return value === undefined || value === null ? [] : [{ fieldName, operator: 'eq', value }];
+}
+
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+function callerTenant(ctx, named) {
+  if (!ctx.identity) {
+    return 'demo';
+  }
+  if (ctx.identity.claims) {
+    const tenantId = ctx.identity.claims['custom:tenantId'];
+    if (!tenantId) {
+      util.unauthorized();
+    }
+    return tenantId;
+  }
+  return named;
+}

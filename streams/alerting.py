@@ -1,0 +1,162 @@
+"""Flow 5/8: raise and resolve alerts, reading by reading, before anything is coalesced."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from streams.items import SCHEMA_VERSION, Item, alert_key, number, tenant_partition
+from streams.record import Telemetry
+
+Comparison = Literal["ABOVE", "BELOW"]
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRule:
+    """A threshold on one reading; `device_id` and `site_id` narrow it when given."""
+
+    rule_id: str
+    name: str
+    reading: str
+    comparison: Comparison
+    threshold: float
+    severity: str
+    device_id: str | None = None
+    site_id: str | None = None
+
+    def covers(self, device_id: str, site_id: str | None) -> bool:
+        return self.device_id in (None, device_id) and self.site_id in (None, site_id)
+
+    def is_breached_by(self, value: float) -> bool:
+        return value > self.threshold if self.comparison == "ABOVE" else value < self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class AlertOpened:
+    """A reading went past its threshold. The id comes from rule and payload, so that a redelivery finds the same
+    alert.
+    """
+
+    alert_id: str
+    rule: AlertRule
+    device_id: str
+    ts: int
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlertResolved:
+    """A reading came back within its threshold."""
+
+    alert_id: str
+    device_id: str
+    ts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What happened, oldest first, and which rules are in alert afterwards (rule id → alert id)."""
+
+    changes: tuple[AlertOpened | AlertResolved, ...]
+    alerting: dict[str, str]
+
+
+def alert_rule(item: Mapping[str, Any]) -> AlertRule:
+    """Read a rule item, as DynamoDB types it."""
+    return AlertRule(
+        rule_id=item["ruleId"]["S"],
+        name=item["name"]["S"],
+        reading=item["reading"]["S"],
+        comparison=item["comparison"]["S"],
+        threshold=float(item["threshold"]["N"]),
+        severity=item["severity"]["S"],
+        device_id=item.get("deviceId", {}).get("S"),
+        site_id=item.get("siteId", {}).get("S"),
+    )
+
+
+def decide(
+    rules: Iterable[AlertRule],
+    fresh: Sequence[Telemetry],
+    alerting: Mapping[str, str],
+    *,
+    site_id: str | None,
+) -> Decision:
+    """Follow each rule through a device's new telemetry.
+
+    `fresh` is in the device's own order; `alerting` is what the state item holds from before. A message without the
+    rule's reading, or with one that is no number, changes nothing. Rules that are gone drop out of `alerting`; their
+    alerts stay as they are.
+    """
+    if not fresh:
+        return Decision((), dict(alerting))
+    changes: list[AlertOpened | AlertResolved] = []
+    after: dict[str, str] = {}
+    device_id = fresh[0].device_id
+    for rule in rules:
+        if not rule.covers(device_id, site_id):
+            continue
+        current = alerting.get(rule.rule_id)
+        for record in fresh:
+            value = record.readings.get(rule.reading)
+            if type(value) is not float and type(value) is not int:
+                continue
+            is_breached = rule.is_breached_by(value)
+            if is_breached and current is None:
+                current = f"{record.ts:013d}-{record.seq}-{rule.rule_id}"
+                changes.append(AlertOpened(current, rule, device_id, record.ts, value))
+            elif not is_breached and current is not None:
+                changes.append(AlertResolved(current, device_id, record.ts))
+                current = None
+        if current is not None:
+            after[rule.rule_id] = current
+    changes.sort(key=lambda change: change.ts)
+    return Decision(tuple(changes), after)
+
+
+def opening_put(
+    table: str, opened: AlertOpened, tenant_id: str, *, site_id: str | None, retention_s: int
+) -> dict[str, Any]:
+    """Build the PutItem request of a new alert.
+
+    The condition keeps a redelivery from undoing an acknowledgement. GSI2 is sparse: it holds open alerts alone.
+    """
+    rule = opened.rule
+    item: Item = {
+        **alert_key(opened.device_id, opened.alert_id),
+        "alertId": {"S": opened.alert_id},
+        "deviceId": {"S": opened.device_id},
+        "tenantId": {"S": tenant_id},
+        "ruleId": {"S": rule.rule_id},
+        "name": {"S": rule.name},
+        "severity": {"S": rule.severity},
+        "status": {"S": "OPEN"},
+        "reading": {"S": rule.reading},
+        "value": number(opened.value),
+        "threshold": number(rule.threshold),
+        "openedAt": {"N": str(opened.ts)},
+        "version": {"N": "1"},
+        "GSI2PK": {"S": f"{tenant_partition(tenant_id)}#OPEN"},
+        "GSI2SK": {"S": f"{opened.ts:013d}#{opened.device_id}#{rule.rule_id}"},
+        "ttl": {"N": str(opened.ts // 1000 + retention_s)},
+        "schemaVersion": SCHEMA_VERSION,
+    }
+    if site_id is not None:
+        item["siteId"] = {"S": site_id}
+    return {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(PK)"}
+
+
+def resolving_update(table: str, resolved: AlertResolved) -> dict[str, Any]:
+    """Build the UpdateItem request that ends an alert, acknowledged or not, once."""
+    return {
+        "TableName": table,
+        "Key": alert_key(resolved.device_id, resolved.alert_id),
+        "UpdateExpression": "SET #status = :resolved, resolvedAt = :at, #version = #version + :one "
+        "REMOVE GSI2PK, GSI2SK",
+        "ConditionExpression": "attribute_exists(PK) AND #status <> :resolved",
+        "ExpressionAttributeNames": {"#status": "status", "#version": "version"},
+        "ExpressionAttributeValues": {
+            ":resolved": {"S": "RESOLVED"},
+            ":at": {"N": str(resolved.ts)},
+            ":one": {"N": "1"},
+        },
+    }

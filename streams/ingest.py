@@ -1,0 +1,309 @@
+"""Flow 5/8: write a Kinesis batch to the table: history, alerts, latest state; what cannot be, to the dead-letter
+queue.
+"""
+
+import random
+import time
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPException
+from typing import Any, Protocol
+
+from aws_lambda_powertools import Logger
+
+from streams import items
+from streams.alerting import AlertOpened, AlertRule, Decision, alert_rule, decide, opening_put, resolving_update
+from streams.aws.connection import AwsError, AwsService
+from streams.aws.environment import credentials, required, service_endpoint
+from streams.batch import BatchResponse, Entry, by_key, response, through_first_failure
+from streams.dead_letters import DeadLetter, send_requests
+from streams.record import PermanentRecordError, Telemetry, parse_telemetry
+from streams.state import StoredState, history_item, newer_than, state_update, stored_state
+
+AUTO_TENANT = "demo"
+_WRITE_BATCH = 25
+_READ_BATCH = 100
+_WRITE_ATTEMPTS = 5
+
+
+class Service(Protocol):
+    """A JSON API of AWS; raises AwsError."""
+
+    def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the template decides."""
+
+    table: str
+    dead_letter_queue_url: str
+    auto_register: bool
+    retention_s: int
+    rules_ttl_s: float = 15.0
+
+
+Accepted = Entry[Telemetry]
+
+
+class RuleCache:
+    """The alert rules of the tenants seen lately, each read again after `ttl_s`: a new rule works within that time."""
+
+    def __init__(
+        self, table: Service, table_name: str, *, ttl_s: float, clock: Callable[[], float], limit: int = 1000
+    ) -> None:
+        self._table = table
+        self._table_name = table_name
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._limit = limit
+        self._known: dict[str, tuple[float, tuple[AlertRule, ...]]] = {}
+
+    def of_tenant(self, tenant_id: str) -> tuple[AlertRule, ...]:
+        now = self._clock()
+        known = self._known.get(tenant_id)
+        if known is not None and now < known[0]:
+            return known[1]
+        rules = tuple(self._read(tenant_id))
+        if len(self._known) >= self._limit:
+            self._known.clear()
+        self._known[tenant_id] = (now + self._ttl_s, rules)
+        return rules
+
+    def _read(self, tenant_id: str) -> Iterable[AlertRule]:
+        query: dict[str, Any] = {
+            "TableName": self._table_name,
+            "KeyConditionExpression": "PK = :pk AND begins_with(SK, :sk)",
+            "ExpressionAttributeValues": {":pk": {"S": items.tenant_partition(tenant_id)}, ":sk": {"S": "RULE#"}},
+        }
+        while True:
+            page = self._table.call("Query", query)
+            yield from (alert_rule(item) for item in page.get("Items", []))
+            if "LastEvaluatedKey" not in page:
+                return
+            query = {**query, "ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+
+class Ingestion:
+    """Takes Kinesis batches; everything it does twice ends as if it were done once."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        table: Service,
+        queue: Service,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self._settings = settings
+        self._table = table
+        self._queue = queue
+        self._clock = clock
+        self._sleep = sleep
+        self._uniform = uniform
+        self._rules = RuleCache(table, settings.table, ttl_s=settings.rules_ttl_s, clock=clock)
+
+    def take(self, event: Mapping[str, Any]) -> tuple[BatchResponse, list[DeadLetter]]:
+        """Write one batch; the answer names the first record that must come again.
+
+        Order of the writes: history and alerts before the state, because the state says what was seen. A batch that
+        stops half-way is taken up again at the same state, so nothing is decided twice and nothing is left out.
+        """
+        entries = _entries(event)
+        accepted, dead = self._read_records(entries)
+        failed: list[Entry[Any]] = []
+        groups = by_key(accepted)
+        states = self._states(list(groups))
+        for device_id in list(groups):
+            refusal = self._refusal(device_id, states)
+            if refusal is not None:
+                dead += [DeadLetter(entries[entry.position], *refusal) for entry in groups.pop(device_id)]
+        unwritten = self._write_history(groups, states)
+        for device_id, group in groups.items():
+            written = through_first_failure(group, unwritten)
+            failed += group[len(written) :]
+            if not self._advance(states[device_id], written):
+                failed += written
+        failed += self._bury(dead)
+        return response(failed), dead
+
+    def _read_records(self, entries: Sequence[Entry[Mapping[str, Any]]]) -> tuple[list[Accepted], list[DeadLetter]]:
+        accepted: list[Accepted] = []
+        dead: list[DeadLetter] = []
+        for entry in entries:
+            kinesis = entry.content["kinesis"]
+            arrival_ms = kinesis["approximateArrivalTimestamp"] * 1000
+            try:
+                telemetry = parse_telemetry(entry.key, b64decode(kinesis["data"]), arrival_ms)
+            except PermanentRecordError as error:
+                dead.append(DeadLetter(entry, error.reason, error.detail))
+            else:
+                accepted.append(Entry(entry.position, entry.sequence_number, entry.key, telemetry))
+        return accepted, dead
+
+    def _states(self, device_ids: Sequence[str]) -> dict[str, StoredState]:
+        states: dict[str, StoredState] = {}
+        for start in range(0, len(device_ids), _READ_BATCH):
+            keys = [items.state_key(device_id) for device_id in device_ids[start : start + _READ_BATCH]]
+            for attempt in range(_WRITE_ATTEMPTS):
+                request = {"RequestItems": {self._settings.table: {"Keys": keys, "ConsistentRead": True}}}
+                answer = self._table.call("BatchGetItem", request)
+                for item in answer["Responses"].get(self._settings.table, []):
+                    # Without a tenant it is no registered device's.
+                    if "tenantId" in item:
+                        states[item["PK"]["S"].partition("#")[2]] = stored_state(item)
+                keys = answer.get("UnprocessedKeys", {}).get(self._settings.table, {}).get("Keys", [])
+                if not keys:
+                    break
+                self._pause(attempt)
+            if keys:
+                raise AwsError("UnprocessedKeys", f"{len(keys)} states left unread", status=200, document={})
+        return states
+
+    def _refusal(self, device_id: str, states: dict[str, StoredState]) -> tuple[str, str] | None:
+        known = states.get(device_id)
+        if known is not None:
+            return ("DeviceRemoved", f"device {device_id!r} was removed") if known.is_removed else None
+        if not self._settings.auto_register:
+            return "UnknownDevice", f"device {device_id!r} is not registered"
+        now_ms = int(self._clock() * 1000)
+        try:
+            self._table.call(
+                "TransactWriteItems", items.registration(self._settings.table, device_id, AUTO_TENANT, now_ms=now_ms)
+            )
+        except AwsError as error:
+            if error.code != "TransactionCanceledException":
+                raise
+        # Registered meanwhile by somebody else, or by us: read whose it is.
+        states.update(self._states([device_id]))
+        if device_id not in states:
+            return "UnknownDevice", f"device {device_id!r} could not be registered"
+        return None
+
+    def _write_history(
+        self, groups: Mapping[str, Sequence[Accepted]], states: Mapping[str, StoredState]
+    ) -> frozenset[int]:
+        """Put every payload into history; returns the batch positions of those the table did not take."""
+        puts: dict[tuple[str, str], tuple[dict[str, Any], list[int]]] = {}
+        for device_id, group in groups.items():
+            tenant_id = states[device_id].tenant_id
+            for entry in group:
+                item = history_item(entry.content, tenant_id, self._settings.retention_s)
+                # One request may name a key once: a payload that came twice is one item.
+                put = puts.setdefault((item["PK"]["S"], item["SK"]["S"]), (item, []))
+                put[1].append(entry.position)
+        left: list[int] = []
+        waiting = list(puts.values())
+        for start in range(0, len(waiting), _WRITE_BATCH):
+            chunk = waiting[start : start + _WRITE_BATCH]
+            unprocessed = self._put_all([item for item, _ in chunk])
+            if unprocessed:
+                left += [
+                    place
+                    for item, places in chunk
+                    if (item["PK"]["S"], item["SK"]["S"]) in unprocessed
+                    for place in places
+                ]
+        return frozenset(left)
+
+    def _put_all(self, new_items: Sequence[items.Item]) -> set[tuple[str, str]]:
+        requests = [{"PutRequest": {"Item": item}} for item in new_items]
+        for attempt in range(_WRITE_ATTEMPTS):
+            answer = self._table.call("BatchWriteItem", {"RequestItems": {self._settings.table: requests}})
+            requests = answer.get("UnprocessedItems", {}).get(self._settings.table, [])
+            if not requests:
+                return set()
+            self._pause(attempt)
+        return {(put["PutRequest"]["Item"]["PK"]["S"], put["PutRequest"]["Item"]["SK"]["S"]) for put in requests}
+
+    def _advance(self, stored: StoredState, written: Sequence[Accepted]) -> bool:
+        """Raise alerts and move the latest state over what history holds; False when the table failed and it must come
+        again.
+        """
+        fresh = newer_than(stored, [entry.content for entry in written])
+        if not fresh:
+            return True
+        rules = self._rules.of_tenant(stored.tenant_id)
+        decision = decide(rules, fresh, stored.alerting, site_id=stored.site_id)
+        try:
+            self._apply(decision, stored)
+            self._unless_done("UpdateItem", state_update(self._settings.table, fresh, decision.alerting))
+        except (AwsError, OSError, HTTPException):
+            return False
+        return True
+
+    def _apply(self, decision: Decision, stored: StoredState) -> None:
+        table = self._settings.table
+        for change in decision.changes:
+            if isinstance(change, AlertOpened):
+                put = opening_put(
+                    table, change, stored.tenant_id, site_id=stored.site_id, retention_s=self._settings.retention_s
+                )
+                self._unless_done("PutItem", put)
+            else:
+                self._unless_done("UpdateItem", resolving_update(table, change))
+
+    def _unless_done(self, operation: str, request: Mapping[str, Any]) -> None:
+        try:
+            self._table.call(operation, request)
+        except AwsError as error:
+            # Done before by this very payload, or overtaken by a newer one: both are what we want.
+            if error.code != "ConditionalCheckFailedException":
+                raise
+
+    def _bury(self, dead: Sequence[DeadLetter]) -> list[Entry[Any]]:
+        """Send dead letters; returns the records whose letter the queue did not take."""
+        failed: list[Entry[Any]] = []
+        for request, letters in send_requests(self._settings.dead_letter_queue_url, dead):
+            try:
+                answer = self._queue.call("SendMessageBatch", request)
+            except (AwsError, OSError, HTTPException):
+                failed += [letter.entry for letter in letters]
+                continue
+            failed += [letters[int(refused["Id"])].entry for refused in answer.get("Failed", [])]
+        return failed
+
+    def _pause(self, attempt: int) -> None:
+        self._sleep(self._uniform(0, 0.05 * 2**attempt))
+
+
+def _entries(event: Mapping[str, Any]) -> list[Entry[Mapping[str, Any]]]:
+    return [
+        Entry(position, record["kinesis"]["sequenceNumber"], record["kinesis"]["partitionKey"], record)
+        for position, record in enumerate(event["Records"])
+    ]
+
+
+@cache
+def _ingestion() -> Ingestion:
+    region = required("AWS_REGION")
+    table = AwsService(
+        "dynamodb", region=region, endpoint=service_endpoint("dynamodb", region), credentials=credentials
+    )
+    queue = AwsService("sqs", region=region, endpoint=service_endpoint("sqs", region), credentials=credentials)
+    settings = Settings(
+        table=required("TABLE_NAME"),
+        dead_letter_queue_url=required("DEAD_LETTER_QUEUE_URL"),
+        auto_register=required("AUTO_REGISTER") == "true",
+        retention_s=int(required("RETENTION_DAYS")) * 86_400,
+    )
+    return Ingestion(settings, table, queue, clock=time.time, sleep=time.sleep, uniform=random.uniform)
+
+
+logger = Logger(service="ingest")
+
+
+def handler(event: Mapping[str, Any], context: object) -> BatchResponse:
+    """Take one batch of the telemetry stream (event source mapping with ReportBatchItemFailures)."""
+    answer, dead = _ingestion().take(event)
+    for letter in dead:
+        logger.warning(
+            "dead letter", extra={"device_id": letter.entry.key, "reason": letter.reason, "detail": letter.detail}
+        )
+    if answer["batchItemFailures"]:
+        logger.warning("batch is to come again", extra={"batch_item_failures": answer["batchItemFailures"]})
+    return answer

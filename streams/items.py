@@ -1,0 +1,141 @@
+"""The table's keys, its attribute values, and the items a device starts and ends with."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
+
+SCHEMA_VERSION = {"N": "1"}
+DAY_MS = 86_400_000
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+Attribute = dict[str, Any]
+Item = dict[str, Attribute]
+
+
+def device_partition(device_id: str) -> str:
+    return f"DEV#{device_id}"
+
+
+def key(partition: str, sort: str) -> Item:
+    return {"PK": {"S": partition}, "SK": {"S": sort}}
+
+
+def device_key(device_id: str) -> Item:
+    return key(device_partition(device_id), "META")
+
+
+def state_key(device_id: str) -> Item:
+    return key(device_partition(device_id), "STATE")
+
+
+def presence_key(device_id: str) -> Item:
+    return key(device_partition(device_id), "PRESENCE")
+
+
+def command_key(device_id: str, command_id: str) -> Item:
+    return key(device_partition(device_id), f"COMMAND#{command_id}")
+
+
+def alert_key(device_id: str, alert_id: str) -> Item:
+    return key(device_partition(device_id), f"ALERT#{alert_id}")
+
+
+def tenant_partition(tenant_id: str) -> str:
+    return f"TENANT#{tenant_id}"
+
+
+def history_key(device_id: str, ts: int, seq: int) -> tuple[str, str]:
+    """Partition by UTC day and sort by payload order: a redelivered payload meets its own item."""
+    day = date.fromordinal(_EPOCH_ORDINAL + ts // DAY_MS).isoformat()
+    return f"DEV#{device_id}#{day}", f"TS#{ts:013d}#{seq:016d}"
+
+
+def scalar(value: str | int | float | bool | None) -> Attribute:
+    """Type one reading; a float keeps its shortest decimal, which reads back as the same double."""
+    kind = type(value)
+    if kind is float or kind is int:
+        return {"N": repr(value)}
+    if kind is str:
+        return {"S": value}
+    if value is None:
+        return {"NULL": True}
+    return {"BOOL": value}
+
+
+def number(value: float) -> Attribute:
+    return {"N": repr(value)}
+
+
+def plain(attribute: Mapping[str, Any]) -> Any:
+    """Undo the table's typing: numbers without a fraction become int, sets and lists become lists."""
+    ((kind, value),) = attribute.items()
+    if kind == "N":
+        return int(value) if value.lstrip("-").isdigit() else float(value)
+    if kind == "M":
+        return {name: plain(member) for name, member in value.items()}
+    if kind == "L":
+        return [plain(member) for member in value]
+    if kind == "NULL":
+        return None
+    return value
+
+
+def plain_item(item: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: plain(attribute) for name, attribute in item.items()}
+
+
+def iso_time(epoch_ms: int) -> str:
+    """Write epoch milliseconds as AWSDateTime, always with three digits and Z, so that text order is time order."""
+    moment = datetime.fromtimestamp(epoch_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{epoch_ms % 1000:03d}Z"
+
+
+def registration(
+    table: str,
+    device_id: str,
+    tenant_id: str,
+    *,
+    now_ms: int,
+    site_id: str | None = None,
+    name: str | None = None,
+    model: str | None = None,
+) -> dict[str, Any]:
+    """Build the TransactWriteItems request that registers a device: two items or none.
+
+    The state item gets the tenant here, so that the conditional update of ingestion both checks that the device exists
+    and learns whose it is. A removed device's state item is taken over and keeps its `version`: clients never see it
+    fall.
+    """
+    meta = {
+        **device_key(device_id),
+        "deviceId": {"S": device_id},
+        "tenantId": {"S": tenant_id},
+        "registeredAt": {"N": str(now_ms)},
+        "GSI1PK": {"S": tenant_partition(tenant_id)},
+        "GSI1SK": {"S": f"SITE#{site_id or ''}#DEV#{device_id}"},
+        "schemaVersion": SCHEMA_VERSION,
+    }
+    for attribute, value in (("siteId", site_id), ("name", name), ("model", model)):
+        if value is not None:
+            meta[attribute] = {"S": value}
+    values: Item = {
+        ":device": {"S": device_id},
+        ":tenant": {"S": tenant_id},
+        ":none": {"N": "0"},
+        ":schema": SCHEMA_VERSION,
+    }
+    site_part = ""
+    if site_id is not None:
+        values[":site"] = {"S": site_id}
+        site_part = ", siteId = :site"
+    state = {
+        "TableName": table,
+        "Key": state_key(device_id),
+        "UpdateExpression": "SET deviceId = :device, tenantId = :tenant, schemaVersion = :schema, "
+        f"#version = if_not_exists(#version, :none){site_part} REMOVE removedAt, #ttl",
+        "ConditionExpression": "attribute_not_exists(tenantId) OR attribute_exists(removedAt)",
+        "ExpressionAttributeNames": {"#version": "version", "#ttl": "ttl"},
+        "ExpressionAttributeValues": values,
+    }
+    put = {"TableName": table, "Item": meta, "ConditionExpression": "attribute_not_exists(PK)"}
+    return {"TransactItems": [{"Put": put}, {"Update": state}]}
