@@ -2,8 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.errors import TemplateError
@@ -15,7 +15,8 @@ class StackEnvironment:
 
     `endpoint_url` is the AWS endpoint; `first_api` the logical id whose GraphQL URL has the contract's path;
     `secret` seeds API keys, so that they are stable in one data directory and unguessable elsewhere;
-    `api_key` replaces the key of the API key resource `first_api_key`.
+    `api_key` replaces the key of the API key resource `first_api_key`; `stream_labels` are those of the tables'
+    streams, known once the tables exist.
     """
 
     region: str = "us-east-1"
@@ -27,6 +28,7 @@ class StackEnvironment:
     first_api_key: str = ""
     api_key: str = ""
     secret: str = ""
+    stream_labels: Mapping[str, str] = field(default_factory=dict)
 
     def pseudo_parameters(self) -> dict[str, Any]:
         return {
@@ -87,7 +89,8 @@ def _queue_url(named: Named) -> str:
 
 
 def _table_stream(named: Named) -> str:
-    return named.environment.arn("dynamodb", f"table/{named.physical_id}/stream/2024-01-01T00:00:00.000")
+    label = named.environment.stream_labels.get(named.physical_id, "unknown")
+    return named.environment.arn("dynamodb", f"table/{named.physical_id}/stream/{label}")
 
 
 def _pool_provider(named: Named) -> str:
@@ -273,7 +276,7 @@ def attribute_of(
     if attribute == "":
         return physical
     known = sorted(name for name in table if name)
-    raise TemplateError(f"{kind} has no attribute {attribute!r} here; it has {known or 'none'}", logical_id=logical_id)
+    raise TemplateError(f"{logical_id}, a {kind}, has no attribute {attribute!r} here; it has {known or 'none'}")
 
 
 def function_id(named: Named) -> str:

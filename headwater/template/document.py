@@ -93,6 +93,15 @@ def _resource_lines(root: yaml.Node | None) -> dict[str, int]:
     return {}
 
 
+def _load(text: str) -> tuple[dict[str, int], Any]:
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        return _resource_lines(root), loader.construct_document(root) if root is not None else None
+    finally:
+        loader.dispose()
+
+
 def parse_template(text: str) -> TemplateDocument:
     """Parse a template.
 
@@ -100,18 +109,13 @@ def parse_template(text: str) -> TemplateDocument:
     """
     if len(text.encode("utf-8", "surrogatepass")) > MAXIMUM_SIZE_BYTES:
         raise TemplateError(f"the template has more than {MAXIMUM_SIZE_BYTES} bytes")
-    loader = _Loader(text)
     try:
-        root = loader.get_single_node()
-        lines = _resource_lines(root)
-        body = loader.construct_document(root) if root is not None else None
+        lines, body = _load(text)
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
         raise TemplateError(f"{line}not valid YAML: {error.problem or error.context}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise TemplateError(f"not valid YAML: {error}") from error
-    finally:
-        loader.dispose()
     if not isinstance(body, dict):
         raise TemplateError(f"a template is a mapping with a Resources section, found {type(body).__name__}")
     _count_nodes(body, MAXIMUM_NODES)

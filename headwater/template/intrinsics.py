@@ -174,14 +174,17 @@ class Stack:
 
     def _attribute(self, logical_id: str, attribute: str) -> Any:
         body = self.document.resources[logical_id]
-        return attribute_of(
-            body["Type"],
-            logical_id,
-            attribute,
-            self.physical_id(logical_id),
-            lambda: self._name_properties(logical_id, body),
-            self.environment,
-        )
+        try:
+            return attribute_of(
+                body["Type"],
+                logical_id,
+                attribute,
+                self.physical_id(logical_id),
+                lambda: self._name_properties(logical_id, body),
+                self.environment,
+            )
+        except TemplateError as error:
+            raise error if error.logical_id else self._fault(error.message) from error
 
     def substitute(self, argument: Any) -> str:
         extra: dict[str, Any] = {}

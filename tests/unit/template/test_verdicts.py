@@ -1,0 +1,84 @@
+"""Every resource type and property has exactly one verdict."""
+
+from typing import Any
+
+import pytest
+
+from headwater.template import judge
+from headwater.template.tables import TYPE_TABLES
+
+
+def verdicts(kind: str, properties: dict[str, Any]) -> dict[str, str]:
+    return {
+        finding.path: finding.verdict for finding in judge("R", {"Type": kind, "Properties": properties}, properties)
+    }
+
+
+def test_properties_are_live_deploy_only_or_refused() -> None:
+    found = verdicts(
+        "AWS::DynamoDB::Table",
+        {"KeySchema": [], "AttributeDefinitions": [], "Tags": [], "KinesisStreamSpecification": {}, "Colour": "red"},
+    )
+
+    assert found == {
+        "": "live",
+        "KeySchema": "live",
+        "AttributeDefinitions": "live",
+        "Tags": "deploy-only",
+        "KinesisStreamSpecification": "refused",
+        "Colour": "refused",
+    }
+
+
+def test_nested_properties_have_verdicts_of_their_own() -> None:
+    found = verdicts(
+        "AWS::IoT::TopicRule",
+        {
+            "TopicRulePayload": {
+                "Sql": "SELECT *",
+                "Actions": [{"Kinesis": {}}, {"Firehose": {}}, {"CloudwatchLogs": {}}],
+            }
+        },
+    )
+
+    assert found["TopicRulePayload.Actions.Kinesis"] == "live"
+    assert found["TopicRulePayload.Actions.Firehose"] == "refused"
+    assert found["TopicRulePayload.Actions.CloudwatchLogs"] == "deploy-only"
+
+
+def test_a_type_in_no_table_is_refused() -> None:
+    assert verdicts("AWS::EC2::Instance", {}) == {"": "refused"}
+    assert verdicts("Custom::Thing", {}) == {"": "refused"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "path"),
+    [
+        ("AWS::Lambda::Function", {"Runtime": "nodejs22.x"}, "Runtime"),
+        ("AWS::Lambda::Function", {"PackageType": "Image"}, "PackageType"),
+        ("AWS::AppSync::DataSource", {"ApiId": "a", "Name": "n", "Type": "AMAZON_OPENSEARCH_SERVICE"}, "Type"),
+        ("AWS::AppSync::Resolver", {"ApiId": "a", "TypeName": "Q", "FieldName": "f", "Code": ""}, "Runtime"),
+        (
+            "AWS::Lambda::EventSourceMapping",
+            {"FunctionName": "f", "EventSourceArn": "arn:aws:kafka:x"},
+            "EventSourceArn",
+        ),
+        ("AWS::IoT::TopicRule", {"TopicRulePayload": {"Actions": [{"Sqs": {}}] * 11}}, "TopicRulePayload.Actions"),
+        ("AWS::AppSync::GraphQLSchema", {}, "ApiId"),
+    ],
+)
+def test_values_that_do_not_work_are_refused(kind: str, properties: dict[str, Any], path: str) -> None:
+    findings = judge("R", {"Type": kind, "Properties": properties}, properties)
+
+    refused = {finding.path: finding.why for finding in findings if finding.verdict == "refused"}
+    assert path in refused
+    assert refused[path]
+
+
+@pytest.mark.parametrize("kind", sorted(TYPE_TABLES))
+def test_no_property_has_two_verdicts(kind: str) -> None:
+    table = TYPE_TABLES[kind]
+
+    groups = [set(table.live), set(table.deploy_only), set(table.refused)]
+
+    assert sum(map(len, groups)) == len(set().union(*groups))
