@@ -1,0 +1,73 @@
+"""The operations of DynamoDB and DynamoDB Streams by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from headwater.dynamodb.operations.batches import batch_get_item, batch_write_item
+from headwater.dynamodb.operations.items import delete_item, get_item, put_item, update_item
+from headwater.dynamodb.operations.queries import query, scan
+from headwater.dynamodb.operations.transactions import transact_get_items, transact_write_items
+from headwater.dynamodb.session import Request, Response, Session
+from headwater.dynamodb.streams import describe_stream, get_records, get_shard_iterator, list_streams
+from headwater.dynamodb.tables.create import create_table
+from headwater.dynamodb.tables.describe import (
+    describe_continuous_backups,
+    describe_endpoints,
+    describe_limits,
+    describe_table,
+    describe_time_to_live,
+    list_tables,
+)
+from headwater.dynamodb.tables.update import (
+    delete_table,
+    list_tags_of_resource,
+    tag_resource,
+    untag_resource,
+    update_table,
+    update_time_to_live,
+)
+
+TARGET_PREFIX = "DynamoDB_20120810"
+STREAMS_TARGET_PREFIX = "DynamoDBStreams_20120810"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation; `needs_id` says that it makes something with an id of its own."""
+
+    run: Callable[[Session, Request], Response]
+    is_write: bool = False
+    needs_id: bool = False
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "PutItem": Operation(put_item, is_write=True),
+    "GetItem": Operation(get_item),
+    "UpdateItem": Operation(update_item, is_write=True),
+    "DeleteItem": Operation(delete_item, is_write=True),
+    "Query": Operation(query),
+    "Scan": Operation(scan),
+    "BatchGetItem": Operation(batch_get_item),
+    "BatchWriteItem": Operation(batch_write_item, is_write=True),
+    "TransactGetItems": Operation(transact_get_items),
+    "TransactWriteItems": Operation(transact_write_items, is_write=True),
+    "CreateTable": Operation(create_table, is_write=True, needs_id=True),
+    "DescribeTable": Operation(describe_table),
+    "UpdateTable": Operation(update_table, is_write=True, needs_id=True),
+    "DeleteTable": Operation(delete_table, is_write=True),
+    "ListTables": Operation(list_tables),
+    "UpdateTimeToLive": Operation(update_time_to_live, is_write=True),
+    "DescribeTimeToLive": Operation(describe_time_to_live),
+    "TagResource": Operation(tag_resource, is_write=True),
+    "UntagResource": Operation(untag_resource, is_write=True),
+    "ListTagsOfResource": Operation(list_tags_of_resource),
+    "DescribeLimits": Operation(describe_limits),
+    "DescribeEndpoints": Operation(describe_endpoints),
+    "DescribeContinuousBackups": Operation(describe_continuous_backups),
+}
+STREAMS_OPERATIONS: Mapping[str, Operation] = {
+    "ListStreams": Operation(list_streams),
+    "DescribeStream": Operation(describe_stream),
+    "GetShardIterator": Operation(get_shard_iterator),
+    "GetRecords": Operation(get_records),
+}

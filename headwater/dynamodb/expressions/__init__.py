@@ -1,0 +1,1 @@
+"""Expressions of the item operations: text to tree, tree to closures, compiled once for each text."""

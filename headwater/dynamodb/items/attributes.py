@@ -1,0 +1,277 @@
+"""Attribute values: typed JSON in, canonical typed JSON and its size in bytes out."""
+
+import binascii
+from base64 import b64decode
+from decimal import Decimal
+from typing import Any
+
+from headwater.dynamodb.faults import invalid, serialization, validation
+from headwater.dynamodb.items.numbers import normalise_number, number_size
+
+Value = dict[str, Any]
+Item = dict[str, Value]
+
+MAX_ITEM_BYTES = 400 * 1024
+MAX_DEPTH = 32
+TYPES = frozenset({"S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"})
+TYPE_NAMES = {
+    "S": "STRING",
+    "N": "NUMBER",
+    "B": "BINARY",
+    "BOOL": "BOOLEAN",
+    "NULL": "NULL",
+    "SS": "STRING_SET",
+    "NS": "NUMBER_SET",
+    "BS": "BINARY_SET",
+    "L": "LIST",
+    "M": "MAP",
+}
+_TOO_MANY_TYPES = (
+    "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+)
+_NO_TYPE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
+_TOO_DEEP = (
+    "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+)
+
+
+def text_size(text: str) -> int:
+    """The UTF-8 length."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def normalise_item(item: Any) -> tuple[Item, int]:
+    """Check a map of attribute values; the canonical copy and its size.
+
+    Raises: ServiceError `ValidationException` or `SerializationException`.
+    """
+    if not isinstance(item, dict):
+        raise wrong_type(item, "Map")
+    result: Item = {}
+    size = 0
+    for name, value in item.items():
+        if value.__class__ is dict and len(value) == 1 and "S" in value and value["S"].__class__ is str:
+            # Most attributes are strings, and this is the hottest loop of a write (bench/store.py, put).
+            text = value["S"]
+            result[name] = {"S": text}
+            size += len(text) if text.isascii() else text_size(text)
+        else:
+            result[name], value_size = normalise_value(value)
+            size += value_size
+        size += len(name) if name.isascii() else text_size(name)
+    return result, size
+
+
+def normalise_value(value: Any, depth: int = 1) -> tuple[Value, int]:
+    """Check one attribute value; the canonical copy and its size without the name.
+
+    Raises: ServiceError `ValidationException` or `SerializationException`.
+    """
+    if not isinstance(value, dict):
+        raise wrong_type(value, "AttributeValue")
+    kinds = [kind for kind, content in value.items() if kind in TYPES and content is not None]
+    if not kinds:
+        raise validation(_NO_TYPE)
+    if depth > MAX_DEPTH:
+        raise validation(_TOO_DEEP)
+    checked = _CHECKS[kinds[0]](value[kinds[0]], depth)
+    if len(kinds) > 1:
+        for kind in kinds[1:]:
+            _CHECKS[kind](value[kind], depth)
+        raise validation(_TOO_MANY_TYPES)
+    return checked
+
+
+def _check_string(content: Any, depth: int) -> tuple[Value, int]:
+    return {"S": _string(content)}, text_size(content)
+
+
+def _check_number(content: Any, depth: int) -> tuple[Value, int]:
+    text = normalise_number(_string(content))
+    return {"N": text}, number_size(text)
+
+
+def _check_binary(content: Any, depth: int) -> tuple[Value, int]:
+    return {"B": content}, len(binary(content))
+
+
+def _check_boolean(content: Any, depth: int) -> tuple[Value, int]:
+    if not isinstance(content, bool):
+        raise wrong_type(content, "Boolean")
+    return {"BOOL": content}, 1
+
+
+def _check_null(content: Any, depth: int) -> tuple[Value, int]:
+    if not isinstance(content, bool):
+        raise wrong_type(content, "Boolean")
+    if not content:
+        raise invalid("Null attribute value types must have the value of true")
+    return {"NULL": True}, 1
+
+
+def _check_string_set(content: Any, depth: int) -> tuple[Value, int]:
+    members = [_string(member) for member in _list(content)]
+    if not members:
+        raise invalid("An string set  may not be empty")
+    if len(set(members)) != len(members):
+        raise invalid(f"Input collection [{', '.join(members)}] contains duplicates.")
+    return {"SS": members}, sum(map(text_size, members))
+
+
+def _check_number_set(content: Any, depth: int) -> tuple[Value, int]:
+    if not _list(content):
+        raise invalid("An number set  may not be empty")
+    members = [normalise_number(_string(member)) for member in content]
+    if len(set(members)) != len(members):
+        raise validation("Input collection contains duplicates")
+    return {"NS": members}, sum(map(number_size, members))
+
+
+def _check_binary_set(content: Any, depth: int) -> tuple[Value, int]:
+    if not _list(content):
+        raise invalid("Binary sets should not be empty")
+    sizes = [len(binary(member)) for member in content]
+    if len(set(content)) != len(content):
+        raise invalid(f"Input collection [{', '.join(content)}]of type BS contains duplicates.")
+    return {"BS": list(content)}, sum(sizes)
+
+
+def _check_list(content: Any, depth: int) -> tuple[Value, int]:
+    size = 3
+    members = []
+    for member in _list(content):
+        checked, member_size = normalise_value(member, depth + 1)
+        members.append(checked)
+        size += member_size + 1
+    return {"L": members}, size
+
+
+def _check_map(content: Any, depth: int) -> tuple[Value, int]:
+    if not isinstance(content, dict):
+        raise wrong_type(content, "Map")
+    size = 3
+    members = {}
+    for name, member in content.items():
+        members[name], member_size = normalise_value(member, depth + 1)
+        size += member_size + text_size(name) + 1
+    return {"M": members}, size
+
+
+_CHECKS = {
+    "S": _check_string,
+    "N": _check_number,
+    "B": _check_binary,
+    "BOOL": _check_boolean,
+    "NULL": _check_null,
+    "SS": _check_string_set,
+    "NS": _check_number_set,
+    "BS": _check_binary_set,
+    "L": _check_list,
+    "M": _check_map,
+}
+
+
+def _string(content: Any) -> str:
+    if not isinstance(content, str):
+        raise wrong_type(content, "String")
+    return content
+
+
+def _list(content: Any) -> list[Any]:
+    if not isinstance(content, list):
+        if isinstance(content, dict):
+            raise serialization("Start of structure or map found where not expected")
+        raise serialization("Unexpected field type")
+    return content
+
+
+def binary(content: Any) -> bytes:
+    """The bytes of a base64 text.
+
+    Raises: ServiceError `SerializationException` as the service's decoder does.
+    """
+    if not isinstance(content, str):
+        if isinstance(content, dict | list):
+            raise wrong_type(content, "java.nio.ByteBuffer")
+        raise serialization("only base-64-encoded strings are convertible to bytes")
+    if len(content) % 4:
+        raise serialization(f"Base64 encoded length is expected a multiple of 4 bytes but found: {len(content)}")
+    try:
+        return b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        raise serialization("Invalid last non-pad Base64 character dectected") from None
+
+
+def wrong_type(content: Any, expected: str) -> Exception:
+    """The error for a JSON value of the wrong type; `expected` is the wanted shape's name."""
+    if isinstance(content, dict):
+        return serialization("Start of structure or map found where not expected")
+    if isinstance(content, list):
+        if expected in {"String", "Boolean", "Integer", "Long"}:
+            return serialization(f"Unrecognized collection type class java.lang.{expected}")
+        if expected == "Map":
+            prefix = "java.util.Map<java.lang.String, com.amazonaws.dynamodb.v20120810.AttributeValue>"
+            return serialization(f"Unrecognized collection type {prefix}")
+        name = expected if "." in expected else f"com.amazonaws.dynamodb.v20120810.{expected}"
+        return serialization(f"Unrecognized collection type class {name}")
+    if expected == "Map":
+        return serialization("Unexpected field type")
+    if expected == "AttributeValue":
+        return serialization("Unexpected value type in payload")
+    return serialization(f"{_token_name(content)} cannot be converted to {expected}")
+
+
+def _token_name(content: Any) -> str:
+    if isinstance(content, bool):
+        return "TRUE_VALUE" if content else "FALSE_VALUE"
+    if isinstance(content, int):
+        return "NUMBER_VALUE"
+    if isinstance(content, float):
+        return "DECIMAL_VALUE"
+    return "STRING_VALUE"
+
+
+def item_size(item: Item) -> int:
+    """The size of a canonical item."""
+    return normalise_item(item)[1]
+
+
+def type_of(value: Value) -> str:
+    """The type letter of a canonical value."""
+    return next(iter(value))
+
+
+def values_equal(left: Value | None, right: Value | None) -> bool:
+    """Equality of canonical values; the order of a set does not count."""
+    if left is None or right is None:
+        return False
+    if left == right:
+        return True
+    kind = type_of(left)
+    if kind != type_of(right):
+        return False
+    one, other = left[kind], right[kind]
+    if kind in {"SS", "NS", "BS"}:
+        return len(one) == len(other) and set(one) == set(other)
+    if kind == "L":
+        return len(one) == len(other) and all(map(values_equal, one, other))
+    if kind == "M":
+        return items_equal(one, other)
+    return False
+
+
+def items_equal(left: Item, right: Item) -> bool:
+    """Equality of two maps of canonical values."""
+    if left == right:
+        return True
+    return left.keys() == right.keys() and all(values_equal(value, right[name]) for name, value in left.items())
+
+
+def sortable(value: Value) -> Any:
+    """What `<` compares within one scalar type: text, number or bytes."""
+    kind = type_of(value)
+    if kind == "N":
+        return Decimal(value["N"])
+    if kind == "B":
+        return b64decode(value["B"])
+    return value[kind]

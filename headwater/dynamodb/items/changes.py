@@ -1,0 +1,154 @@
+"""One change of one item: the item, its index entries, the table's counters and its stream record together."""
+
+import struct
+from typing import Any
+
+import orjson
+
+from headwater.dynamodb.items.attributes import Item, items_equal, normalise_item
+from headwater.dynamodb.items.keys import hash_bytes, item_key
+from headwater.dynamodb.items.numbers import encode_number
+from headwater.dynamodb.items.schema import index_entry, primary_bytes
+from headwater.dynamodb.session import Session
+from headwater.dynamodb.tables.model import DATABASE, STREAMS_DATABASE, Stream, Table
+from headwater.values.transaction import ReadTransaction, WriteTransaction
+
+_SIZE = struct.Struct("<I")
+_COUNTERS = struct.Struct(">QQQ")
+RECORD_PREFIX = b"\x01"
+
+
+def pack_item(item: Item, size: int) -> bytes:
+    """A stored item: its size in the service's count, then its typed JSON (numbers stay text, so they stay exact)."""
+    return _SIZE.pack(size) + orjson.dumps(item)
+
+
+def unpack_item(raw: bytes) -> Item:
+    """The item of a stored value."""
+    item: Item = orjson.loads(raw[4:])
+    return item
+
+
+def size_of_stored(raw: bytes) -> int:
+    """The size of a stored item."""
+    size: int = _SIZE.unpack_from(raw)[0]
+    return size
+
+
+def counters(transaction: ReadTransaction, table: Table) -> tuple[int, int, int]:
+    """The last stream sequence number, the number of items and their total size."""
+    raw = transaction.get(DATABASE, table.counter_key)
+    return (0, 0, 0) if raw is None else _COUNTERS.unpack(raw)
+
+
+def record_key(stream_space: bytes, sequence: int) -> bytes:
+    """The key of a stream record."""
+    return RECORD_PREFIX + stream_space + sequence.to_bytes(8, "big")
+
+
+def put_item(session: Session, table: Table, key: bytes, old_raw: bytes | None, new: Item, size: int) -> None:
+    """Write a canonical item over whatever `old_raw` is (None: nothing)."""
+    transaction = session.transaction
+    raw = pack_item(new, size)
+    if raw == old_raw:
+        return  # nothing changes, and the service writes no stream record either
+    transaction.put(DATABASE, key, raw)
+    old_size = 0 if old_raw is None else size_of_stored(old_raw)
+    has_record = False
+    if table.indexes or table.stream is not None or table.ttl_attribute is not None:
+        old = None if old_raw is None else unpack_item(old_raw)
+        _move_entries(transaction, table, key, old, new)
+        has_record = table.stream is not None and (old is None or not items_equal(old, new))
+    _count(session, table, 0 if old_raw else 1, size - old_size, old_raw, raw, new if has_record else None)
+
+
+def delete_item(
+    session: Session, table: Table, key: bytes, old_raw: bytes, identity: dict[str, str] | None = None
+) -> None:
+    """Remove an item; `identity` names the service when it is TTL that removes it."""
+    transaction = session.transaction
+    transaction.delete(DATABASE, key)
+    old = unpack_item(old_raw)
+    _move_entries(transaction, table, key, old, None)
+    source = old if table.stream is not None else None
+    _count(session, table, -1, -size_of_stored(old_raw), old_raw, None, source, identity)
+
+
+def _count(
+    session: Session,
+    table: Table,
+    items: int,
+    size: int,
+    old_raw: bytes | None,
+    new_raw: bytes | None,
+    record_source: Item | None,
+    identity: dict[str, str] | None = None,
+) -> None:
+    """Move the counters, and write the stream record if there is a `record_source` to take the keys from."""
+    transaction = session.transaction
+    sequence, count, total = counters(transaction, table)
+    if record_source is not None and table.stream is not None:
+        sequence += 1
+        keys = {name: record_source[name] for name in table.keys.names}
+        record = _record(session.now, table.stream, keys, old_raw, new_raw, identity)
+        transaction.put(STREAMS_DATABASE, record_key(table.stream.space, sequence), record)
+        session.changed_streams.add(table.stream.arn)
+    elif not items and not size:
+        return
+    transaction.put(DATABASE, table.counter_key, _COUNTERS.pack(sequence, count + items, total + size))
+
+
+def _record(
+    now: float,
+    stream: Stream,
+    keys: Item,
+    old_raw: bytes | None,
+    new_raw: bytes | None,
+    identity: dict[str, str] | None,
+) -> bytes:
+    size = normalise_item(keys)[1]
+    name = "REMOVE" if new_raw is None else "INSERT" if old_raw is None else "MODIFY"
+    record: dict[str, Any] = {"name": name, "time": now, "keys": keys}
+    if new_raw is not None and stream.view_type in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:
+        record["new"] = orjson.Fragment(new_raw[4:])
+        size += size_of_stored(new_raw)
+    if old_raw is not None and stream.view_type in {"OLD_IMAGE", "NEW_AND_OLD_IMAGES"}:
+        record["old"] = orjson.Fragment(old_raw[4:])
+        size += size_of_stored(old_raw)
+    record["size"] = size
+    if identity is not None:
+        record["identity"] = identity
+    return orjson.dumps(record)
+
+
+def _move_entries(transaction: WriteTransaction, table: Table, key: bytes, old: Item | None, new: Item | None) -> None:
+    base_hash = b""
+    for index in table.indexes:
+        names = index.keys.names
+        if old is not None and new is not None and all(old.get(name) == new.get(name) for name in names):
+            continue
+        base_hash = base_hash or hash_bytes(primary_bytes(table, new or old or {}))
+        before = None if old is None else index_entry(index, old, base_hash)
+        after = None if new is None else index_entry(index, new, base_hash)
+        if before == after:
+            continue
+        if before is not None:
+            transaction.delete(DATABASE, before)
+        if after is not None:
+            transaction.put(DATABASE, after, key)
+    if table.ttl_attribute is not None:
+        before = None if old is None else expiry_key(table, old, key)
+        after = None if new is None else expiry_key(table, new, key)
+        if before != after:
+            if before is not None:
+                transaction.delete(DATABASE, before)
+            if after is not None:
+                transaction.put(DATABASE, after, key)
+
+
+def expiry_key(table: Table, item: Item, key: bytes) -> bytes | None:
+    """Where an item with a time to live stands in the order of expiry; None if it never expires."""
+    value = item.get(table.ttl_attribute or "")
+    if value is None or "N" not in value:
+        return None
+    return item_key(table.ttl_space, encode_number(value["N"])) + b"\x00" + hash_bytes(key)

@@ -1,0 +1,109 @@
+"""DynamoDB numbers: up to 38 significant digits, magnitude 1E-130 to 9.99…E+125, exact."""
+
+import re
+from decimal import Context, Decimal, InvalidOperation, Overflow, Underflow
+
+from headwater.dynamodb.faults import validation
+
+MAX_DIGITS = 38
+_MAX_EXPONENT = 125
+_MIN_EXPONENT = -130
+# Room for the sum of the largest and the smallest number, so that nothing is rounded before it is checked.
+_EXACT = Context(prec=400, Emax=999_999, Emin=-999_999)
+_CANONICAL_INTEGER = re.compile(r"(?:0|-?[1-9][0-9]{0,37})\Z")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?\Z", re.ASCII)
+
+
+def normalise_number(text: str) -> str:
+    """The service's spelling of a number: plain notation without superfluous zeros.
+
+    Raises: ServiceError `ValidationException` for text that is no number or is out of range.
+    """
+    if _CANONICAL_INTEGER.match(text):
+        return text
+    if not text:
+        raise validation("The parameter cannot be converted to a numeric value")
+    if not _NUMBER.match(text):
+        raise validation(f"The parameter cannot be converted to a numeric value: {text}")
+    try:
+        number = _EXACT.create_decimal(text)
+    except (InvalidOperation, Overflow, Underflow):
+        raise validation(f"The parameter cannot be converted to a numeric value: {text}") from None
+    return canonical_text(number)
+
+
+def canonical_text(number: Decimal) -> str:
+    """Plain notation of a number in range.
+
+    Raises: ServiceError `ValidationException` if the number has too many digits or is out of range.
+    """
+    if not number:
+        return "0"
+    sign, digits, exponent = number.as_tuple()
+    assert isinstance(exponent, int)
+    adjusted = number.adjusted()
+    if adjusted > _MAX_EXPONENT:
+        raise validation("Number overflow. Attempting to store a number with magnitude larger than supported range")
+    if adjusted < _MIN_EXPONENT:
+        raise validation("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+    mantissa = "".join(map(str, digits)).lstrip("0")
+    stripped = mantissa.rstrip("0")
+    exponent += len(mantissa) - len(stripped)
+    if len(stripped) > MAX_DIGITS:
+        raise validation("Attempting to store more than 38 significant digits in a Number")
+    return ("-" if sign else "") + _plain(stripped, exponent)
+
+
+def _plain(mantissa: str, exponent: int) -> str:
+    if exponent >= 0:
+        return mantissa + "0" * exponent
+    point = len(mantissa) + exponent
+    if point > 0:
+        return f"{mantissa[:point]}.{mantissa[point:]}"
+    return "0." + "0" * -point + mantissa
+
+
+def add_numbers(left: str, right: str) -> str:
+    """The exact sum, in canonical text. Raises as `canonical_text`."""
+    return canonical_text(_EXACT.add(Decimal(left), Decimal(right)))
+
+
+def subtract_numbers(left: str, right: str) -> str:
+    """The exact difference, in canonical text. Raises as `canonical_text`."""
+    return canonical_text(_EXACT.subtract(Decimal(left), Decimal(right)))
+
+
+def encode_number(text: str) -> bytes:
+    """Bytes that sort as the numbers do; 22 bytes at most.
+
+    A base-100 floating point form, which the service also hashes: one byte of exponent, then two decimal digits a
+    byte plus one; all complemented for a negative number and closed by 102, since a longer one is smaller there.
+    """
+    sign, digits, exponent = Decimal(text).as_tuple()
+    assert isinstance(exponent, int)
+    mantissa = "".join(map(str, digits)).lstrip("0")
+    if not mantissa:
+        return b"\x80"
+    point = len(mantissa) + exponent
+    mantissa = mantissa.rstrip("0")
+    if point % 2:
+        mantissa = "0" + mantissa
+        point += 1
+    if len(mantissa) % 2:
+        mantissa += "0"
+    pairs = [int(mantissa[at : at + 2]) for at in range(0, len(mantissa), 2)]
+    first = point // 2 + 192
+    if not sign:
+        return bytes([first, *(pair + 1 for pair in pairs)])
+    closing = [102] if len(pairs) < 20 else []
+    return bytes([first ^ 0xFF, *(101 - pair for pair in pairs), *closing])
+
+
+def number_size(text: str) -> int:
+    """Bytes a number counts for: about one for two significant digits, one more, and one for a minus sign."""
+    digits = text.lstrip("-0.").replace(".", "")
+    if "." not in text:
+        digits = digits.rstrip("0")
+    if not digits:
+        return 1
+    return 1 + (len(digits) + 1) // 2 + (text[0] == "-")

@@ -1,0 +1,127 @@
+"""Items and keys checked against a table's key schema."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from headwater.dynamodb.faults import NO_SCHEMA_MATCH, invalid, validation
+from headwater.dynamodb.items.attributes import Item, normalise_item, type_of
+from headwater.dynamodb.items.keys import index_key, item_key, partition_prefix, scalar_bytes
+from headwater.dynamodb.tables.model import Index, Keys, Table
+
+MAX_PARTITION_KEY_BYTES = 2048
+MAX_SORT_KEY_BYTES = 1024
+
+
+def key_of_item(table: Table, item: Item) -> bytes:
+    """The LMDB key of a canonical item.
+
+    Raises: ServiceError `ValidationException` if a key attribute is missing, empty, too long or of the wrong type.
+    """
+    for name, kind in table.keys.types:
+        value = item.get(name)
+        if value is None:
+            raise invalid(f"Missing the key {name} in the item")
+        if kind not in value:
+            raise invalid(f"Type mismatch for key {name} expected: {kind} actual: {type_of(value)}")
+    key = _key(table.keys, table.space, item)
+    for name, kind, index_name in table.index_key_types:
+        value = item.get(name)
+        if value is not None:
+            check_index_key(name, kind, index_name, value)
+    return key
+
+
+def check_index_key(name: str, kind: str, index_name: str, value: dict[str, Any]) -> None:
+    """An index key attribute may be absent, but not of another type, and not empty."""
+    if kind not in value:
+        raise invalid(
+            f"Type mismatch for Index Key {name} Expected: {kind} Actual: {type_of(value)} IndexName: {index_name}"
+        )
+    if value[kind] == "":
+        raise validation(
+            "One or more parameter values are not valid. A value specified for a secondary index key is not "
+            "supported. The AttributeValue for a key attribute cannot contain an empty "
+            f"{'string' if kind == 'S' else 'binary'} value. IndexName: {index_name}, IndexKey: {name}"
+        )
+
+
+def key_of_request(table: Table, raw_key: Any) -> tuple[bytes, Item]:
+    """The LMDB key and the canonical form of a request's `Key`.
+
+    Raises: ServiceError `ValidationException` unless it has exactly the key attributes, of their types.
+    """
+    key, _ = normalise_item(raw_key)
+    return key_of(table, key), key
+
+
+def key_of(table: Table, key: Item) -> bytes:
+    """The LMDB key of a canonical `Key`. Raises as `key_of_request`."""
+    if key.keys() != table.key_names:
+        raise validation(NO_SCHEMA_MATCH)
+    for name, kind in table.keys.types:
+        if kind not in key[name]:
+            raise validation(NO_SCHEMA_MATCH)
+    return _key(table.keys, table.space, key)
+
+
+def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool) -> None:
+    """The limits of a key attribute's size. Raises: ServiceError `ValidationException`."""
+    if not data:
+        raise validation(
+            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
+            f"empty {'string' if kind == 'S' else 'binary'} value. Key: {name}"
+        )
+    if is_sort and len(data) > MAX_SORT_KEY_BYTES:
+        raise invalid("Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
+    if not is_sort and len(data) > MAX_PARTITION_KEY_BYTES:
+        raise invalid("Size of hashkey has exceeded the maximum size limit of2048 bytes")
+
+
+def _key(keys: Keys, space: bytes, item: Item) -> bytes:
+    kind = keys.partition_type
+    partition = scalar_bytes(kind, item[keys.partition][kind])
+    if not 0 < len(partition) <= MAX_PARTITION_KEY_BYTES:
+        check_scalar(keys.partition, kind, partition, is_sort=False)
+    if keys.sort is None or keys.sort_type is None:
+        return partition_prefix(space, partition)
+    kind = keys.sort_type
+    sort = scalar_bytes(kind, item[keys.sort][kind])
+    if not 0 < len(sort) <= MAX_SORT_KEY_BYTES:
+        check_scalar(keys.sort, kind, sort, is_sort=True)
+    return item_key(partition_prefix(space, partition), sort)
+
+
+def index_entry(index: Index, item: Item, base_hash: bytes) -> bytes | None:
+    """The LMDB key of an item's entry in an index; None if the item is not in it."""
+    keys = index.keys
+    value = item.get(keys.partition)
+    if value is None or keys.partition_type not in value:
+        return None
+    partition = scalar_bytes(keys.partition_type, value[keys.partition_type])
+    sort = b""
+    if keys.sort is not None and keys.sort_type is not None:
+        value = item.get(keys.sort)
+        if value is None or keys.sort_type not in value:
+            return None
+        sort = scalar_bytes(keys.sort_type, value[keys.sort_type])
+    return index_key(partition_prefix(index.space, partition), sort, base_hash)
+
+
+def primary_bytes(table: Table, item: Item) -> bytes:
+    """Partition and sort key bytes one after the other, as the service hashes them."""
+    return b"".join(scalar_bytes(kind, item[name][kind]) for name, kind in table.keys.types)
+
+
+def check_nested_keys(table: Table, nested_heads: Iterable[str]) -> None:
+    """Refuse a path into a key attribute. Raises: ServiceError `ValidationException`."""
+    for name in nested_heads:
+        if name in table.key_names:
+            kind = "Key"
+        elif any(name == key for key, _, _ in table.index_key_types):
+            kind = "IndexKey"
+        else:
+            continue
+        raise validation(
+            "Key attributes must be scalars; list random access '[]' and map lookup '.' are not allowed: "
+            f"{kind}: {name}"
+        )

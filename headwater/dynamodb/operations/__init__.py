@@ -1,0 +1,1 @@
+"""The item operations: one module for each way of reading or writing."""

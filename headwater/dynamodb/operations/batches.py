@@ -1,0 +1,131 @@
+"""BatchGetItem and BatchWriteItem."""
+
+from typing import Any
+
+from headwater.dynamodb.expressions.paths import project
+from headwater.dynamodb.faults import NO_SCHEMA_MATCH, validation
+from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
+from headwater.dynamodb.items.changes import delete_item, put_item, size_of_stored, unpack_item
+from headwater.dynamodb.items.schema import check_nested_keys, key_of, key_of_item
+from headwater.dynamodb.operations.capacity import consumed, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.legacy import attributes_to_get
+from headwater.dynamodb.operations.parameters import ExpressionParameters
+from headwater.dynamodb.session import Request, Response, Session
+from headwater.dynamodb.tables.model import DATABASE, Table
+from headwater.errors import ServiceError
+
+MAX_BATCH_WRITES = 25
+MAX_BATCH_READS = 100
+MAX_RESPONSE_BYTES = 16 * 1024 * 1024
+_DUPLICATES = "Provided list of item keys contains duplicates"
+_NO_TYPE = (
+    "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
+)
+
+# A key, and the item to put there with its size, or None to delete.
+_Write = tuple[Table, bytes, tuple[Item, int] | None]
+
+
+def batch_write_item(session: Session, request: Request) -> Response:
+    """BatchWriteItem: up to 25 puts and deletes; here all of them succeed together.
+
+    Raises: ServiceError `ValidationException` before anything is written.
+    """
+    requests = request["RequestItems"]
+    if sum(map(len, requests.values())) > MAX_BATCH_WRITES:
+        raise validation("Too many items requested for the BatchWriteItem call")
+    prepared = [(name, _prepare(entry)) for name, writes in requests.items() for entry in writes]
+    seen: set[bytes] = set()
+    writes: list[_Write] = []
+    for name, (item, size, is_put) in prepared:
+        table = session.table(name)
+        key = _write_key(table, item, is_put=is_put)
+        if key in seen:
+            raise validation(_DUPLICATES)
+        seen.add(key)
+        writes.append((table, key, (item, size) if is_put else None))
+    units: dict[str, tuple[Table, float]] = {}
+    for table, key, change in writes:
+        old_raw = session.transaction.get(DATABASE, key)
+        if change is not None:
+            put_item(session, table, key, old_raw, *change)
+        elif old_raw is not None:
+            delete_item(session, table, key, old_raw)
+        used = write_units(size_of_stored(old_raw) if old_raw else 0, change[1] if change else 0)
+        units[table.name] = (table, units.get(table.name, (table, 0.0))[1] + used)
+    response: Response = {"UnprocessedItems": {}}
+    if is_wanted(request):
+        response["ConsumedCapacity"] = [consumed(request, table, used) for table, used in units.values()]
+    return response
+
+
+def _prepare(entry: dict[str, Any]) -> tuple[Item, int, bool]:
+    """The canonical item or key, its size, and whether it is a put."""
+    put, delete = entry.get("PutRequest"), entry.get("DeleteRequest")
+    if (put is None) == (delete is None):
+        raise validation(_NO_TYPE)
+    if put is not None:
+        item, size = normalise_item(put["Item"])
+        if size > MAX_ITEM_BYTES:
+            raise validation("Item size has exceeded the maximum allowed size")
+        return item, size, True
+    assert delete is not None
+    key, size = normalise_item(delete["Key"])
+    return key, size, False
+
+
+def _write_key(table: Table, item: Item, *, is_put: bool) -> bytes:
+    if not is_put:
+        return key_of(table, item)
+    try:
+        return key_of_item(table, item)
+    except ServiceError as error:
+        if "Missing the key" in error.message or "Type mismatch for key" in error.message:
+            raise validation(NO_SCHEMA_MATCH) from None
+        raise
+
+
+def batch_get_item(session: Session, request: Request) -> Response:
+    """BatchGetItem: up to 100 keys; what does not fit 16 MB is left in UnprocessedKeys."""
+    requests = request["RequestItems"]
+    if sum(len(entry.get("Keys") or ()) for entry in requests.values()) > MAX_BATCH_READS:
+        raise validation("Too many items requested for the BatchGetItem call")
+    responses: dict[str, list[Item]] = {}
+    unprocessed: dict[str, Any] = {}
+    capacities = []
+    total = 0
+    prepared = [(name, entry, *_read_plan(session, entry)) for name, entry in requests.items()]
+    for name, entry, raw_keys, parameters, tree in prepared:
+        table = session.table(name)
+        check_nested_keys(table, parameters.nested_heads)
+        keys = [key_of(table, key) for key in raw_keys]
+        if len(set(keys)) != len(keys):
+            raise validation(_DUPLICATES)
+        found = responses.setdefault(table.name, [])
+        units = 0.0
+        for position, key in enumerate(keys):
+            raw = session.transaction.get(DATABASE, key)
+            size = 0 if raw is None else size_of_stored(raw)
+            if total + size > MAX_RESPONSE_BYTES:
+                unprocessed[name] = {**entry, "Keys": entry["Keys"][position:]}
+                break
+            total += size
+            units += read_units(size, is_consistent=bool(entry.get("ConsistentRead")))
+            if raw is not None:
+                item = unpack_item(raw)
+                found.append(item if tree is None else project(item, tree))
+        capacities.append(consumed(request, table, units))
+    response: Response = {"Responses": responses, "UnprocessedKeys": unprocessed}
+    if is_wanted(request):
+        response["ConsumedCapacity"] = capacities
+    return response
+
+
+def _read_plan(session: Session, entry: dict[str, Any]) -> tuple[list[Item], ExpressionParameters, Any]:
+    parameters = ExpressionParameters(session.expressions, entry, ("ProjectionExpression",), ("AttributesToGet",))
+    keys = [normalise_item(key)[0] for key in entry["Keys"]]
+    tree = attributes_to_get(entry)
+    parameters.read_placeholders()
+    projection = parameters.projection()
+    parameters.finish()
+    return keys, parameters, tree if projection is None else projection.tree

@@ -1,0 +1,64 @@
+"""ConsumedCapacity: what an operation would have used."""
+
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from headwater.dynamodb.tables.model import Table
+
+READ_UNIT_BYTES = 4096
+WRITE_UNIT_BYTES = 1024
+
+
+def is_wanted(request: Mapping[str, Any]) -> bool:
+    """Whether the request asks for ConsumedCapacity."""
+    return request.get("ReturnConsumedCapacity") in {"TOTAL", "INDEXES"}
+
+
+def read_units(size_bytes: int, *, is_consistent: bool, is_transaction: bool = False) -> float:
+    """Read capacity units of one read of that size."""
+    units = float(max(1, ceil(size_bytes / READ_UNIT_BYTES)))
+    if is_transaction:
+        return units * 2
+    return units if is_consistent else units / 2
+
+
+def write_units(*sizes_bytes: int, is_transaction: bool = False) -> float:
+    """Write capacity units of a change: the larger of the item before and after counts."""
+    units = float(max(1, ceil(max(sizes_bytes, default=0) / WRITE_UNIT_BYTES)))
+    return units * 2 if is_transaction else units
+
+
+def consumed(
+    request: Mapping[str, Any],
+    table: Table,
+    table_units: float,
+    index_units: Mapping[str, float] | None = None,
+    *,
+    read_or_write: str = "",
+) -> dict[str, Any]:
+    """The ConsumedCapacity document; `read_or_write` is ReadCapacityUnits or WriteCapacityUnits in transactions."""
+    index_units = index_units or {}
+    total = table_units + sum(index_units.values())
+    document: dict[str, Any] = {"TableName": table.name, "CapacityUnits": total}
+    if read_or_write:
+        document[read_or_write] = total
+    if request.get("ReturnConsumedCapacity") != "INDEXES":
+        return document
+    document["Table"] = _units(table_units, read_or_write)
+    for member, is_global in (("GlobalSecondaryIndexes", True), ("LocalSecondaryIndexes", False)):
+        entries = {
+            index.name: _units(index_units[index.name], read_or_write)
+            for index in table.indexes
+            if index.is_global is is_global and index.name in index_units
+        }
+        if entries:
+            document[member] = entries
+    return document
+
+
+def _units(units: float, read_or_write: str) -> dict[str, float]:
+    entry = {"CapacityUnits": units}
+    if read_or_write:
+        entry[read_or_write] = units
+    return entry

@@ -1,0 +1,227 @@
+"""GetItem, PutItem, UpdateItem and DeleteItem."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headwater.dynamodb.expressions.paths import project
+from headwater.dynamodb.expressions.updates import CompiledUpdate
+from headwater.dynamodb.faults import condition_failed, invalid, validation
+from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
+from headwater.dynamodb.items.changes import delete_item as remove
+from headwater.dynamodb.items.changes import put_item as store
+from headwater.dynamodb.items.changes import size_of_stored, unpack_item
+from headwater.dynamodb.items.schema import check_index_key, check_nested_keys, key_of, key_of_item
+from headwater.dynamodb.operations.capacity import consumed, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.legacy import attribute_updates, attributes_to_get, expected
+from headwater.dynamodb.operations.parameters import ExpressionParameters, Matches
+from headwater.dynamodb.session import Request, Response, Session
+from headwater.dynamodb.tables.model import DATABASE, Table
+
+_TOO_LARGE = "Item size has exceeded the maximum allowed size"
+_TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a write did: enough for ReturnValues and for ConsumedCapacity."""
+
+    old: Item | None
+    new: Item | None
+    old_size: int
+    new_size: int
+
+
+def get_item(session: Session, request: Request) -> Response:
+    """GetItem."""
+    parameters = ExpressionParameters(session.expressions, request, ("ProjectionExpression",), ("AttributesToGet",))
+    raw_key, _ = normalise_item(request["Key"])
+    tree = attributes_to_get(request)
+    parameters.read_placeholders()
+    projection = parameters.projection()
+    parameters.finish()
+    table = session.table(request["TableName"])
+    key = key_of(table, raw_key)
+    if projection is not None:
+        check_nested_keys(table, parameters.nested_heads)
+        tree = projection.tree
+    raw = session.transaction.get(DATABASE, key)
+    response: Response = {}
+    if raw is not None:
+        item = unpack_item(raw)
+        response["Item"] = item if tree is None else project(item, tree)
+    if is_wanted(request):
+        size = 0 if raw is None else size_of_stored(raw)
+        units = read_units(size, is_consistent=bool(request.get("ConsistentRead")))
+        response["ConsumedCapacity"] = consumed(request, table, units)
+    return response
+
+
+def put_item(session: Session, request: Request) -> Response:
+    """PutItem."""
+    parameters = ExpressionParameters(
+        session.expressions, request, ("ConditionExpression",), ("Expected", "ConditionalOperator")
+    )
+    item, size = normalise_item(request["Item"])
+    returned = request.get("ReturnValues")
+    if returned is not None and returned not in {"ALL_OLD", "NONE"}:
+        raise validation("ReturnValues can only be ALL_OLD or NONE")
+    if size > MAX_ITEM_BYTES:
+        raise validation(_TOO_LARGE)
+    condition = _condition(parameters, request)
+    table = session.table(request["TableName"])
+    check_nested_keys(table, parameters.nested_heads)
+    key = key_of_item(table, item)
+    old_raw = session.transaction.get(DATABASE, key)
+    old = unpack_item(old_raw) if old_raw and (condition is not None or returned == "ALL_OLD") else None
+    _require(condition, old, request)
+    store(session, table, key, old_raw, item, size)
+    response: Response = {}
+    if old is not None and returned == "ALL_OLD":
+        response["Attributes"] = old
+    if is_wanted(request):
+        old_size = size_of_stored(old_raw) if old_raw else 0
+        response["ConsumedCapacity"] = _write_capacity(request, table, old_size, size)
+    return _with_metrics(response, request, table, item)
+
+
+def delete_item(session: Session, request: Request) -> Response:
+    """DeleteItem; deleting nothing succeeds."""
+    parameters = ExpressionParameters(
+        session.expressions, request, ("ConditionExpression",), ("Expected", "ConditionalOperator")
+    )
+    raw_key, _ = normalise_item(request["Key"])
+    returned = request.get("ReturnValues")
+    if returned is not None and returned not in {"ALL_OLD", "NONE"}:
+        raise validation("ReturnValues can only be ALL_OLD or NONE")
+    condition = _condition(parameters, request)
+    table = session.table(request["TableName"])
+    check_nested_keys(table, parameters.nested_heads)
+    key = key_of(table, raw_key)
+    old_raw = session.transaction.get(DATABASE, key)
+    old = unpack_item(old_raw) if old_raw else None
+    _require(condition, old, request)
+    if old_raw is not None:
+        remove(session, table, key, old_raw)
+    response: Response = {}
+    if old is not None and returned == "ALL_OLD":
+        response["Attributes"] = old
+    if is_wanted(request):
+        response["ConsumedCapacity"] = _write_capacity(request, table, size_of_stored(old_raw) if old_raw else 0, 0)
+    return _with_metrics(response, request, table, raw_key)
+
+
+def update_item(session: Session, request: Request) -> Response:
+    """UpdateItem."""
+    parameters = ExpressionParameters(
+        session.expressions,
+        request,
+        ("UpdateExpression", "ConditionExpression"),
+        ("AttributeUpdates", "Expected", "ConditionalOperator"),
+    )
+    raw_key, _ = normalise_item(request["Key"])
+    legacy_update = attribute_updates(request)
+    legacy_condition = expected(request)
+    parameters.read_placeholders()
+    update = parameters.update() or legacy_update
+    condition = parameters.condition("ConditionExpression") or legacy_condition
+    parameters.finish()
+    table = session.table(request["TableName"])
+    key = key_of(table, raw_key)
+    check_update(table, update, parameters)
+    old_raw = session.transaction.get(DATABASE, key)
+    old = unpack_item(old_raw) if old_raw else None
+    _require(condition, old, request)
+    change = apply_update(session, table, key, raw_key, old_raw, old, update, parameters.values)
+    response: Response = {}
+    attributes = _update_attributes(request.get("ReturnValues"), update, change)
+    if attributes:
+        response["Attributes"] = attributes
+    if is_wanted(request):
+        response["ConsumedCapacity"] = _write_capacity(request, table, change.old_size, change.new_size)
+    return _with_metrics(response, request, table, raw_key)
+
+
+def check_update(table: Table, update: CompiledUpdate | None, parameters: ExpressionParameters) -> None:
+    """Refuse changes of key attributes, and values an index key cannot have."""
+    if update is None:
+        return
+    for name in table.keys.names:
+        if name in update.touched:
+            raise invalid(f"Cannot update attribute {name}. This attribute is part of the key")
+    if table.index_key_types:
+        types = update.static_types(parameters.values)
+        for name, kind, index_name in table.index_key_types:
+            actual = types.get(name)
+            if actual is not None and actual != kind:
+                raise invalid(
+                    f"Type mismatch for Index Key {name} Expected: {kind} Actual: {actual} IndexName: {index_name}"
+                )
+    check_nested_keys(table, parameters.nested_heads)
+
+
+def apply_update(
+    session: Session,
+    table: Table,
+    key: bytes,
+    key_item: Item,
+    old_raw: bytes | None,
+    old: Item | None,
+    update: CompiledUpdate | None,
+    values: Mapping[str, Any],
+) -> Change:
+    """Write the item after the update; without one, an absent item is made of its key alone."""
+    base = key_item if old is None else old
+    new = base if update is None else update.apply(base, values)
+    size = normalise_item(new)[1]
+    if size > MAX_ITEM_BYTES:
+        raise validation(_TOO_LARGE_UPDATE)
+    for name, kind, index_name in table.index_key_types:
+        if name in new:
+            if kind not in new[name] and (update is None or name in update.touched):
+                raise validation(
+                    "The update expression attempted to update the secondary index key to unsupported type"
+                )
+            check_index_key(name, kind, index_name, new[name])
+    store(session, table, key, old_raw, new, size)
+    return Change(old, new, size_of_stored(old_raw) if old_raw else 0, size)
+
+
+def _condition(parameters: ExpressionParameters, request: Request) -> Matches | None:
+    legacy = expected(request)
+    parameters.read_placeholders()
+    condition = parameters.condition("ConditionExpression")
+    parameters.finish()
+    return condition or legacy
+
+
+def _require(condition: Matches | None, old: Item | None, request: Mapping[str, Any]) -> None:
+    if condition is None or condition(old or {}):
+        return
+    wants_old = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+    raise condition_failed(old if wants_old else None)
+
+
+def _update_attributes(returned: str | None, update: CompiledUpdate | None, change: Change) -> Item | None:
+    if returned == "ALL_OLD":
+        return change.old
+    if returned == "ALL_NEW":
+        return change.new
+    source = change.old if returned == "UPDATED_OLD" else change.new if returned == "UPDATED_NEW" else None
+    if source is None or update is None:
+        return None
+    return project(source, update.touched)
+
+
+def _write_capacity(request: Request, table: Table, old_size: int, new_size: int) -> dict[str, Any]:
+    units = write_units(old_size, new_size)
+    return consumed(request, table, units)
+
+
+def _with_metrics(response: Response, request: Request, table: Table, key: Item) -> Response:
+    if request.get("ReturnItemCollectionMetrics") == "SIZE" and any(not index.is_global for index in table.indexes):
+        response["ItemCollectionMetrics"] = {
+            "ItemCollectionKey": {table.keys.partition: key[table.keys.partition]},
+            "SizeEstimateRangeGB": [0.0, 1.0],
+        }
+    return response

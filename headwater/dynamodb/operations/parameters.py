@@ -1,0 +1,183 @@
+"""The expression parameters of a request: placeholders checked, expressions compiled and bound."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from headwater.dynamodb.expressions.cache import ExpressionCache
+from headwater.dynamodb.expressions.conditions import CompiledCondition
+from headwater.dynamodb.expressions.paths import CompiledProjection
+from headwater.dynamodb.expressions.tokens import ExpressionFault, expression_error
+from headwater.dynamodb.expressions.updates import CompiledUpdate
+from headwater.dynamodb.faults import validation
+from headwater.dynamodb.items.attributes import Item, Value, normalise_value, wrong_type
+from headwater.errors import ServiceError
+
+Matches = Callable[[Item], bool]
+_NAME_KEY = re.compile(r"#[0-9a-zA-Z_]+\Z")
+_VALUE_KEY = re.compile(r":[0-9a-zA-Z_]+\Z")
+_NOTHING: Mapping[str, Any] = {}
+
+
+class ExpressionParameters:
+    """The names, values and expressions of one request.
+
+    Call the methods for the expressions in the order the service checks them, then `finish`.
+    """
+
+    def __init__(
+        self,
+        cache: ExpressionCache,
+        request: Mapping[str, Any],
+        expressions: tuple[str, ...],
+        legacy: tuple[str, ...] = (),
+    ) -> None:
+        self._cache = cache
+        self._request = request
+        self._names: Mapping[str, str] = _NOTHING
+        self._values: Mapping[str, Value] = _NOTHING
+        self._used_names: set[str] = set()
+        self._used_values: set[str] = set()
+        self.nested_heads: set[str] = set()
+        _check_mixture(request, expressions, legacy)
+
+    def read_placeholders(self) -> None:
+        """Check ExpressionAttributeNames and ExpressionAttributeValues. Raises: ServiceError `ValidationException`."""
+        names = self._request.get("ExpressionAttributeNames")
+        if names is not None:
+            self._names = _check_names(names)
+        values = self._request.get("ExpressionAttributeValues")
+        if values is not None:
+            self._values = _check_values(values)
+
+    def compiled_condition(self, parameter: str) -> CompiledCondition | None:
+        """A condition with its values bound, or None if the request has none."""
+        text = self._text(parameter)
+        if text is None:
+            return None
+        try:
+            condition = self._cache.condition(text, self._names, parameter)
+            condition.bind(self._values)
+        except ExpressionFault as fault:
+            raise expression_error(parameter, fault) from None
+        self._use(condition.used_names, condition.used_values, condition.nested_heads)
+        return condition
+
+    def condition(self, parameter: str) -> Matches | None:
+        """A condition as a function of the item."""
+        compiled = self.compiled_condition(parameter)
+        if compiled is None:
+            return None
+        test, values = compiled.test, self._values
+        return lambda item: test(item, values)
+
+    def update(self, parameter: str = "UpdateExpression") -> CompiledUpdate | None:
+        """The update with its values bound."""
+        text = self._text(parameter)
+        if text is None:
+            return None
+        try:
+            update = self._cache.update(text, self._names)
+            update.bind(self._values)
+        except ExpressionFault as fault:
+            raise expression_error(parameter, fault) from None
+        self._use(update.used_names, update.used_values, update.nested_heads)
+        return update
+
+    def projection(self, parameter: str = "ProjectionExpression") -> CompiledProjection | None:
+        """The projection."""
+        text = self._text(parameter)
+        if text is None:
+            return None
+        try:
+            projection = self._cache.projection(text, self._names)
+        except ExpressionFault as fault:
+            raise expression_error(parameter, fault) from None
+        self._use(projection.used_names, (), projection.nested_heads)
+        return projection
+
+    @property
+    def values(self) -> Mapping[str, Value]:
+        """The canonical values."""
+        return self._values
+
+    def finish(self) -> None:
+        """Refuse placeholders that no expression used. Raises: ServiceError `ValidationException`."""
+        for member, given, used in (
+            ("ExpressionAttributeNames", self._names, self._used_names),
+            ("ExpressionAttributeValues", self._values, self._used_values),
+        ):
+            unused = [name for name in given if name not in used]
+            if unused:
+                raise validation(f"Value provided in {member} unused in expressions: keys: {{{', '.join(unused)}}}")
+
+    def _text(self, parameter: str) -> str | None:
+        text = self._request.get(parameter)
+        if text is not None and not isinstance(text, str):
+            raise wrong_type(text, "String")
+        return text
+
+    def _use(self, names: Iterable[str], values: Iterable[str], nested_heads: Iterable[str]) -> None:
+        self._used_names.update(names)
+        self._used_values.update(values)
+        self.nested_heads.update(nested_heads)
+
+
+def _check_mixture(request: Mapping[str, Any], expressions: tuple[str, ...], legacy: tuple[str, ...]) -> None:
+    given = [name for name in expressions if request.get(name) is not None]
+    if given:
+        old = [name for name in legacy if request.get(name) is not None]
+        if "KeyConditions" in old and request.get("KeyConditionExpression") is None:
+            old.remove("KeyConditions")
+        if old:
+            raise validation(
+                "Can not use both expression and non-expression parameters in the same request: "
+                f"Non-expression parameters: {{{', '.join(old)}}} Expression parameters: {{{', '.join(given)}}}"
+            )
+    elif request.get("ExpressionAttributeNames") is not None:
+        raise validation("ExpressionAttributeNames can only be specified when using expressions")
+    if request.get("ExpressionAttributeValues") is None:
+        return
+    with_values = [name for name in expressions if name != "ProjectionExpression"]
+    if with_values and all(request.get(name) is None for name in with_values):
+        verb = "are" if len(with_values) > 1 else "is"
+        raise validation(
+            "ExpressionAttributeValues can only be specified when using expressions: "
+            f"{' and '.join(with_values)} {verb} null"
+        )
+    if not with_values:
+        raise validation("ExpressionAttributeValues can only be specified when using expressions")
+
+
+def _check_names(names: Any) -> Mapping[str, str]:
+    if not isinstance(names, dict):
+        raise wrong_type(names, "Map")
+    if not names:
+        raise validation("ExpressionAttributeNames must not be empty")
+    for key, name in names.items():
+        if not _NAME_KEY.match(key):
+            raise validation(f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{key}"')
+        if not isinstance(name, str):
+            raise wrong_type(name, "String")
+    return names
+
+
+def _check_values(values: Any) -> Mapping[str, Value]:
+    if not isinstance(values, dict):
+        raise wrong_type(values, "Map")
+    if not values:
+        raise validation("ExpressionAttributeValues must not be empty")
+    for key in values:
+        if not _VALUE_KEY.match(key):
+            raise validation(f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{key}"')
+    result = {}
+    for key, value in values.items():
+        try:
+            result[key] = normalise_value(value)[0]
+        except ServiceError as error:
+            if error.code != "ValidationException":
+                raise
+            raise validation(
+                f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}"
+            ) from None
+    return result

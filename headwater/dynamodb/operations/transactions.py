@@ -1,0 +1,227 @@
+"""TransactGetItems and TransactWriteItems."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from headwater.dynamodb.expressions.paths import project
+from headwater.dynamodb.expressions.updates import CompiledUpdate
+from headwater.dynamodb.faults import validation
+from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
+from headwater.dynamodb.items.changes import delete_item, put_item, size_of_stored, unpack_item
+from headwater.dynamodb.items.schema import check_nested_keys, key_of, key_of_item
+from headwater.dynamodb.operations.capacity import consumed, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.items import apply_update, check_update
+from headwater.dynamodb.operations.parameters import ExpressionParameters, Matches
+from headwater.dynamodb.session import Request, Response, Session
+from headwater.dynamodb.tables.model import DATABASE, TOKEN_PREFIX, Table
+from headwater.errors import ServiceError
+
+MAX_ACTIONS = 100
+MAX_TRANSACTION_BYTES = 4 * 1024 * 1024
+TOKEN_LIFE_S = 600.0
+_KINDS = ("ConditionCheck", "Put", "Delete", "Update")
+_TWICE = "Transaction request cannot include multiple operations on one item"
+_NO_REASON: Mapping[str, Any] = {"Code": "None"}
+
+
+@dataclass(slots=True)
+class _Action:
+    """One prepared action of TransactWriteItems."""
+
+    kind: str
+    request: dict[str, Any]
+    item: Item
+    size: int
+    condition: Matches | None
+    update: CompiledUpdate | None
+    parameters: ExpressionParameters
+    table: Table | None = None
+    key: bytes = b""
+    old_raw: bytes | None = None
+
+
+def transact_write_items(session: Session, request: Request) -> Response:
+    """TransactWriteItems: all or nothing, in one commit.
+
+    Raises: ServiceError `TransactionCanceledException` with a reason for each action.
+    """
+    entries = request["TransactItems"]
+    if not entries or len(entries) > MAX_ACTIONS:
+        raise validation(
+            "1 validation error detected: Value '' at 'transactItems' failed to satisfy constraint: "
+            f"Member must have length {'greater than or equal to 1' if not entries else 'less than or equal to 100'}"
+        )
+    actions = [_prepare(session, entry) for entry in entries]
+    token_key, digest = _token(request)
+    if token_key is not None and _is_repeated(session, token_key, digest):
+        return _answer(request, actions, session, is_repeated=True)
+    _locate(session, actions)
+    reasons = [_reason(action) for action in actions]
+    if any(reason is not None for reason in reasons):
+        raise _canceled(reasons)
+    failures: list[dict[str, Any] | None] = [None] * len(actions)
+    for position, action in enumerate(actions):
+        try:
+            _perform(session, action)
+        except ServiceError as error:
+            # An update that does not fit its item: known only once it is applied.
+            failures[position] = {"Code": "ValidationError", "Message": error.message}
+            raise _canceled(failures) from error
+    if token_key is not None:
+        session.transaction.put(DATABASE, token_key, orjson.dumps([session.now, digest]))
+    return _answer(request, actions, session, is_repeated=False)
+
+
+def _prepare(session: Session, entry: Mapping[str, Any]) -> _Action:
+    kinds = [kind for kind in _KINDS if entry.get(kind) is not None]
+    if len(kinds) != 1:
+        raise validation("TransactItems can only contain one of Check, Put, Update or Delete")
+    kind, request = kinds[0], entry[kinds[0]]
+    expressions = ("UpdateExpression", "ConditionExpression") if kind == "Update" else ("ConditionExpression",)
+    parameters = ExpressionParameters(session.expressions, request, expressions)
+    item, size = normalise_item(request["Item" if kind == "Put" else "Key"])
+    if kind == "Put" and size > MAX_ITEM_BYTES:
+        raise validation("Item size has exceeded the maximum allowed size")
+    parameters.read_placeholders()
+    update = parameters.update() if kind == "Update" else None
+    condition = parameters.condition("ConditionExpression")
+    parameters.finish()
+    return _Action(kind, request, item, size, condition, update, parameters)
+
+
+def _locate(session: Session, actions: list[_Action]) -> None:
+    """Find table, key and present state of each action."""
+    seen: set[bytes] = set()
+    for action in actions:
+        table = session.table(action.request["TableName"])
+        check_nested_keys(table, action.parameters.nested_heads)
+        action.table = table
+        action.key = key_of_item(table, action.item) if action.kind == "Put" else key_of(table, action.item)
+        check_update(table, action.update, action.parameters)
+        if action.key in seen:
+            raise validation(_TWICE)
+        seen.add(action.key)
+        action.old_raw = session.transaction.get(DATABASE, action.key)
+
+
+def _reason(action: _Action) -> dict[str, Any] | None:
+    """Why the action's condition cancels the transaction, or None."""
+    if action.condition is None:
+        return None
+    old = unpack_item(action.old_raw) if action.old_raw else None
+    if action.condition(old or {}):
+        return None
+    reason: dict[str, Any] = {"Code": "ConditionalCheckFailed", "Message": "The conditional request failed"}
+    if old is not None and action.request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD":
+        reason["Item"] = old
+    return reason
+
+
+def _canceled(reasons: list[dict[str, Any] | None]) -> ServiceError:
+    documents = [dict(_NO_REASON) if reason is None else reason for reason in reasons]
+    codes = ", ".join(document["Code"] for document in documents)
+    return ServiceError(
+        "TransactionCanceledException",
+        f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]",
+        fields={"CancellationReasons": documents},
+    )
+
+
+def _perform(session: Session, action: _Action) -> None:
+    table = action.table
+    assert table is not None
+    if action.kind == "Put":
+        put_item(session, table, action.key, action.old_raw, action.item, action.size)
+    elif action.kind == "Delete" and action.old_raw is not None:
+        delete_item(session, table, action.key, action.old_raw)
+    elif action.kind == "Update":
+        old = unpack_item(action.old_raw) if action.old_raw else None
+        values = action.parameters.values
+        change = apply_update(session, table, action.key, action.item, action.old_raw, old, action.update, values)
+        action.size = change.new_size
+
+
+def _token(request: Request) -> tuple[bytes | None, str]:
+    token = request.get("ClientRequestToken")
+    if not token:
+        return None, ""
+    body = orjson.dumps(request["TransactItems"], option=orjson.OPT_SORT_KEYS)
+    return TOKEN_PREFIX + token.encode()[:100], hashlib.sha256(body).hexdigest()
+
+
+def _is_repeated(session: Session, token_key: bytes, digest: str) -> bool:
+    """Whether this very request was done within ten minutes."""
+    raw = session.transaction.get(DATABASE, token_key)
+    if raw is None:
+        return False
+    time_s, known = orjson.loads(raw)
+    if session.now - time_s > TOKEN_LIFE_S:
+        return False
+    if known != digest:
+        raise ServiceError(
+            "IdempotentParameterMismatchException",
+            "Request parameters do not match the parameters of an earlier request with the same client token",
+        )
+    return True
+
+
+def _answer(request: Request, actions: list[_Action], session: Session, *, is_repeated: bool) -> Response:
+    if not is_wanted(request):
+        return {}
+    units: dict[str, tuple[Table, float]] = {}
+    for action in actions:
+        table = action.table or session.table(action.request["TableName"])
+        old_size = size_of_stored(action.old_raw) if action.old_raw else 0
+        new_size = 0 if action.kind in {"Delete", "ConditionCheck"} else action.size
+        if is_repeated:
+            used = read_units(new_size, is_consistent=True, is_transaction=True)
+        else:
+            used = write_units(old_size, new_size, is_transaction=True)
+        units[table.name] = (table, units.get(table.name, (table, 0.0))[1] + used)
+    member = "ReadCapacityUnits" if is_repeated else "WriteCapacityUnits"
+    return {
+        "ConsumedCapacity": [consumed(request, table, used, read_or_write=member) for table, used in units.values()]
+    }
+
+
+def transact_get_items(session: Session, request: Request) -> Response:
+    """TransactGetItems: up to 100 items of one snapshot."""
+    entries = request["TransactItems"]
+    responses: list[dict[str, Any]] = []
+    units: dict[str, tuple[Table, float]] = {}
+    seen: set[bytes] = set()
+    prepared = []
+    for entry in entries:
+        get = entry["Get"]
+        parameters = ExpressionParameters(session.expressions, get, ("ProjectionExpression",))
+        raw_key, _ = normalise_item(get["Key"])
+        parameters.read_placeholders()
+        projection = parameters.projection()
+        parameters.finish()
+        prepared.append((get, raw_key, parameters, projection))
+    for get, raw_key, parameters, projection in prepared:
+        table = session.table(get["TableName"])
+        check_nested_keys(table, parameters.nested_heads)
+        key = key_of(table, raw_key)
+        if key in seen:
+            raise validation(_TWICE)
+        seen.add(key)
+        raw = session.transaction.get(DATABASE, key)
+        response: dict[str, Any] = {}
+        if raw is not None:
+            item = unpack_item(raw)
+            response["Item"] = item if projection is None else project(item, projection.tree)
+        responses.append(response)
+        size = 0 if raw is None else size_of_stored(raw)
+        used = read_units(size, is_consistent=True, is_transaction=True)
+        units[table.name] = (table, units.get(table.name, (table, 0.0))[1] + used)
+    result: Response = {"Responses": responses}
+    if is_wanted(request):
+        result["ConsumedCapacity"] = [
+            consumed(request, table, used, read_or_write="ReadCapacityUnits") for table, used in units.values()
+        ]
+    return result

@@ -1,0 +1,31 @@
+"""What every operation needs: a transaction, the time, and the caches."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from headwater.dynamodb.expressions.cache import ExpressionCache
+from headwater.dynamodb.tables.model import Catalog, Table
+from headwater.values.transaction import WriteTransaction
+
+Request = dict[str, Any]
+Response = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Session:
+    """One run of one operation. A read operation gets a transaction that only reads.
+
+    `now` is in epoch seconds; `fresh_id` is a UUID for whatever the operation makes. `changed_streams` collects the
+    ARNs of streams that got records, for those who wait for them.
+    """
+
+    transaction: WriteTransaction
+    catalog: Catalog
+    expressions: ExpressionCache
+    now: float
+    fresh_id: str = ""
+    changed_streams: set[str] = field(default_factory=set)
+
+    def table(self, name: str) -> Table:
+        """A table by name. Raises: ServiceError `ResourceNotFoundException`."""
+        return self.catalog.table(self.transaction, name)

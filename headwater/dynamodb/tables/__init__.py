@@ -1,0 +1,1 @@
+"""Tables: what is known about one, how it is made, changed and described."""

@@ -1,0 +1,281 @@
+"""DeleteTable, UpdateTable, UpdateTimeToLive and the tags of a table."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from headwater.dynamodb.faults import invalid, validation
+from headwater.dynamodb.items.changes import expiry_key, unpack_item
+from headwater.dynamodb.items.keys import after_prefix, hash_bytes
+from headwater.dynamodb.items.schema import index_entry, primary_bytes
+from headwater.dynamodb.session import Request, Response, Session
+from headwater.dynamodb.streams import retire_stream
+from headwater.dynamodb.tables.create import check_global_index, enable_stream, index_description, throughput
+from headwater.dynamodb.tables.describe import describe, find
+from headwater.dynamodb.tables.model import (
+    DATABASE,
+    TABLE_PREFIX,
+    Document,
+    Index,
+    Table,
+    discard_space,
+    new_space,
+    space_bytes,
+    store_table,
+    table_from_document,
+)
+from headwater.errors import ServiceError
+
+MAX_TAGS = 50
+
+
+def delete_table(session: Session, request: Request) -> Response:
+    """DeleteTable: the name is free at once, the items go with the sweeper."""
+    table = find(session, request)
+    if table.document["description"].get("DeletionProtectionEnabled"):
+        raise validation(
+            "Resource cannot be deleted as it is currently protected against deletion. "
+            "Disable deletion protection first."
+        )
+    description = describe(session.transaction, table)
+    description["TableStatus"] = "DELETING"
+    for member in ("AttributeDefinitions", "KeySchema", "CreationDateTime"):
+        del description[member]
+    transaction = session.transaction
+    transaction.delete(DATABASE, TABLE_PREFIX + table.name.encode())
+    transaction.delete(DATABASE, table.counter_key)
+    for space in (table.space, *(index.space for index in table.indexes)):
+        discard_space(transaction, space)
+    if table.ttl_attribute is not None:
+        discard_space(transaction, table.ttl_space)
+    if table.stream is not None:
+        retire_stream(session, table)
+    return {"TableDescription": description}
+
+
+def update_table(session: Session, request: Request) -> Response:
+    """UpdateTable: throughput, billing mode, stream, one global index made or deleted, deletion protection."""
+    table = find(session, request)
+    document: Document = orjson.loads(orjson.dumps(table.document))
+    description = document["description"]
+    known = (
+        "ProvisionedThroughput",
+        "BillingMode",
+        "StreamSpecification",
+        "GlobalSecondaryIndexUpdates",
+        "DeletionProtectionEnabled",
+        "SSESpecification",
+        "TableClass",
+    )
+    if all(request.get(member) is None for member in known):
+        raise invalid(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
+            "or SSESpecification or ReplicaUpdates is required"
+        )
+    _update_billing(session, description, request)
+    if request.get("DeletionProtectionEnabled") is not None:
+        description["DeletionProtectionEnabled"] = request["DeletionProtectionEnabled"]
+    if request.get("TableClass") is not None:
+        description["TableClassSummary"] = {"TableClass": request["TableClass"]}
+    if request.get("StreamSpecification") is not None:
+        _update_stream(session, table, document, request["StreamSpecification"])
+    for update in request.get("GlobalSecondaryIndexUpdates") or ():
+        _update_index(session, document, request, update)
+    updated = store_table(session.transaction, document)
+    answer = describe(session.transaction, updated)
+    answer["TableStatus"] = "UPDATING"
+    return {"TableDescription": answer}
+
+
+def _update_billing(session: Session, description: dict[str, Any], request: Request) -> None:
+    mode, given = request.get("BillingMode"), request.get("ProvisionedThroughput")
+    summary = description.get("BillingModeSummary")
+    is_on_demand = summary is not None and summary["BillingMode"] == "PAY_PER_REQUEST"
+    if mode == "PAY_PER_REQUEST":
+        if given is not None:
+            raise invalid(
+                "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+            )
+        description["BillingModeSummary"] = {
+            "BillingMode": mode,
+            "LastUpdateToPayPerRequestDateTime": session.now,
+        }
+        description["ProvisionedThroughput"] = throughput(None)
+        return
+    if mode == "PROVISIONED" and summary is not None and is_on_demand:
+        if given is None:
+            raise invalid("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+        summary["BillingMode"] = mode
+    if given is None:
+        return
+    if is_on_demand and mode is None:
+        raise invalid(
+            "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+        )
+    old = description["ProvisionedThroughput"]
+    if mode is None and all(old[member] == given[member] for member in ("ReadCapacityUnits", "WriteCapacityUnits")):
+        raise validation(
+            "The provisioned throughput for the table will not change. The requested value equals the current value. "
+            f"Current ReadCapacityUnits provisioned for the table: {old['ReadCapacityUnits']}. "
+            f"Requested ReadCapacityUnits: {given['ReadCapacityUnits']}. "
+            f"Current WriteCapacityUnits provisioned for the table: {old['WriteCapacityUnits']}. "
+            f"Requested WriteCapacityUnits: {given['WriteCapacityUnits']}. "
+            "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
+        )
+    description["ProvisionedThroughput"] = {**throughput(given), "LastIncreaseDateTime": session.now}
+
+
+def _update_stream(session: Session, table: Table, document: Document, specification: Mapping[str, Any]) -> None:
+    if specification.get("StreamEnabled"):
+        if table.stream is not None:
+            raise validation(f"Table already has an enabled stream: TableName: {table.name}")
+        enable_stream(session, document, specification)
+        return
+    if table.stream is None:
+        raise validation(f"Table has no stream to disable: TableName: {table.name}")
+    retire_stream(session, table)
+    document["stream"] = None
+
+
+def _update_index(session: Session, document: Document, request: Request, update: Mapping[str, Any]) -> None:
+    description = document["description"]
+    indexes = description.setdefault("GlobalSecondaryIndexes", [])
+    if update.get("Create") is not None:
+        _create_index(session, document, request, update["Create"])
+    elif update.get("Delete") is not None:
+        name = update["Delete"]["IndexName"]
+        _require_index(indexes, name)
+        description["GlobalSecondaryIndexes"] = [entry for entry in indexes if entry["IndexName"] != name]
+        discard_space(session.transaction, space_bytes(document["indexSpaces"].pop(name)))
+        _drop_unused_definitions(description)
+    elif update.get("Update") is not None:
+        entry = _require_index(indexes, update["Update"]["IndexName"])
+        entry["ProvisionedThroughput"] = throughput(update["Update"].get("ProvisionedThroughput"))
+    else:
+        raise invalid("One of GlobalSecondaryIndexUpdate.Create, Update or Delete must not be null")
+    if not description["GlobalSecondaryIndexes"]:
+        del description["GlobalSecondaryIndexes"]
+
+
+def _require_index(indexes: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    for entry in indexes:
+        if entry["IndexName"] == name:
+            return entry
+    raise ServiceError("ResourceNotFoundException", "Requested resource not found")
+
+
+def _drop_unused_definitions(description: dict[str, Any]) -> None:
+    schemas = [description["KeySchema"]]
+    for member in ("GlobalSecondaryIndexes", "LocalSecondaryIndexes"):
+        schemas.extend(entry["KeySchema"] for entry in description.get(member, ()))
+    used = {entry["AttributeName"] for schema in schemas for entry in schema}
+    description["AttributeDefinitions"] = [
+        entry for entry in description["AttributeDefinitions"] if entry["AttributeName"] in used
+    ]
+
+
+def _create_index(session: Session, document: Document, request: Request, create: Mapping[str, Any]) -> None:
+    description = document["description"]
+    definitions = {entry["AttributeName"]: entry for entry in description["AttributeDefinitions"]}
+    for entry in request.get("AttributeDefinitions") or ():
+        known = definitions.setdefault(entry["AttributeName"], entry)
+        if known["AttributeType"] != entry["AttributeType"]:
+            raise invalid(f"Cannot change the type of attribute {entry['AttributeName']}")
+    summary = description.get("BillingModeSummary") or {}
+    mode = request.get("BillingMode") or summary.get("BillingMode")
+    check_global_index(create, list(definitions), mode)
+    name = create["IndexName"]
+    existing = [*description["GlobalSecondaryIndexes"], *description.get("LocalSecondaryIndexes", ())]
+    if any(entry["IndexName"] == name for entry in existing):
+        raise validation(f"Attempting to create an index which already exists: {name}")
+    description["AttributeDefinitions"] = list(definitions.values())
+    entry = index_description(description["TableArn"], create, is_global=True)
+    description["GlobalSecondaryIndexes"].append(entry)
+    document["indexSpaces"][name] = new_space(session.transaction)
+    table = table_from_document(document)
+    index = table.index(name)
+    assert index is not None
+    _fill_index(session, table, index)
+
+
+def _fill_index(session: Session, table: Table, index: Index) -> None:
+    """Make the entries of the items there are. All in this commit: a table of a million items takes seconds."""
+    for key, raw in session.transaction.scan(DATABASE, table.space, after_prefix(table.space)):
+        item = unpack_item(raw)
+        entry = index_entry(index, item, hash_bytes(primary_bytes(table, item)))
+        if entry is not None:
+            session.transaction.put(DATABASE, entry, key)
+
+
+def update_time_to_live(session: Session, request: Request) -> Response:
+    """UpdateTimeToLive."""
+    table = find(session, request)
+    specification = request["TimeToLiveSpecification"]
+    name = specification["AttributeName"]
+    document: Document = orjson.loads(orjson.dumps(table.document))
+    if specification["Enabled"]:
+        if table.ttl_attribute is not None:
+            if table.ttl_attribute == name:
+                raise validation("TimeToLive is already enabled")
+            raise _other_attribute(table.ttl_attribute)
+        document["ttl"] = {"attribute": name, "space": new_space(session.transaction)}
+        updated = store_table(session.transaction, document)
+        for key, raw in session.transaction.scan(DATABASE, table.space, after_prefix(table.space)):
+            entry = expiry_key(updated, unpack_item(raw), key)
+            if entry is not None:
+                session.transaction.put(DATABASE, entry, key)
+    else:
+        if table.ttl_attribute is None:
+            raise validation("TimeToLive is already disabled")
+        if table.ttl_attribute != name:
+            raise _other_attribute(table.ttl_attribute)
+        document["ttl"] = None
+        discard_space(session.transaction, table.ttl_space)
+        store_table(session.transaction, document)
+    return {"TimeToLiveSpecification": {"AttributeName": name, "Enabled": specification["Enabled"]}}
+
+
+def _other_attribute(name: str) -> ServiceError:
+    return validation(f"TimeToLive is active on a different AttributeName: current AttributeName is {name}")
+
+
+def tag_resource(session: Session, request: Request) -> Response:
+    """TagResource."""
+    table = _table_of_arn(session, request["ResourceArn"])
+    document: Document = orjson.loads(orjson.dumps(table.document))
+    document["tags"].update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
+    if len(document["tags"]) > MAX_TAGS:
+        raise validation(f"The number of tags exceeds the limit of {MAX_TAGS}")
+    store_table(session.transaction, document)
+    return {}
+
+
+def untag_resource(session: Session, request: Request) -> Response:
+    """UntagResource; keys that are not there are ignored."""
+    table = _table_of_arn(session, request["ResourceArn"])
+    document: Document = orjson.loads(orjson.dumps(table.document))
+    for key in request["TagKeys"]:
+        document["tags"].pop(key, None)
+    store_table(session.transaction, document)
+    return {}
+
+
+def list_tags_of_resource(session: Session, request: Request) -> Response:
+    """ListTagsOfResource."""
+    table = _table_of_arn(session, request["ResourceArn"])
+    return {"Tags": [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]}
+
+
+_ARN = re.compile(r"arn:[^:]+:dynamodb:[^:]*:([^:]*):table/([^/]+)\Z")
+
+
+def _table_of_arn(session: Session, arn: str) -> Table:
+    match = _ARN.match(arn)
+    if match is None:
+        raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+    table = session.catalog.find(session.transaction, match.group(2))
+    if table is None or match.group(1) != session.catalog.account_id:
+        raise ServiceError("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {arn} not found")
+    return table

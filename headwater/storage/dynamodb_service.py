@@ -1,0 +1,111 @@
+"""Flow 6/8: the DynamoDB service on the store; a committed change wakes who reads the table's stream."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX
+from headwater.dynamodb.expressions.cache import ExpressionCache
+from headwater.dynamodb.session import Session
+from headwater.dynamodb.streams import find_stream
+from headwater.dynamodb.sweeper import MAX_PER_PASS, expire
+from headwater.dynamodb.tables.model import Catalog
+from headwater.errors import ServiceError
+from headwater.storage.dynamodb_stream_source import DynamoDbStreamSource
+from headwater.storage.store import Store
+from headwater.values.identity import AwsPrincipal
+from headwater.values.transaction import WriteTransaction
+
+Wake = Callable[[], None]
+
+
+class DynamoDbService:
+    """DynamoDB for in-process callers and the wire: requests and answers are the service's JSON as Python values."""
+
+    target_prefix = TARGET_PREFIX
+
+    def __init__(self, store: Store, *, region: str, account_id: str, clock: Callable[[], float]) -> None:
+        self.region = region
+        self.account_id = account_id
+        self._store = store
+        self._clock = clock
+        # With `sync=full` writes run on the store's thread, so each side has caches of its own.
+        self._read_caches = (Catalog(region, account_id), ExpressionCache())
+        self._write_caches = (Catalog(region, account_id), ExpressionCache())
+        self._listeners: dict[str, list[Wake]] = {}
+
+    async def call(
+        self, operation: str, request: dict[str, Any], principal: AwsPrincipal | None = None
+    ) -> dict[str, Any]:
+        """Run one operation; a write is answered after the commit that holds it.
+
+        Raises: ServiceError.
+        """
+        known = OPERATIONS.get(operation)
+        if known is None:
+            raise ServiceError("UnknownOperationException", f"DynamoDB operation {operation} is not supported here")
+        now = self._clock()
+        if not known.is_write:
+            catalog, expressions = self._read_caches
+            run = known.run
+            # A read never calls the writing half of its transaction.
+            return self._store.read(lambda transaction: run(Session(transaction, catalog, expressions, now), request))  # type: ignore[arg-type]
+        catalog, expressions = self._write_caches
+        session = Session(None, catalog, expressions, now, str(uuid4()) if known.needs_id else "")  # type: ignore[arg-type]
+
+        def write(transaction: WriteTransaction) -> dict[str, Any]:
+            session.transaction = transaction
+            return known.run(session, request)
+
+        response = await self._store.write(write)
+        if session.changed_streams:
+            self._wake(session.changed_streams)
+        return response
+
+    async def sweep(self) -> int:
+        """Remove what has expired by now, in bounded transactions; the number of removed keys."""
+        total = 0
+        while True:
+            catalog, expressions = self._write_caches
+            session = Session(None, catalog, expressions, self._clock())  # type: ignore[arg-type]
+
+            def run(transaction: WriteTransaction, session: Session = session) -> int:
+                session.transaction = transaction
+                return expire(session)
+
+            removed = await self._store.write(run)
+            self._wake(session.changed_streams)
+            total += removed
+            if removed < MAX_PER_PASS:
+                return total
+
+    async def sweep_forever(self, interval_s: float = 5.0) -> None:
+        """Sweep now and then until cancelled."""
+        while True:
+            await self.sweep()
+            await asyncio.sleep(interval_s)
+
+    def stream_source(self, stream_arn: str) -> DynamoDbStreamSource:
+        """The table stream for an event source mapping.
+
+        Raises: ServiceError `ResourceNotFoundException`.
+        """
+        catalog, _ = self._read_caches
+        self._store.read(lambda transaction: find_stream(transaction, catalog, stream_arn))
+        return DynamoDbStreamSource(self._store, catalog, stream_arn, self._clock, self._listen)
+
+    def _listen(self, stream_arn: str, wake: Wake) -> Callable[[], None]:
+        listeners = self._listeners.setdefault(stream_arn, [])
+        listeners.append(wake)
+
+        def unlisten() -> None:
+            if wake in listeners:
+                listeners.remove(wake)
+
+        return unlisten
+
+    def _wake(self, stream_arns: set[str]) -> None:
+        for arn in stream_arns:
+            for wake in tuple(self._listeners.get(arn, ())):
+                wake()
