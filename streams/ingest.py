@@ -15,8 +15,8 @@ from aws_lambda_powertools import Logger
 
 from streams import items
 from streams.alerting import AlertOpened, AlertRule, Decision, alert_rule, decide, opening_put, resolving_update
-from streams.aws.connection import AwsError, AwsService
-from streams.aws.environment import credentials, required, service_endpoint
+from streams.aws.connection import AwsError
+from streams.aws.environment import required, service
 from streams.batch import BatchResponse, Entry, by_key, response, through_first_failure
 from streams.dead_letters import DeadLetter, send_requests
 from streams.record import PermanentRecordError, Telemetry, parse_telemetry
@@ -280,18 +280,15 @@ def _entries(event: Mapping[str, Any]) -> list[Entry[Mapping[str, Any]]]:
 
 @cache
 def _ingestion() -> Ingestion:
-    region = required("AWS_REGION")
-    table = AwsService(
-        "dynamodb", region=region, endpoint=service_endpoint("dynamodb", region), credentials=credentials
-    )
-    queue = AwsService("sqs", region=region, endpoint=service_endpoint("sqs", region), credentials=credentials)
     settings = Settings(
         table=required("TABLE_NAME"),
         dead_letter_queue_url=required("DEAD_LETTER_QUEUE_URL"),
         auto_register=required("AUTO_REGISTER") == "true",
         retention_s=int(required("RETENTION_DAYS")) * 86_400,
     )
-    return Ingestion(settings, table, queue, clock=time.time, sleep=time.sleep, uniform=random.uniform)
+    return Ingestion(
+        settings, service("dynamodb"), service("sqs"), clock=time.time, sleep=time.sleep, uniform=random.uniform
+    )
 
 
 logger = Logger(service="ingest")

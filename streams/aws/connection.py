@@ -55,13 +55,16 @@ class KeptAliveConnection:
         self._socket: socket.socket | None = None
         self._reader: BinaryIO | None = None
 
-    def post(self, headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
+    def post(self, headers: Mapping[str, str], body: bytes, *, target: str = "") -> tuple[int, bytes]:
         """Send one request and read its answer; tried once more when a kept connection turns out to be closed.
+
+        `target` is path and query, the endpoint's own path when empty.
 
         Raises: OSError when the endpoint cannot be reached, HTTPException when it does not speak HTTP/1.1.
         """
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        request = f"POST {self.path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n".encode("latin-1") + body
+        head = f"POST {target or self.path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+        request = head.encode("latin-1") + body
         was_open = self._socket is not None
         try:
             return self._exchange(request)
@@ -153,7 +156,7 @@ def _read_chunks(reader: BinaryIO) -> bytes:
 
 
 class AwsService:
-    """The JSON API of one AWS service, signed with the function's role, throttled calls repeated."""
+    """The API of one AWS service, signed with the function's role, throttled calls repeated."""
 
     def __init__(
         self,
@@ -175,14 +178,21 @@ class AwsService:
         self._uniform = uniform
 
     def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Do one operation; request and answer are as the service's API reference writes them.
+        """Do one operation of a service with a JSON protocol; request and answer are as its API reference writes them.
 
         Raises: AwsError when the service refuses, after 4 attempts when it is throttled or unwell; OSError when it
         cannot be reached.
         """
         prefix, content_type = _TARGETS[self._service]
-        body = json.dumps(request, separators=(",", ":")).encode()
         headers = {"content-type": content_type, "x-amz-target": f"{prefix}.{operation}"}
+        return self._post(headers, json.dumps(request, separators=(",", ":")).encode(), self._connection.path, "")
+
+    def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]:
+        """POST to a service with a REST protocol; `path` is percent-encoded. Raises as `call` does."""
+        return self._post({"content-type": "application/json"}, body, path, query)
+
+    def _post(self, headers: Mapping[str, str], body: bytes, path: str, query: str) -> dict[str, Any]:
+        target = f"{path}?{query}" if query else path
         attempt = 1
         while True:
             signed = signed_headers(
@@ -190,14 +200,15 @@ class AwsService:
                 region=self._region,
                 service=self._service,
                 host=self._connection.host,
-                path=self._connection.path,
+                path=path,
                 headers=headers,
                 body=body,
                 now_s=self._clock(),
+                query=query,
             )
-            status, answer = self._connection.post(signed, body)
-            if status == 200:
-                return json.loads(answer) if answer else {}
+            status, answer = self._connection.post(signed, body, target=target)
+            if 200 <= status < 300:
+                return _document(answer)
             error = _error(status, answer)
             if attempt == _ATTEMPTS or (error.code not in _RETRIED and status < 500):
                 raise error
@@ -205,13 +216,16 @@ class AwsService:
             attempt += 1
 
 
-def _error(status: int, answer: bytes) -> AwsError:
+def _document(answer: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(answer)
+        document = json.loads(answer) if answer else {}
     except ValueError:
         document = {}
-    if not isinstance(document, dict):
-        document = {}
+    return document if isinstance(document, dict) else {}
+
+
+def _error(status: int, answer: bytes) -> AwsError:
+    document = _document(answer)
     code = str(document.get("__type", "")).rpartition("#")[2] or f"Http{status}"
     message = str(document.get("message", document.get("Message", answer[:200].decode("utf-8", "replace"))))
     return AwsError(code, message, status=status, document=document)

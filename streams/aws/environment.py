@@ -2,6 +2,7 @@
 
 import os
 
+from streams.aws.connection import AwsService
 from streams.aws.signing import Credentials
 
 
@@ -23,7 +24,18 @@ def credentials() -> Credentials:
     )
 
 
-def service_endpoint(service: str, region: str) -> str:
+def service_endpoint(service: str, region: str, *, host: str = "") -> str:
     """Find a service as every AWS SDK does: its own variable, the common one, then AWS itself."""
     own = os.environ.get(f"AWS_ENDPOINT_URL_{service.upper()}")
-    return own or os.environ.get("AWS_ENDPOINT_URL") or f"https://{service}.{region}.amazonaws.com"
+    return own or os.environ.get("AWS_ENDPOINT_URL") or f"https://{host or service}.{region}.amazonaws.com"
+
+
+def service(signing_name: str, *, endpoint_name: str = "", host: str = "") -> AwsService:
+    """Make a client of one service with the function's role.
+
+    `signing_name` is what the service's signatures say (`dynamodb`, `iotdata`); `endpoint_name` is how its own
+    endpoint variable is spelled, and `host` the part of its host name before the region, where they differ.
+    """
+    region = required("AWS_REGION")
+    endpoint = service_endpoint(endpoint_name or signing_name, region, host=host or signing_name)
+    return AwsService(signing_name, region=region, endpoint=endpoint, credentials=credentials)

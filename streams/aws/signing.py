@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import sha256
+from urllib.parse import quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,12 @@ def signed_headers(
     headers: Mapping[str, str],
     body: bytes,
     now_s: float,
+    query: str = "",
 ) -> dict[str, str]:
-    """Return `headers` with the date, the token and the authorization of one POST without a query string.
+    """Return `headers` with the date, the token and the authorization of one POST.
 
-    `headers` have lower-case names and values without inner runs of spaces; `path` is sent as it is given.
+    `headers` have lower-case names and values without inner runs of spaces; `path` is as sent, percent-encoded once
+    (signing encodes it again); `query` is as sent, names in order.
     Source: AWS IAM User Guide, "Create a signed AWS API request".
     """
     stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
@@ -51,7 +54,7 @@ def signed_headers(
     names = sorted(signed)
     listed = ";".join(names)
     canonical_headers = "".join(f"{name}:{signed[name]}\n" for name in names)
-    canonical = f"POST\n{path}\n\n{canonical_headers}\n{listed}\n{sha256(body).hexdigest()}"
+    canonical = f"POST\n{quote(path, safe='/~')}\n{query}\n{canonical_headers}\n{listed}\n{sha256(body).hexdigest()}"
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
     key = _signing_key(credentials.secret_access_key, stamp[:8], region, service)

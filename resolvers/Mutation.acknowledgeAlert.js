@@ -1,0 +1,63 @@
+// Take notice of an open alert: it leaves the index of open alerts, and the change reaches subscribers through the table's stream.
+import { util } from '@aws-appsync/utils';
+import * as ddb from '@aws-appsync/utils/dynamodb';
+
+export function request(ctx) {
+  const { deviceId, alertId, note } = ctx.args;
+  if (note && note.length > 1000) {
+    util.error(`note has ${note.length} characters, expected at most 1000`, 'BadRequest');
+  }
+  const tenantId = callerTenant(ctx, null);
+  const update = {
+    status: 'ACKNOWLEDGED',
+    acknowledgedAt: util.time.nowEpochMilliSeconds(),
+    acknowledgedBy: ctx.identity.username ?? 'service',
+    version: ddb.operations.increment(1),
+    GSI2PK: ddb.operations.remove(),
+    GSI2SK: ddb.operations.remove(),
+  };
+  if (note) {
+    update.note = note;
+  }
+  const isOpen = { status: { eq: 'OPEN' } };
+  return ddb.update({
+    key: { PK: `DEV#${deviceId}`, SK: `ALERT#${alertId}` },
+    update,
+    condition: tenantId === null ? isOpen : { ...isOpen, tenantId: { eq: tenantId } },
+  });
+}
+
+export function response(ctx) {
+  if (ctx.error) {
+    if (ctx.error.type === 'DynamoDB:ConditionalCheckFailedException') {
+      util.error(`alert '${ctx.args.alertId}' of device '${ctx.args.deviceId}' is not open`, 'NotOpen');
+    }
+    util.error(ctx.error.message, ctx.error.type);
+  }
+  const item = ctx.result;
+  return {
+    ...item,
+    openedAt: isoTime(item.openedAt),
+    acknowledgedAt: isoTime(item.acknowledgedAt),
+    resolvedAt: isoTime(item.resolvedAt),
+  };
+}
+
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+function callerTenant(ctx, named) {
+  if (!ctx.identity) {
+    return 'demo';
+  }
+  if (ctx.identity.claims) {
+    const tenantId = ctx.identity.claims['custom:tenantId'];
+    if (!tenantId) {
+      util.unauthorized();
+    }
+    return tenantId;
+  }
+  return named;
+}
+
+function isoTime(epochMs) {
+  return epochMs === undefined || epochMs === null ? null : util.time.epochMilliSecondsToISO8601(epochMs);
+}

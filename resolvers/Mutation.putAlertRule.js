@@ -1,0 +1,68 @@
+// Create or replace an alert rule; ingestion reads it within 15 seconds.
+import { util } from '@aws-appsync/utils';
+import * as ddb from '@aws-appsync/utils/dynamodb';
+
+export function request(ctx) {
+  const { input } = ctx.args;
+  const tenantId = callerTenant(ctx, input.tenantId);
+  if (!tenantId) {
+    util.error('tenantId is required: a service belongs to no tenant', 'BadRequest');
+  }
+  const ruleId = input.ruleId ?? util.autoUlid();
+  // The id becomes part of keys, where # separates.
+  if (!util.matches('^[A-Za-z0-9_.:-]{1,64}$', ruleId)) {
+    util.error(`ruleId is '${ruleId}', expected 1 to 64 of A-Z a-z 0-9 _ . : -`, 'BadRequest');
+  }
+  checkText('name', input.name, 128);
+  checkText('reading', input.reading, 128);
+  const item = {
+    ruleId,
+    tenantId,
+    name: input.name,
+    reading: input.reading,
+    comparison: input.comparison,
+    threshold: input.threshold,
+    severity: input.severity,
+    updatedAt: util.time.nowEpochMilliSeconds(),
+    schemaVersion: 1,
+  };
+  if (input.deviceId) {
+    item.deviceId = input.deviceId;
+  }
+  if (input.siteId) {
+    item.siteId = input.siteId;
+  }
+  return ddb.put({ key: { PK: `TENANT#${tenantId}`, SK: `RULE#${ruleId}` }, item });
+}
+
+export function response(ctx) {
+  if (ctx.error) {
+    util.error(ctx.error.message, ctx.error.type);
+  }
+  return { ...ctx.result, updatedAt: isoTime(ctx.result.updatedAt) };
+}
+
+function checkText(name, text, maximum) {
+  if (text.length < 1 || text.length > maximum) {
+    util.error(`${name} has ${text.length} characters, expected 1 to ${maximum}`, 'BadRequest');
+  }
+}
+
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+function callerTenant(ctx, named) {
+  if (!ctx.identity) {
+    return 'demo';
+  }
+  if (ctx.identity.claims) {
+    const tenantId = ctx.identity.claims['custom:tenantId'];
+    if (!tenantId) {
+      util.unauthorized();
+    }
+    return tenantId;
+  }
+  return named;
+}
+
+function isoTime(epochMs) {
+  return epochMs === undefined || epochMs === null ? null : util.time.epochMilliSecondsToISO8601(epochMs);
+}
