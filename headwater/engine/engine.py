@@ -1,0 +1,276 @@
+"""The GraphQL engine of one API: documents and plans are compiled once and kept, operations run on them."""
+
+import asyncio
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from graphql import (
+    FragmentDefinitionNode,
+    GraphQLObjectType,
+    Node,
+    OperationDefinitionNode,
+    OperationType,
+    VariableNode,
+)
+
+from headwater.engine.authorization import Authorization, AuthorizeIam
+from headwater.engine.calls import (
+    FieldResolver,
+    GraphQLRequest,
+    GraphQLResult,
+    Limits,
+    PublishedMutation,
+    RequestContext,
+    RequestRefused,
+    SubscriptionRefused,
+)
+from headwater.engine.execution.completion import Run
+from headwater.engine.execution.faults import document_error, request_error
+from headwater.engine.execution.inputs import InputTypes, VariablePlan, VariableRefusal, coerce_variables
+from headwater.engine.execution.introspection import Introspection
+from headwater.engine.execution.plan import ObjectPlan, PlanCompiler, PlanScope, walk_fields
+from headwater.engine.execution.run import execute_mutation, execute_query
+from headwater.engine.schema import ApiSchema
+from headwater.engine.subscription import PreparedSubscription, Projection
+from headwater.engine.validation.documents import DocumentValidator, select_operation
+from headwater.errors import TemplateError
+from headwater.values.identity import AuthMode, GraphQLCaller
+
+
+@dataclass(frozen=True, slots=True)
+class OperationPlan:
+    """A compiled operation for one set of conditions and rights; `projection` is there for subscriptions."""
+
+    root: ObjectPlan
+    has_resolvers: bool
+    has_introspection: bool
+    projection: Projection | None = None
+
+
+@dataclass(slots=True)
+class CompiledDocument:
+    """A validated operation; `condition_names` are the variables its `@skip` and `@include` depend on."""
+
+    operation: OperationDefinitionNode
+    fragments: dict[str, FragmentDefinitionNode]
+    variables: tuple[VariablePlan, ...]
+    condition_names: tuple[str, ...]
+    size: int
+    plans: dict[Hashable, OperationPlan] = field(default_factory=dict)
+
+
+class GraphQLEngine:
+    """Executes operations on one schema with its resolvers."""
+
+    def __init__(
+        self,
+        schema: ApiSchema,
+        resolvers: Mapping[tuple[str, str], FieldResolver],
+        *,
+        default_mode: AuthMode,
+        modes: tuple[AuthMode, ...] = (),
+        limits: Limits | None = None,
+        authorize_iam: AuthorizeIam | None = None,
+        default_action: Literal["ALLOW", "DENY"] = "ALLOW",
+    ) -> None:
+        """`modes` are the additional ones; the default may be among them.
+
+        Raises: TemplateError if a resolver is attached to a field that does not exist.
+        """
+        for type_name, field_name in resolvers:
+            if not schema.has_field(type_name, field_name):
+                raise TemplateError(f"a resolver is attached to {type_name}.{field_name}, which the schema has not")
+        self.schema = schema
+        self._resolvers = dict(resolvers)
+        self._limits = limits or Limits()
+        self._authorization = Authorization(
+            schema, default_mode=default_mode, modes=modes, authorize_iam=authorize_iam, default_action=default_action
+        )
+        self._validator = DocumentValidator(schema.graphql, self._limits)
+        self._inputs = InputTypes(schema.graphql)
+        self._introspection = Introspection(schema.graphql)
+        self._published_fields = frozenset(schema.publishing)
+        self._documents: dict[tuple[str, str | None], CompiledDocument] = {}
+        self._documents_size = 0
+
+    async def execute(self, request: GraphQLRequest, context: RequestContext) -> GraphQLResult:
+        """Run a query or mutation; faults of the request become the result's `errors` and status."""
+        raw_variables = request.variables or {}
+        try:
+            document = self._document(request.query, request.operation_name)
+            if document.operation.operation is OperationType.SUBSCRIPTION:
+                fault = request_error("Subscriptions are served over WebSocket only.", "UnsupportedOperation")
+                raise RequestRefused([fault], status=400, has_data_member=False)
+            variables = _coerced(document, raw_variables)
+            plan = self._plan(document, variables, context.caller)
+        except RequestRefused as refused:
+            return GraphQLResult(refused.body(), refused.status, is_refused=True)
+        run = Run(context, variables, raw_variables, self._limits.max_resolvers)
+        if plan.has_introspection:
+            run.introspection = self._introspection.answers(
+                plan.root, document.fragments, document.operation, raw_variables
+            )
+        return await self._run(document, plan, run)
+
+    async def _run(self, document: CompiledDocument, plan: OperationPlan, run: Run) -> GraphQLResult:
+        published: list[PublishedMutation] = []
+        data: dict[str, Any] | None = None
+        timeout = asyncio.timeout(self._limits.timeout_s if plan.has_resolvers else None)
+        try:
+            async with timeout:
+                if document.operation.operation is OperationType.MUTATION:
+                    data = await execute_mutation(run, plan.root, self._published_fields, published)
+                else:
+                    data = await execute_query(run, plan.root)
+        except TimeoutError:
+            if not timeout.expired():
+                raise
+            run.errors.append(
+                {
+                    "path": None,
+                    "data": None,
+                    "errorType": "ExecutionTimeout",
+                    "errorInfo": None,
+                    "locations": None,
+                    "message": "Execution timed out.",
+                }
+            )
+        body: dict[str, Any] = {"data": data}
+        if run.errors:
+            body["errors"] = run.errors
+        if run.context.extensions:
+            body["extensions"] = run.context.extensions
+        return GraphQLResult(body, published=tuple(published))
+
+    def prepare_subscription(self, request: GraphQLRequest, caller: GraphQLCaller) -> PreparedSubscription:
+        """Check a subscription operation and compile what its subscriber will be sent.
+
+        Raises: SubscriptionRefused with the `errors` of the `error` frame.
+        """
+        raw_variables = request.variables or {}
+        try:
+            document = self._document(request.query, request.operation_name)
+            if document.operation.operation is not OperationType.SUBSCRIPTION:
+                message = "unknown not supported through the realtime channel"
+                raise SubscriptionRefused([request_error(message, "UnsupportedOperation")])
+            variables = _coerced(document, raw_variables)
+            plan = self._plan(document, variables, caller)
+        except SubscriptionRefused:
+            raise
+        except RequestRefused as refused:
+            errors = [{key: value for key, value in error.items() if key != "path"} for error in refused.errors]
+            raise SubscriptionRefused(errors) from refused
+        if plan.projection is None:
+            raise SubscriptionRefused([document_error("The subscription selects no field.", None)])
+        return self._prepared(plan.projection, variables, raw_variables)
+
+    def _prepared(
+        self, projection: Projection, variables: dict[str, Any], raw_variables: dict[str, Any]
+    ) -> PreparedSubscription:
+        root = projection.root
+        if root.refusal is not None:
+            raise SubscriptionRefused([request_error(root.refusal[1], root.refusal[0])])
+        return PreparedSubscription(
+            field_name=root.name,
+            arguments=root.build_arguments(variables),
+            mutation_fields=self.schema.subscribed.get(root.name, ()),
+            group_key=projection.group_key,
+            resolver=self._resolvers.get((root.parent_type, root.name)),
+            variables=raw_variables,
+            projection=projection,
+        )
+
+    def _document(self, query: str, operation_name: str | None) -> CompiledDocument:
+        key = (query, operation_name or None)
+        kept = self._documents.pop(key, None)
+        if kept is not None:
+            # Taken out and put back: a dict in order of use is the LRU.
+            self._documents[key] = kept
+            return kept
+        try:
+            document = self._validator.document(query)
+            operation = select_operation(document, operation_name)
+        except RecursionError as error:
+            raise RequestRefused([document_error("The document is nested too deeply.", None)]) from error
+        fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
+        compiled = CompiledDocument(
+            operation, fragments, self._inputs.variables(operation), _condition_names(document), len(query)
+        )
+        self._keep(key, compiled)
+        return compiled
+
+    def _keep(self, key: tuple[str, str | None], document: CompiledDocument) -> None:
+        self._documents[key] = document
+        self._documents_size += document.size
+        limits = self._limits
+        while len(self._documents) > limits.max_cached_documents or self._documents_size > limits.max_cached_bytes:
+            oldest = next(iter(self._documents))
+            self._documents_size -= self._documents.pop(oldest).size
+
+    def _plan(self, document: CompiledDocument, variables: Mapping[str, Any], caller: GraphQLCaller) -> OperationPlan:
+        conditions = {name: variables.get(name) for name in document.condition_names}
+        key = (tuple(conditions.values()), self._authorization.key(caller))
+        plan = document.plans.get(key)
+        if plan is None:
+            try:
+                plan = self._compile(document, conditions, caller)
+            except RecursionError as error:
+                raise RequestRefused([document_error("The document is nested too deeply.", None)]) from error
+            if len(document.plans) >= self._limits.max_plans_per_document:
+                document.plans.pop(next(iter(document.plans)))
+            document.plans[key] = plan
+        return plan
+
+    def _compile(
+        self, document: CompiledDocument, conditions: Mapping[str, Any], caller: GraphQLCaller
+    ) -> OperationPlan:
+        operation = document.operation
+        is_subscription = operation.operation is OperationType.SUBSCRIPTION
+        scope = PlanScope(
+            schema=self.schema.graphql,
+            inputs=self._inputs,
+            fragments=document.fragments,
+            variables=conditions,
+            is_allowed=lambda type_name, field_name: self._authorization.is_allowed(caller, type_name, field_name),
+            resolvers=self._resolvers,
+            max_depth=self._limits.max_depth,
+            max_fields=self._limits.max_plan_fields,
+            is_projection=is_subscription,
+            published_fields=(self._published_fields if operation.operation is OperationType.MUTATION else frozenset()),
+        )
+        root_type = self.schema.graphql.get_root_type(operation.operation)
+        assert isinstance(root_type, GraphQLObjectType), "validated operations have a root type"
+        root = PlanCompiler(scope).compile_object(root_type, [operation.selection_set])
+        return OperationPlan(
+            root,
+            any(one.resolver for one in walk_fields(root)),
+            any(one.is_introspection for one in root.fields),
+            Projection(root.fields[0]) if is_subscription and root.fields else None,
+        )
+
+
+def _coerced(document: CompiledDocument, values: Mapping[str, Any]) -> dict[str, Any]:
+    if not document.variables:
+        return {}
+    try:
+        return coerce_variables(document.variables, values)
+    except VariableRefusal as refusal:
+        locations = [refusal.location] if refusal.location else None
+        raise RequestRefused([document_error(refusal.message, locations)]) from refusal
+
+
+def _condition_names(node: Node) -> tuple[str, ...]:
+    """The variables of every `@skip` and `@include` in the document, each once."""
+    return tuple(dict.fromkeys(_walk_conditions(node)))
+
+
+def _walk_conditions(node: Node) -> Iterator[str]:
+    for directive in getattr(node, "directives", ()) or ():
+        for argument in directive.arguments or ():
+            if isinstance(argument.value, VariableNode):
+                yield argument.value.name.value
+    below: Any = getattr(node, "definitions", None) or getattr(node, "selections", None) or ()
+    selection_set: Any = getattr(node, "selection_set", None)
+    for child in (*below, *((selection_set,) if selection_set else ())):
+        yield from _walk_conditions(child)

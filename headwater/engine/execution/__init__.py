@@ -1,0 +1,1 @@
+"""Run validated operations: compile a plan, resolve its fields, complete the response."""

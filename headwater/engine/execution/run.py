@@ -1,0 +1,180 @@
+"""Flow 7/8: resolve the fields of an operation and complete its response.
+
+Query fields resolve concurrently, root mutation fields one after the other. A finished resolver's value is completed
+at once and its own jobs start without waiting for its siblings.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import Any
+
+from headwater.engine.calls import FieldCall, PublishedMutation
+from headwater.engine.execution.codegen import Bail
+from headwater.engine.execution.completion import Bubble, Job, Run, complete, complete_object, select_data
+from headwater.engine.execution.faults import field_error
+from headwater.engine.execution.plan import FieldPlan, ObjectPlan
+from headwater.engine.execution.published import real_names, selected_tree
+from headwater.engine.execution.selection import RequestSelection
+from headwater.engine.scalars import ScalarFault
+from headwater.errors import RequestError
+
+
+async def execute_query(run: Run, plan: ObjectPlan) -> dict[str, Any] | None:
+    """The `data` of a query; the errors are in the run."""
+    try:
+        data = complete_object(run, plan, {}, None, None)
+    except Bubble:
+        return None
+    await _run_jobs(run, run.jobs)
+    return None if run.is_data_null else data
+
+
+async def execute_mutation(
+    run: Run, plan: ObjectPlan, published_fields: frozenset[str], published: list[PublishedMutation]
+) -> dict[str, Any] | None:
+    """The `data` of a mutation. `published` grows as fields complete, so that a time-out keeps what has happened."""
+    data: dict[str, Any] = {}
+    for one in plan.fields:
+        run.jobs = []
+        # Each root field is an object of its own: the next one starts when all below this one is done.
+        alone = ObjectPlan(plan.type_name, (one,), (one,), is_tracked=False)
+        try:
+            part = complete_object(run, alone, {}, None, None)
+        except Bubble:
+            run.is_data_null = True
+            continue
+        await _run_jobs(run, run.jobs)
+        value = data[one.response_key] = part[one.response_key]
+        if value is not None and one.name in published_fields:
+            published.append(PublishedMutation(one.name, real_names(run, one.shape, value), selected_tree(one)))
+    return None if run.is_data_null else data
+
+
+async def _run_jobs(run: Run, jobs: list[Job]) -> None:
+    if not jobs:
+        return
+    if len(jobs) == 1 and not _batch_size(jobs[0]):
+        await _run_job(run, jobs[0])
+        return
+    batches: dict[int, list[Job]] = {}
+    work: list[Awaitable[None]] = []
+    for job in jobs:
+        if _batch_size(job):
+            batches.setdefault(id(job.plan), []).append(job)
+        else:
+            work.append(_run_job(run, job))
+    for batch in batches.values():
+        size = _batch_size(batch[0])
+        work += [_run_batch(run, batch[start : start + size]) for start in range(0, len(batch), size)]
+    if len(work) == 1:
+        await work[0]
+    else:
+        await _together(work)
+
+
+async def _together(work: list[Awaitable[None]]) -> None:
+    """Wait for all; the first failure that is no GraphQL error cancels the others and is raised."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        unfinished = [task for task in tasks if not task.done()]
+        for task in unfinished:
+            task.cancel()
+        if unfinished:
+            await asyncio.gather(*unfinished, return_exceptions=True)
+
+
+def _batch_size(job: Job) -> int:
+    return job.plan.resolver.max_batch_size if job.plan.resolver else 0
+
+
+def _call(run: Run, job: Job) -> FieldCall | None:
+    """The call of a job; None, with the error recorded, if it may not be made."""
+    plan = job.plan
+    run.resolver_count += 1
+    if run.resolver_count > run.max_resolvers:
+        message = f"Resolver execution limit of {run.max_resolvers} reached."
+        _finish(run, job, RequestError(message, "ResolverExecutionLimitReached"))
+        return None
+    try:
+        arguments = plan.build_arguments(run.variables)
+    except RequestError as error:
+        _finish(run, job, error)
+        return None
+    source = None if job.path[0] is None else job.source
+    info = RequestSelection(plan.selection, run.raw_variables)
+    return FieldCall(plan.parent_type, plan.name, arguments, source, info, run.context)
+
+
+async def _run_job(run: Run, job: Job) -> None:
+    call = _call(run, job)
+    if call is None or job.plan.resolver is None:
+        return
+    try:
+        value: Any = await job.plan.resolver.resolve(call)
+    except RequestError as error:
+        value = error
+    _append(run, job, call)
+    started: list[Job] = []
+    run.jobs = started
+    _finish(run, job, value)
+    if started:
+        await _run_jobs(run, started)
+
+
+async def _run_batch(run: Run, jobs: list[Job]) -> None:
+    pairs = [(job, call) for job in jobs if (call := _call(run, job)) is not None]
+    resolver = jobs[0].plan.resolver
+    if not pairs or resolver is None:
+        return
+    try:
+        values = await resolver.resolve_batch([call for _, call in pairs])
+    except RequestError as error:
+        values = [error] * len(pairs)
+    if len(values) != len(pairs):
+        message = f"The batch answered {len(values)} results for {len(pairs)} calls."
+        values = [RequestError(message, "BatchInvoke")] * len(pairs)
+    started: list[Job] = []
+    run.jobs = started
+    for (job, call), value in zip(pairs, values, strict=True):
+        _append(run, job, call)
+        if isinstance(value, Exception) and not isinstance(value, RequestError):
+            raise value
+        _finish(run, job, value)
+    if started:
+        await _run_jobs(run, started)
+
+
+def _append(run: Run, job: Job, call: FieldCall) -> None:
+    for error in call.appended or ():
+        _record(run, job, error)
+
+
+def _record(run: Run, job: Job, error: RequestError) -> None:
+    entry = field_error(job.path, job.plan.location, error)
+    if entry["data"] is not None:
+        entry["data"] = select_data(job.plan.shape, entry["data"])
+    run.errors.append(entry)
+
+
+def _finish(run: Run, job: Job, value: Any) -> None:
+    """Put a resolver's value or error where it belongs; what is left to resolve below is added to `run.jobs`."""
+    plan: FieldPlan = job.plan
+    slot = job.slot
+    if isinstance(value, RequestError):
+        _record(run, job, value)
+        if slot.is_required:
+            slot.put_null(run)
+        return
+    if plan.complete_fast is not None:
+        try:
+            slot.container[slot.key] = plan.complete_fast(value)
+        except (Bail, ScalarFault):
+            pass
+        else:
+            return
+    try:
+        slot.container[slot.key] = complete(run, plan, plan.shape, value, job.path, slot)
+    except Bubble:
+        slot.put_null(run)

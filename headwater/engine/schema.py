@@ -1,0 +1,224 @@
+"""Load an AppSync schema: AWS scalars and directives are known, `@aws_subscribe` links are checked."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from graphql import (
+    DefinitionNode,
+    DirectiveDefinitionNode,
+    DirectiveNode,
+    DocumentNode,
+    GraphQLError,
+    GraphQLNonNull,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    ListValueNode,
+    ScalarTypeDefinitionNode,
+    StringValueNode,
+    build_ast_schema,
+    parse,
+    validate_schema,
+)
+from graphql.validation.validate import validate_sdl
+
+from headwater.engine.scalars import AWS_SCALARS, SCALARS
+from headwater.errors import TemplateError
+
+# The service accepts the authorization directives on interfaces and unions too, though its guide names
+# only OBJECT and FIELD_DEFINITION.
+_WHERE: Final = "OBJECT | FIELD_DEFINITION | INTERFACE | UNION"
+_DIRECTIVES: Final = f"""
+directive @aws_subscribe(mutations: [String]) on FIELD_DEFINITION
+directive @aws_publish(subscriptions: [String]) on FIELD_DEFINITION
+directive @aws_api_key on {_WHERE}
+directive @aws_iam on {_WHERE}
+directive @aws_oidc on {_WHERE}
+directive @aws_lambda on {_WHERE}
+directive @aws_cognito_user_pools(cognito_groups: [String]) on {_WHERE}
+directive @aws_auth(cognito_groups: [String]) on {_WHERE}
+directive @canonical on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
+directive @hidden on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
+directive @renamed(to: String!) on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
+"""
+_LEGACY_IMPLEMENTS: Final = re.compile(r"\bimplements\s+\w+(?:\s*,\s*\w+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSchema:
+    """A loaded schema.
+
+    `subscribed` maps each Subscription field with `@aws_subscribe` to its mutation fields; `publishing` is the
+    inverse. `directives` holds the directives of a type under `(type, "")` and of a field under `(type, field)`.
+    """
+
+    graphql: GraphQLSchema
+    subscribed: Mapping[str, tuple[str, ...]]
+    publishing: Mapping[str, tuple[str, ...]]
+    directives: Mapping[tuple[str, str], tuple[DirectiveNode, ...]]
+
+    def has_field(self, type_name: str, field_name: str) -> bool:
+        """Whether an object type has the field, for checking what resolvers are attached to."""
+        named = self.graphql.type_map.get(type_name)
+        return isinstance(named, GraphQLObjectType) and field_name in named.fields
+
+
+def load_schema(sdl: str) -> ApiSchema:
+    """Build the schema of an API from its SDL text.
+
+    Definitions of AWS's own scalars and directives, which editors like to see in the file, are dropped.
+    Raises: TemplateError naming the line and the cause.
+    """
+    document = _parse(sdl)
+    own = tuple(definition for definition in document.definitions if not _is_predefined(definition))
+    _refuse_custom_scalars(own)
+    used = _used_names(own)
+    predefined = _DIRECTIVES + "\n".join(f"scalar {name}" for name in AWS_SCALARS if name in used)
+    whole = DocumentNode(definitions=(*own, *parse(predefined, no_location=True).definitions))
+    _refuse_first(validate_sdl(whole))
+    try:
+        schema = build_ast_schema(whole, assume_valid_sdl=True)
+    except (TypeError, GraphQLError) as error:
+        raise TemplateError(f"schema: {error}") from error
+    _refuse_first(validate_schema(schema))
+    _install_scalars(schema)
+    subscribed = _subscription_links(schema)
+    publishing: dict[str, list[str]] = {}
+    for subscription, mutations in subscribed.items():
+        for mutation in mutations:
+            publishing.setdefault(mutation, []).append(subscription)
+    inverse = {mutation: tuple(fields) for mutation, fields in publishing.items()}
+    return ApiSchema(schema, subscribed, inverse, _directives(schema))
+
+
+def _parse(sdl: str) -> DocumentNode:
+    try:
+        return parse(sdl)
+    except GraphQLSyntaxError as error:
+        # `implements A, B` predates `implements A & B`; the service still takes it.
+        modern = _LEGACY_IMPLEMENTS.sub(lambda match: match.group().replace(",", "&"), sdl)
+        if modern != sdl:
+            try:
+                return parse(modern)
+            except GraphQLSyntaxError as second:
+                raise _fault(second) from second
+        raise _fault(error) from error
+
+
+def _fault(error: GraphQLError) -> TemplateError:
+    lines = sorted({location.line for location in error.locations or ()})
+    message = error.message.removeprefix("Syntax Error: ")
+    return TemplateError(f"schema line {lines[0]}: {message}" if lines else f"schema: {message}")
+
+
+def _refuse_first(errors: list[GraphQLError]) -> None:
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        fault = _fault(errors[0])
+        raise TemplateError(fault.message + more)
+
+
+def _is_predefined(definition: DefinitionNode) -> bool:
+    if isinstance(definition, ScalarTypeDefinitionNode):
+        return definition.name.value in AWS_SCALARS
+    return isinstance(definition, DirectiveDefinitionNode) and f"directive @{definition.name.value}" in _DIRECTIVES
+
+
+def _refuse_custom_scalars(definitions: tuple[DefinitionNode, ...]) -> None:
+    for definition in definitions:
+        if isinstance(definition, ScalarTypeDefinitionNode):
+            line = definition.loc.start_token.line if definition.loc else 0
+            raise TemplateError(
+                f"schema line {line}: scalar {definition.name.value} is not one of AppSync's scalars, and it takes "
+                f"no others; use one of {', '.join(SCALARS)}"
+            )
+
+
+def _used_names(definitions: tuple[DefinitionNode, ...]) -> set[str]:
+    """Every word of the definitions' text: a cheap superset of the type names they refer to."""
+    words: set[str] = set()
+    for definition in definitions:
+        if definition.loc:
+            text = definition.loc.source.body[definition.loc.start : definition.loc.end]
+            words.update(name for name in AWS_SCALARS if name in text)
+    return words
+
+
+def _install_scalars(schema: GraphQLSchema) -> None:
+    """Give the AWS scalars their rules; the five built-in types are shared by all schemas and stay as they are."""
+    for name in AWS_SCALARS:
+        declared = schema.type_map.get(name)
+        if isinstance(declared, GraphQLScalarType):
+            scalar = SCALARS[name]
+            declared.coerce_output_value = scalar.serialize
+            declared.coerce_input_value = scalar.parse
+            declared.coerce_input_literal = scalar.literal
+
+
+def _nodes(holder: Any) -> Iterator[Any]:
+    if holder.ast_node:
+        yield holder.ast_node
+    yield from getattr(holder, "extension_ast_nodes", ()) or ()
+
+
+def _directives(schema: GraphQLSchema) -> dict[tuple[str, str], tuple[DirectiveNode, ...]]:
+    found: dict[tuple[str, str], tuple[DirectiveNode, ...]] = {}
+    for name, named in schema.type_map.items():
+        own = tuple(directive for node in _nodes(named) for directive in node.directives or ())
+        if own:
+            found[name, ""] = own
+        for field_name, field in getattr(named, "fields", {}).items():
+            if field.ast_node and field.ast_node.directives:
+                found[name, field_name] = tuple(field.ast_node.directives)
+    return found
+
+
+def _subscription_links(schema: GraphQLSchema) -> dict[str, tuple[str, ...]]:
+    links: dict[str, tuple[str, ...]] = {}
+    root = schema.subscription_type
+    for name, field in root.fields.items() if root else ():
+        for directive in (field.ast_node and field.ast_node.directives) or ():
+            if directive.name.value == "aws_subscribe":
+                links[name] = _checked_mutations(schema, name, directive)
+    return links
+
+
+def _checked_mutations(schema: GraphQLSchema, name: str, directive: DirectiveNode) -> tuple[str, ...]:
+    line = directive.loc.start_token.line if directive.loc else 0
+    mutations = string_list_argument(directive, "mutations")
+    if not mutations:
+        raise TemplateError(f"schema line {line}: @aws_subscribe on Subscription.{name} names no mutations")
+    fields = schema.mutation_type.fields if schema.mutation_type else {}
+    root = schema.subscription_type
+    for mutation in mutations:
+        if mutation not in fields:
+            known = ", ".join(fields) or "none"
+            raise TemplateError(
+                f"schema line {line}: @aws_subscribe on Subscription.{name} names the mutation '{mutation}', which "
+                f"does not exist (mutations: {known})"
+            )
+        subscribed = _nullable_text(root.fields[name].type) if root else ""
+        published = _nullable_text(fields[mutation].type)
+        if subscribed != published:
+            raise TemplateError(
+                f"schema line {line}: Subscription.{name} returns {subscribed}, but Mutation.{mutation}, named in "
+                f"its @aws_subscribe, returns {published}; the types must be the same"
+            )
+    return tuple(dict.fromkeys(mutations))
+
+
+def _nullable_text(output_type: Any) -> str:
+    """The type without an outer `!`, in which the service lets both sides differ."""
+    return str(output_type.of_type if isinstance(output_type, GraphQLNonNull) else output_type)
+
+
+def string_list_argument(directive: DirectiveNode, name: str) -> tuple[str, ...]:
+    """The strings of a directive's list argument; a lone string counts as a list of one."""
+    for argument in directive.arguments or ():
+        if argument.name.value == name:
+            nodes = argument.value.values if isinstance(argument.value, ListValueNode) else (argument.value,)
+            return tuple(node.value for node in nodes if isinstance(node, StringValueNode))
+    return ()

@@ -1,0 +1,113 @@
+"""Flow 8/8: cut each subscriber's selection from the response of the mutation it follows."""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from headwater.engine.calls import FieldCall, FieldResolver, RequestContext
+from headwater.engine.execution.codegen import Bail
+from headwater.engine.execution.completion import Bubble, Run, Slot, complete
+from headwater.engine.execution.plan import FieldPlan, ObjectPlan, Shape
+from headwater.engine.execution.published import missing_fields, selected_tree
+from headwater.engine.execution.selection import RequestSelection
+from headwater.engine.json_text import encode_json
+from headwater.values.identity import GraphQLCaller
+
+
+class Projection:
+    """The selection of one subscription field, compiled for reading completed mutation responses.
+
+    Subscribers with equal `group_key` get equal payloads, so one `project` serves all of them.
+    """
+
+    __slots__ = ("_prefix", "_selected", "group_key", "root")
+
+    def __init__(self, root: FieldPlan) -> None:
+        self.root = root
+        self.group_key: Hashable = (root.name, f"{root.response_key}:{_signature(root.shape)}")
+        self._prefix = b'{"data":{' + encode_json(root.response_key) + b":"
+        self._selected: dict[str, Any] | None = None
+
+    def project(self, response: Any) -> bytes:
+        """The `payload` of a `data` frame: `{"data":{…},"errors"?:[…]}`.
+
+        `response` is the mutation's completed response by real field names. What it lacks is null; a null that may
+        not be null is an error and climbs, as it does for a query.
+        """
+        fast = self.root.complete_fast
+        if fast is not None:
+            try:
+                return self._prefix + encode_json(fast(response)) + b"}}"
+            except Bail:
+                pass
+        return self._project_carefully(response)
+
+    def _project_carefully(self, response: Any) -> bytes:
+        root = self.root
+        run = Run(RequestContext(GraphQLCaller("API_KEY")), {}, {}, 0)
+        data: dict[str, Any] | None = {root.response_key: None}
+        slot = Slot(data, root.response_key, root.shape.is_required, None)
+        try:
+            value = complete(run, root, root.shape, response, (None, root.response_key), slot)
+            data = {root.response_key: value}
+        except Bubble:
+            data = None if root.shape.is_required else data
+        body: dict[str, Any] = {"data": data}
+        if run.errors:
+            body["errors"] = run.errors
+        return encode_json(body)
+
+    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
+        """Fields the subscriber wants and the mutation (`PublishedMutation.selected`) did not select, as `a.b`.
+
+        They arrive as null: worth a warning.
+        """
+        if self._selected is None:
+            self._selected = selected_tree(self.root)
+        return missing_fields(dict(selected), self._selected)
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSubscription:
+    """A subscription that may start.
+
+    `arguments` lacks what the client omitted and holds None for what it sent as null. `resolver` runs once at the
+    start, if there is one. `variables` are the client's.
+    """
+
+    field_name: str
+    arguments: dict[str, Any]
+    mutation_fields: tuple[str, ...]
+    group_key: Hashable
+    resolver: FieldResolver | None
+    variables: dict[str, Any]
+    projection: Projection = field(repr=False)
+
+    def project(self, response: Any) -> bytes:
+        """See Projection.project."""
+        return self.projection.project(response)
+
+    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
+        """See Projection.unselected_fields."""
+        return self.projection.unselected_fields(selected)
+
+    def field_call(self, request: RequestContext) -> FieldCall:
+        """The call for the subscription's resolver."""
+        root = self.projection.root
+        info = RequestSelection(root.selection, self.variables)
+        return FieldCall(root.parent_type, root.name, dict(self.arguments), None, info, request)
+
+
+def _signature(shape: Shape) -> str:
+    while shape.element is not None:
+        shape = shape.element
+    if not shape.objects:
+        return ""
+    return "{" + "|".join(_object_signature(plan) for plan in shape.objects.values()) + "}"
+
+
+def _object_signature(plan: ObjectPlan) -> str:
+    fields = (
+        f"{one.response_key}:{one.name}{'!' if one.refusal else ''}{_signature(one.shape)}" for one in plan.fields
+    )
+    return f"{plan.type_name}({','.join(fields)})"

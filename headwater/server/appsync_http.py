@@ -1,0 +1,265 @@
+"""Flow 7/8: serve GraphQL over HTTP with the service's statuses, headers and error documents."""
+
+import gzip
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import orjson
+
+from headwater.engine import (
+    GraphQLEngine,
+    GraphQLRequest,
+    GraphQLResult,
+    PublishedMutation,
+    RequestContext,
+)
+from headwater.engine.json_text import encode_json
+from headwater.errors import RequestError
+from headwater.values.http import HttpRequest, HttpResponse
+from headwater.values.identity import GraphQLCaller
+
+MAX_BODY_BYTES: Final = 1024 * 1024
+# The service compresses responses of these sizes only.
+_GZIP_BYTES: Final = range(1_000, 10_000_001)
+_JSON: Final = "application/json; charset=utf-8"
+_GRAPHQL_JSON: Final = "application/graphql-response+json; charset=utf-8"
+_EXPOSED: Final = "x-amzn-RequestId, x-amzn-ErrorType, x-amzn-appsync-TokensConsumed"
+_MALFORMED: Final = "MalformedHttpRequestException"
+_UNPARSABLE: Final = "Unable to parse GraphQL query."
+
+Authenticate = Callable[[HttpRequest], Awaitable[GraphQLCaller]]
+Publish = Callable[[PublishedMutation, RequestContext], Awaitable[None] | None]
+Invalidate = Callable[[RequestContext], Awaitable[None] | None]
+
+
+class HttpFault(RequestError):
+    """A request that is refused before GraphQL sees it; `status` is the HTTP status."""
+
+    def __init__(self, status: int, error_type: str, message: str) -> None:
+        super().__init__(message, error_type)
+        self.status = status
+
+
+class AppSyncHttp:
+    """The `/graphql` endpoint; an instance is an HttpHandler.
+
+    `authenticate` raises RequestError for bad credentials, which is answered with 401. `publish` is called for each
+    mutation field that subscriptions follow, and `invalidate` if handlers asked for invalidations, before the
+    response goes out. `clock` gives epoch seconds.
+    """
+
+    def __init__(
+        self,
+        engine: GraphQLEngine,
+        authenticate: Authenticate,
+        *,
+        clock: Callable[[], float],
+        new_request_id: Callable[[], str],
+        publish: Publish,
+        invalidate: Invalidate | None = None,
+    ) -> None:
+        self._engine = engine
+        self._authenticate = authenticate
+        self._clock = clock
+        self._new_request_id = new_request_id
+        self._publish = publish
+        self._invalidate = invalidate
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request; faults of ours propagate."""
+        request_id = self._new_request_id()
+        if request.method == "OPTIONS":
+            return _preflight(request, request_id)
+        try:
+            if request.method not in ("GET", "POST"):
+                raise HttpFault(405, "UnsupportedOperation", f"The method {request.method} is not supported.")
+            if len(request.body) > MAX_BODY_BYTES:
+                raise HttpFault(
+                    413,
+                    "RequestEntityTooLargeException",
+                    f"The request body has {len(request.body)} bytes; the limit is {MAX_BODY_BYTES}.",
+                )
+            caller = await self._authenticated(request)
+            graphql_request = read_request(request)
+        except HttpFault as fault:
+            return _fault_response(request, request_id, fault)
+        context = RequestContext(caller, headers=context_headers(request), request_id=request_id, now=self._clock())
+        result = await self._engine.execute(graphql_request, context)
+        for published in result.published:
+            outcome = self._publish(published, context)
+            if inspect.isawaitable(outcome):
+                await outcome
+        if context.invalidations and self._invalidate is not None:
+            outcome = self._invalidate(context)
+            if inspect.isawaitable(outcome):
+                await outcome
+        return _result_response(request, context, result)
+
+    async def _authenticated(self, request: HttpRequest) -> GraphQLCaller:
+        try:
+            return await self._authenticate(request)
+        except RequestError as error:
+            raise HttpFault(401, error.error_type or "UnauthorizedException", error.message) from error
+
+
+def read_request(request: HttpRequest) -> GraphQLRequest:
+    """The operation in a POST body or a GET query. Raises: HttpFault (400)."""
+    if request.method == "GET":
+        return _from_query(request.raw_query)
+    if not request.body:
+        raise HttpFault(400, _MALFORMED, "Request body is empty.")
+    content_type = request.header("content-type")
+    text = _utf8_body(request.body, content_type)
+    try:
+        document: Any = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        # With this type the body may also be the bare query.
+        if content_type.partition(";")[0].strip().lower() == "application/graphql":
+            return GraphQLRequest(text.decode("utf-8", "replace"))
+        raise HttpFault(400, _MALFORMED, _UNPARSABLE) from error
+    if not isinstance(document, dict):
+        raise HttpFault(400, _MALFORMED, _UNPARSABLE)
+    return _checked(document)
+
+
+def _checked(document: dict[str, Any]) -> GraphQLRequest:
+    query = document.get("query")
+    variables = document.get("variables")
+    operation_name = document.get("operationName")
+    extensions = document.get("extensions")
+    if not isinstance(query, str):
+        raise HttpFault(400, _MALFORMED, _UNPARSABLE)
+    for name, value, kind in (("variables", variables, dict), ("extensions", extensions, dict)):
+        if value is not None and not isinstance(value, kind):
+            raise HttpFault(400, _MALFORMED, f"{name} must be a JSON object, not {type(value).__name__}.")
+    if operation_name is not None and not isinstance(operation_name, str):
+        raise HttpFault(400, _MALFORMED, f"operationName must be a string, not {type(operation_name).__name__}.")
+    return GraphQLRequest(query, variables, operation_name)
+
+
+def _from_query(raw_query: str) -> GraphQLRequest:
+    document: dict[str, Any] = {}
+    for name, value in parse_qsl(raw_query, keep_blank_values=True):
+        if name in ("variables", "extensions"):
+            try:
+                document[name] = orjson.loads(value) if value else None
+            except orjson.JSONDecodeError as error:
+                raise HttpFault(400, _MALFORMED, f"The query parameter {name} is not JSON.") from error
+        else:
+            document[name] = value
+    return _checked(document)
+
+
+def _utf8_body(body: bytes, content_type: str) -> bytes:
+    """The body as UTF-8, which it is unless its `charset` says otherwise."""
+    charset = ""
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip().strip('"').lower()
+    if charset in ("", "utf-8", "utf8"):
+        return body
+    try:
+        return body.decode(charset).encode()
+    except LookupError as error:
+        raise HttpFault(415, "UnsupportedMediaTypeException", f"The charset {charset} is not supported.") from error
+    except UnicodeDecodeError as error:
+        raise HttpFault(400, _MALFORMED, f"The request body is not {charset}.") from error
+
+
+def context_headers(request: HttpRequest) -> dict[str, str | list[str]]:
+    """`ctx.request.headers`: lower-case names, a list where a header is repeated, no cookies."""
+    headers: dict[str, str | list[str]] = {}
+    for name, value in request.headers:
+        if name == "cookie":
+            continue
+        kept = headers.get(name)
+        if kept is None:
+            headers[name] = value
+        elif isinstance(kept, list):
+            kept.append(value)
+        else:
+            headers[name] = [kept, value]
+    return headers
+
+
+def _result_response(request: HttpRequest, context: RequestContext, result: GraphQLResult) -> HttpResponse:
+    status = result.status
+    content_type = _JSON
+    if _prefers_graphql_json(request.header("accept")):
+        content_type = _GRAPHQL_JSON
+        # GraphQL over HTTP, 6.4.2: with this type a request that never ran is no success.
+        if status == 200 and result.is_refused:
+            status = 400
+    headers = [
+        ("content-type", content_type),
+        ("x-amzn-RequestId", context.request_id),
+        ("x-amzn-appsync-TokensConsumed", "1"),
+        ("access-control-allow-origin", "*"),
+        ("access-control-expose-headers", _EXPOSED),
+        *context.response_headers.items(),
+    ]
+    if status != 200:
+        headers.append(("x-amzn-ErrorType", str(result.body["errors"][0].get("errorType") or "BadRequestException")))
+    return _sized(request, status, headers, encode_json(result.body))
+
+
+def _fault_response(request: HttpRequest, request_id: str, fault: HttpFault) -> HttpResponse:
+    body = {"errors": [{"errorType": fault.error_type, "message": fault.message}]}
+    content_type = _GRAPHQL_JSON if _prefers_graphql_json(request.header("accept")) else _JSON
+    headers = [
+        ("content-type", content_type),
+        ("x-amzn-RequestId", request_id),
+        ("x-amzn-ErrorType", fault.error_type or ""),
+        ("access-control-allow-origin", "*"),
+        ("access-control-expose-headers", _EXPOSED),
+    ]
+    if fault.status == 405:
+        headers.append(("allow", "GET, POST, OPTIONS"))
+    return _sized(request, fault.status, headers, encode_json(body))
+
+
+def _sized(request: HttpRequest, status: int, headers: list[tuple[str, str]], body: bytes) -> HttpResponse:
+    if len(body) in _GZIP_BYTES and _accepts_gzip(request.header("accept-encoding")):
+        headers += [("content-encoding", "gzip"), ("vary", "accept-encoding")]
+        # mtime=0: equal responses have equal bytes. Level 1 costs a third of the default and saves nearly as much.
+        body = gzip.compress(body, compresslevel=1, mtime=0)
+    return HttpResponse(status, tuple(headers), body)
+
+
+def _preflight(request: HttpRequest, request_id: str) -> HttpResponse:
+    asked = request.header("access-control-request-headers", "authorization, content-type, x-api-key, x-amz-date")
+    headers = (
+        ("access-control-allow-origin", "*"),
+        ("access-control-allow-methods", "GET, POST, OPTIONS"),
+        ("access-control-allow-headers", asked),
+        ("access-control-max-age", "86400"),
+        ("x-amzn-RequestId", request_id),
+    )
+    return HttpResponse(200, headers)
+
+
+def _prefers_graphql_json(accept: str) -> bool:
+    """Whether `application/graphql-response+json` is named, and no later than `application/json`."""
+    if "graphql-response+json" not in accept:
+        return False
+    for entry in accept.lower().split(","):
+        media_type, _, parameters = entry.partition(";")
+        if "q=0" in parameters.replace(" ", "").split(";") or media_type.strip() == "":
+            continue
+        if media_type.strip() == "application/graphql-response+json":
+            return True
+        if media_type.strip() == "application/json":
+            return False
+    return False
+
+
+def _accepts_gzip(accept_encoding: str) -> bool:
+    for entry in accept_encoding.lower().split(","):
+        coding, _, parameters = entry.partition(";")
+        if coding.strip() in ("gzip", "*"):
+            quality = parameters.replace(" ", "").removeprefix("q=")
+            return quality.strip("0.") != "" or quality == ""
+    return False
