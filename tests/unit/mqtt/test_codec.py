@@ -104,12 +104,13 @@ def packets(draw: st.DrawFn, version: int) -> Packet:
         return Suback(packet_id, codes, props(kind))
     if kind is PacketType.UNSUBACK:
         return Unsuback(packet_id, codes if version == V5 else (), props(kind))
-    return {
+    plain: dict[PacketType, Packet] = {
         PacketType.DISCONNECT: Disconnect(code, props(PacketType.DISCONNECT)),
         PacketType.AUTH: Auth(code, props(PacketType.AUTH)),
         PacketType.PINGREQ: Pingreq(),
         PacketType.PINGRESP: Pingresp(),
-    }[kind]
+    }
+    return plain[kind]
 
 
 @st.composite

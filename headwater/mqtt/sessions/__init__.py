@@ -1,0 +1,1 @@
+"""What the broker remembers between packets: sessions, subscriptions, retained messages, and their stored form."""

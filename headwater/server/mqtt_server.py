@@ -1,0 +1,216 @@
+"""Flow 1/8: devices connect here: MQTT over TCP, TLS and WebSocket, in front of the broker."""
+
+import asyncio
+import logging
+import ssl
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from headwater.mqtt.broker import Broker
+from headwater.mqtt.codec.packets import Connect, Properties
+from headwater.mqtt.ports import (
+    Authenticate,
+    Authorize,
+    ClientContext,
+    MemorySessionStore,
+    OnLifecycle,
+    OnPublish,
+    OnQuota,
+    Publish,
+    Refusal,
+    SessionStore,
+    TransportInfo,
+)
+from headwater.mqtt.profile import AWS, Profile
+from headwater.server.mqtt_link import MqttLink, TcpCarrier
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_TLS_HANDSHAKE_TIMEOUT_S = 10.0
+_BACKLOG = 1024
+
+
+class MqttServer:
+    """One broker and its sockets.
+
+    `authenticate` None lets everybody in under the client id they ask for. `on_publish` gets every accepted publish in
+    order, once per chunk a client sent; PUBACKs of a chunk leave when its awaitable and the session store's are done.
+    Everything the broker itself publishes (presence, wills, `publish`) goes to `on_publish` as well.
+    """
+
+    def __init__(
+        self,
+        profile: Profile = AWS,
+        *,
+        authenticate: Authenticate | None = None,
+        authorize: Authorize | None = None,
+        on_publish: OnPublish | None = None,
+        on_lifecycle: OnLifecycle | None = None,
+        on_quota: OnQuota | None = None,
+        on_dropped: Callable[[str, str, str], None] | None = None,
+        store: SessionStore | None = None,
+        enforces_quotas: bool = False,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.clock = clock
+        self.authenticate: Authenticate = authenticate or _anybody
+        self.links: set[MqttLink] = set()
+        self.stalled: set[MqttLink] = set()
+        self._on_publish = on_publish
+        self._store: SessionStore = store or MemorySessionStore()
+        self._listeners: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._to_flush: list[MqttLink] = []
+        self._is_flush_due = False
+        self._is_stopped = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self.broker = Broker(
+            profile,
+            new_id=new_id,
+            now=clock(),
+            authorize=authorize,
+            on_lifecycle=on_lifecycle,
+            on_quota=on_quota,
+            on_dropped=on_dropped,
+            wake=self._flush_soon,
+            enforces_quotas=enforces_quotas,
+            stored=self._store.load(),
+        )
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    async def start(self, host: str, port: int, *, ssl_context: ssl.SSLContext | None = None) -> int:
+        """Listen on one more port, with TLS if there is a context; the port's number (for port 0)."""
+        timeout = None if ssl_context is None else _TLS_HANDSHAKE_TIMEOUT_S
+        listener = await self.loop.create_server(
+            lambda: TcpCarrier(self),
+            host,
+            port,
+            ssl=ssl_context,
+            ssl_handshake_timeout=timeout,
+            backlog=_BACKLOG,
+        )
+        self._listeners.append(listener)
+        if self._ticker is None:
+            self._tick()
+        number: int = listener.sockets[0].getsockname()[1]
+        return number
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Stop listening, tell the clients, finish the durable work that is under way for at most `grace_s`."""
+        for listener in self._listeners:
+            listener.close()
+        self._is_stopped = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self.broker.stop(self.clock())
+        self._flush()
+        deadline = self.loop.time() + grace_s
+        while self._tasks and (rest := deadline - self.loop.time()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=rest)
+        for task in self._tasks:
+            task.cancel()
+        self._flush()
+        for link in list(self.links):
+            link.flush()
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+        client: ClientContext | None = None,
+    ) -> None:
+        """Publish from inside; returns when subscribers have it in their queues and the rules' work is durable.
+
+        Raises: TopicError for a topic nobody may publish to; whatever `on_publish` raises.
+        """
+        publish = self.broker.publish(
+            topic,
+            payload,
+            now=self.clock(),
+            qos=qos,
+            retain=retain,
+            properties=properties,
+            client=client,
+            hands_to_rules=False,
+        )
+        work = self.commit([publish])
+        if work is not None:
+            await work
+
+    # -- what links call ------------------------------------------------------------------------------------------
+
+    def commit(self, publishes: list[Publish]) -> Awaitable[None] | None:
+        """Hand publishes to the rules and changed sessions to the store; None if both are done already."""
+        handed = self._on_publish(publishes) if publishes and self._on_publish is not None else None
+        changes = self.broker.take_changes()
+        saved = self._store.save(changes) if changes else None
+        if handed is None or saved is None:
+            return handed if saved is None else saved
+        return _both(handed, saved)
+
+    def run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def flush_later(self, link: MqttLink) -> None:
+        """Write for this link at the end of the loop turn, once for all that the turn brings."""
+        self._to_flush.append(link)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._is_flush_due and not self._is_stopped:
+            self._is_flush_due = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        links, self._to_flush = self._to_flush, []
+        if self.broker.has_work:
+            self._commit_own()
+        for link in links:
+            link.flush()
+
+    def _commit_own(self) -> None:
+        """Work no client waits for: a failure is logged, nothing is acknowledged."""
+        try:
+            work = self.commit(self.broker.take_publishes())
+        except Exception:
+            logger.exception("the broker's own publishes were not handed on")
+            return
+        if work is not None:
+            self.run(_logged(work))
+
+    def _tick(self) -> None:
+        self.broker.tick(self.clock())
+        self.stalled = {link for link in self.stalled if not link.unstall()}
+        self._ticker = self.loop.call_later(_TICK_S, self._tick)
+
+
+def _anybody(connect: Connect, transport: TransportInfo) -> ClientContext | Refusal:
+    return ClientContext(connect.client_id, connect.username or "", transport.peer_ip)
+
+
+async def _both(first: Awaitable[None], second: Awaitable[None]) -> None:
+    await asyncio.gather(first, second)
+
+
+async def _logged(work: Awaitable[None]) -> None:
+    try:
+        await work
+    except Exception:
+        logger.exception("work for the broker's own publishes failed")
