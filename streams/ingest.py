@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPException
-from typing import Any, Protocol
+from typing import Any
 
 from aws_lambda_powertools import Logger
 
 from streams import items
 from streams.alerting import AlertOpened, AlertRule, Decision, alert_rule, decide, opening_put, resolving_update
-from streams.aws.connection import AwsError
+from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
 from streams.batch import BatchResponse, Entry, by_key, response, through_first_failure
 from streams.dead_letters import DeadLetter, send_requests
@@ -26,12 +26,6 @@ AUTO_TENANT = "demo"
 _WRITE_BATCH = 25
 _READ_BATCH = 100
 _WRITE_ATTEMPTS = 5
-
-
-class Service(Protocol):
-    """A JSON API of AWS; raises AwsError."""
-
-    def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]: ...
 
 
 @dataclass(frozen=True, slots=True)

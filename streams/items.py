@@ -139,3 +139,20 @@ def registration(
     }
     put = {"TableName": table, "Item": meta, "ConditionExpression": "attribute_not_exists(PK)"}
     return {"TransactItems": [{"Put": put}, {"Update": state}]}
+
+
+def presence_adoption(table: str, device_id: str, tenant_id: str, site_id: str | None) -> dict[str, Any]:
+    """Build the UpdateItem request that gives presence without an owner its tenant, if there is any."""
+    values: Item = {":tenant": {"S": tenant_id}, ":one": {"N": "1"}}
+    site_part = ""
+    if site_id is not None:
+        values[":site"] = {"S": site_id}
+        site_part = ", siteId = :site"
+    return {
+        "TableName": table,
+        "Key": presence_key(device_id),
+        "UpdateExpression": f"SET tenantId = :tenant, #version = #version + :one{site_part} REMOVE #ttl",
+        "ConditionExpression": "attribute_exists(PK) AND attribute_not_exists(tenantId)",
+        "ExpressionAttributeNames": {"#version": "version", "#ttl": "ttl"},
+        "ExpressionAttributeValues": values,
+    }

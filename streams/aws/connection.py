@@ -12,6 +12,7 @@ from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from streams.aws.calls import AwsError
 from streams.aws.signing import Credentials, signed_headers
 
 _TARGETS = {
@@ -24,16 +25,6 @@ _RETRIED = frozenset(
 )
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 0.05
-
-
-class AwsError(Exception):
-    """AWS refused a call: `code` as it spells it, `document` its whole answer."""
-
-    def __init__(self, code: str, message: str, *, status: int, document: Mapping[str, Any]) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.status = status
-        self.document = document
 
 
 class KeptAliveConnection:

@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from streams.aws.connection import AwsError
+from streams.aws.calls import AwsError
 from tests.strawberry_api.template_file import load_template
 
 REGION = "us-east-1"

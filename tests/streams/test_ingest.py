@@ -8,7 +8,7 @@ from typing import Any
 import boto3
 import pytest
 
-from streams.aws.connection import AwsError
+from streams.aws.calls import AwsError
 from streams.items import plain, plain_item
 from tests.strawberry_api.moto_aws import REGION, stream_event
 

@@ -1,0 +1,1 @@
+"""Deployed device event handlers: presence, command replies and timeouts, alarms a device raises."""

@@ -1,0 +1,101 @@
+"""Mutation.removeDevice: take a device out of its tenant and leave a tombstone that refuses late telemetry."""
+
+import time
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import AppSyncResolver
+
+from resolvers.caller import caller_identity, may_see
+from streams import items
+from streams.aws.calls import AwsError, Service
+from streams.aws.environment import required, service
+
+_ATTEMPTS = 8
+
+
+def remove(
+    device_id: str,
+    identity: Mapping[str, Any] | None,
+    *,
+    table: Service,
+    table_name: str,
+    now_ms: int,
+) -> dict[str, Any]:
+    """Remove a device; answers the removal, or `errorType` and `errorMessage` for the resolver's code to raise.
+
+    History, alerts and commands end with their retention. The state item stays as the tombstone: it keeps `version`, so
+    that a device registered again under this id never goes back.
+    """
+    read = {"TableName": table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
+    for _ in range(_ATTEMPTS):
+        state = items.plain_item(table.call("GetItem", read).get("Item", {}))
+        if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]):
+            return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id!r}"}
+        try:
+            table.call("TransactWriteItems", _removal(table_name, device_id, state["version"], now_ms))
+        except AwsError as error:
+            if error.code != "TransactionCanceledException":
+                raise
+            # Telemetry moved the version between the read and the write: once more with the new one.
+            continue
+        return {
+            "deviceId": device_id,
+            "tenantId": state["tenantId"],
+            "siteId": state.get("siteId"),
+            "removedAt": items.iso_time(now_ms),
+            "version": state["version"] + 1,
+        }
+    return {"errorType": "Conflict", "errorMessage": f"device {device_id!r} changes too fast to be removed: try again"}
+
+
+def _removal(table_name: str, device_id: str, version: int, now_ms: int) -> dict[str, Any]:
+    tombstone = {
+        "TableName": table_name,
+        "Key": items.state_key(device_id),
+        "UpdateExpression": "SET removedAt = :now, #version = #version + :one REMOVE #ts, seq, eventId, readings, "
+        "sampleCount, spans, alerting",
+        "ConditionExpression": "#version = :version AND attribute_not_exists(removedAt)",
+        "ExpressionAttributeNames": {"#version": "version", "#ts": "ts"},
+        "ExpressionAttributeValues": {
+            ":now": {"N": str(now_ms)},
+            ":one": {"N": "1"},
+            ":version": {"N": str(version)},
+        },
+    }
+    return {
+        "TransactItems": [
+            {"Delete": {"TableName": table_name, "Key": items.device_key(device_id)}},
+            {"Update": tombstone},
+            {"Delete": {"TableName": table_name, "Key": items.presence_key(device_id)}},
+        ]
+    }
+
+
+app = AppSyncResolver()  # type: ignore[no-untyped-call]  # Powertools leaves it unannotated
+logger = Logger(service="remove-device")
+
+
+@cache
+def _table() -> Service:
+    return service("dynamodb")
+
+
+@app.resolver(type_name="Mutation", field_name="removeDevice")
+def remove_device(deviceId: str) -> dict[str, Any]:
+    """Answer one Mutation.removeDevice."""
+    return remove(
+        deviceId,
+        caller_identity(app),
+        table=_table(),
+        table_name=required("TABLE_NAME"),
+        now_ms=int(time.time() * 1000),
+    )
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """Resolve for AppSync; resolvers/Mutation.removeDevice.js makes the event and reads the answer."""
+    return app.resolve(event, context)

@@ -1,0 +1,143 @@
+"""Mutation.sendCommand: store a command, arm its timeout, publish it to the device."""
+
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from http.client import HTTPException
+from typing import Any
+
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.event_handler import AppSyncResolver
+
+from iot.commands import (
+    DEFAULT_TIMEOUT_S,
+    MAX_PARAMETERS_BYTES,
+    MAX_TIMEOUT_S,
+    NewCommand,
+    command_close,
+    command_id,
+    command_publish,
+    command_put,
+)
+from iot.schedule import timeout_schedule
+from resolvers import views
+from resolvers.caller import BadRequest, caller_identity, may_see
+from streams import items
+from streams.aws.calls import AwsError, RestService, Service
+from streams.aws.environment import required, service
+
+
+class NotFound(Exception):
+    """The tenant has no such device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """What sending a command needs: the table, the IoT data plane, the scheduler, and what the timeout calls."""
+
+    table: Service
+    iot_data: RestService
+    scheduler: RestService
+    table_name: str
+    timeout_function_arn: str
+    schedule_role_arn: str
+    retention_s: int
+
+
+def send(
+    given: Mapping[str, Any],
+    identity: Mapping[str, Any] | None,
+    backend: Backend,
+    *,
+    now_ms: int,
+    random_hex: str,
+) -> dict[str, Any]:
+    """Send a command and answer it as stored; FAILED when it could not be handed to the broker.
+
+    Order: item, schedule, publish. The fastest reply finds its command, and nothing published stays open for ever.
+    Raises: NotFound; BadRequest with the value and what was expected; AwsError and OSError before anything was sent.
+    """
+    command = _command(given, identity, backend, now_ms, random_hex)
+    put = command_put(backend.table_name, command, retention_s=backend.retention_s)
+    backend.table.call("PutItem", put)
+    path, body = timeout_schedule(
+        command, function_arn=backend.timeout_function_arn, role_arn=backend.schedule_role_arn
+    )
+    topic_path, payload = command_publish(command)
+    try:
+        backend.scheduler.post(path, body)
+        backend.iot_data.post(topic_path, payload, query="qos=1")
+    except (AwsError, OSError, HTTPException) as error:
+        close = command_close(
+            backend.table_name,
+            command.device_id,
+            command.command_id,
+            "FAILED",
+            now_ms=now_ms,
+            reply={"error": f"not sent: {error}"},
+        )
+        closed = backend.table.call("UpdateItem", {**close, "ReturnValues": "ALL_NEW"})
+        return views.command(closed["Attributes"])
+    return views.command(put["Item"])
+
+
+def _command(
+    given: Mapping[str, Any], identity: Mapping[str, Any] | None, backend: Backend, now_ms: int, random_hex: str
+) -> NewCommand:
+    asked = given.get("timeoutSeconds")
+    timeout_s = DEFAULT_TIMEOUT_S if asked is None else int(asked)
+    if not 1 <= timeout_s <= MAX_TIMEOUT_S:
+        raise BadRequest(f"timeoutSeconds is {timeout_s}, expected 1 to {MAX_TIMEOUT_S}")
+    name = given["name"]
+    if not 0 < len(name) <= 128:
+        raise BadRequest(f"name has {len(name)} characters, expected 1 to 128")
+    parameters = given.get("parameters")
+    size_bytes = len(repr(parameters).encode())
+    if size_bytes > MAX_PARAMETERS_BYTES:
+        raise BadRequest(f"parameters have about {size_bytes} bytes, expected at most {MAX_PARAMETERS_BYTES}")
+    device_id = given["deviceId"]
+    read = {"TableName": backend.table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
+    state = backend.table.call("GetItem", read).get("Item", {})
+    if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]["S"]):
+        raise NotFound(f"there is no device {device_id!r}")
+    return NewCommand(
+        device_id=device_id,
+        command_id=command_id(now_ms, random_hex),
+        tenant_id=state["tenantId"]["S"],
+        name=name,
+        parameters=parameters,
+        sent_at=now_ms,
+        timeout_at=now_ms + timeout_s * 1000,
+    )
+
+
+app = AppSyncResolver()  # type: ignore[no-untyped-call]  # Powertools leaves it unannotated
+logger = Logger(service="send-command")
+
+
+@cache
+def _backend() -> Backend:
+    return Backend(
+        table=service("dynamodb"),
+        iot_data=service("iotdata", endpoint_name="iot_data_plane", host="data-ats.iot"),
+        scheduler=service("scheduler"),
+        table_name=required("TABLE_NAME"),
+        timeout_function_arn=required("COMMAND_TIMEOUT_ARN"),
+        schedule_role_arn=required("SCHEDULE_ROLE_ARN"),
+        retention_s=int(required("RETENTION_DAYS")) * 86_400,
+    )
+
+
+@app.resolver(type_name="Mutation", field_name="sendCommand")
+def send_command(input: dict[str, Any]) -> dict[str, Any]:
+    """Answer one Mutation.sendCommand."""
+    identity = caller_identity(app)
+    return send(input, identity, _backend(), now_ms=int(time.time() * 1000), random_hex=secrets.token_hex(8))
+
+
+@logger.inject_lambda_context(clear_state=True)
+def handler(event: dict[str, Any], context: Any) -> Any:
+    """Resolve for AppSync (direct Lambda resolver: the event is the whole context)."""
+    return app.resolve(event, context)
