@@ -1,0 +1,122 @@
+"""What a function is, what an invocation gives back, and how the names of a function are read."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from headwater.errors import ServiceError
+
+LATEST = "$LATEST"
+_NAME = re.compile(
+    r"(?:arn:(?:aws[a-zA-Z-]*):lambda:(?P<region>[a-z0-9-]+):(?P<arn_account>\d{12}):function:"
+    r"|(?P<account>\d{12}):(?:function:)?)?"
+    r"(?P<name>[a-zA-Z0-9_-]{1,140})(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EventInvokeConfig:
+    """How asynchronous invocations of a function end; times in seconds, destinations are ARNs.
+
+    Source: Lambda API Reference, PutFunctionEventInvokeConfig; defaults are Lambda's (2 retries, 6 hours).
+    """
+
+    maximum_retry_attempts: int = 2
+    maximum_event_age_s: float = 21600
+    on_success: str | None = None
+    on_failure: str | None = None
+    dead_letter: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionConfig:
+    """A function as its template states it.
+
+    `code_dir` is the task root, `layers` are unpacked layer folders (their `python/` goes on the path).
+    `reserved_concurrency` None is unreserved, 0 throttles every invocation. `aliases` maps alias names to versions.
+    """
+
+    name: str
+    arn: str
+    handler: str
+    code_dir: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
+    timeout_s: float = 3
+    memory_mb: int = 128
+    layers: tuple[Path, ...] = ()
+    reserved_concurrency: int | None = None
+    runtime: Literal["python"] = "python"
+    runtime_name: str = "python3.12"
+    role_arn: str = ""
+    description: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    versions: tuple[str, ...] = ()
+    event_invoke: EventInvokeConfig = EventInvokeConfig()
+    log_format: Literal["Text", "JSON"] = "Text"
+    log_level: str | None = None
+    log_group: str = ""
+
+    @property
+    def log_group_name(self) -> str:
+        return self.log_group or f"/aws/lambda/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class InvokeResult:
+    """The end of one invocation; `log_tail` is the last 4 KB of its log, `payload` the response or the error JSON."""
+
+    payload: bytes
+    function_error: Literal["Unhandled", "Handled"] | None
+    request_id: str
+    log_tail: str
+    duration_ms: float
+    status_code: int = 200
+    executed_version: str = LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One log line of a function; `request_id` is empty outside of an invocation."""
+
+    function_name: str
+    log_stream: str
+    request_id: str
+    epoch_ms: int
+    message: str
+
+
+LogSink = Callable[[LogEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionName:
+    """A function reference taken apart; parts that were not given are None."""
+
+    name: str
+    qualifier: str | None = None
+    account_id: str | None = None
+    region: str | None = None
+
+
+def parse_function_name(reference: str) -> FunctionName:
+    """Read a name, a partial ARN or an ARN, each with or without `:qualifier`.
+
+    Raises: ServiceError ValidationException when the text is none of these.
+    Source: Lambda API Reference, Invoke, "FunctionName".
+    """
+    match = _NAME.fullmatch(reference)
+    if match is None:
+        raise ServiceError(
+            "ValidationException",
+            f"1 validation error detected: Value '{reference}' at 'functionName' failed to satisfy constraint: Member "
+            "must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?"
+            "(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?",
+        )
+    return FunctionName(
+        name=match["name"],
+        qualifier=match["qualifier"],
+        account_id=match["arn_account"] or match["account"],
+        region=match["region"],
+    )

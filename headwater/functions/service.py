@@ -1,0 +1,368 @@
+"""Functions in their own processes: register, warm, invoke, reload; concurrency as Lambda and the machine allow."""
+
+import asyncio
+import json
+import logging
+import os
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headwater.errors import ServiceError
+from headwater.functions.async_invocation import AsyncInvoker, Delivery, Sleep
+from headwater.functions.config import (
+    LATEST,
+    FunctionConfig,
+    InvokeResult,
+    LogSink,
+    parse_function_name,
+)
+from headwater.functions.environment import ExecutionEnvironment, Invocation
+from headwater.functions.pool import FunctionPool
+from headwater.functions.process import Client, available_client
+
+_LOGGER = logging.getLogger(__name__)
+MAX_REQUEST_BYTES = 6_291_556
+MAX_EVENT_BYTES = 1_048_576
+_REAP_EVERY_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class MachineLimits:
+    """What one machine carries.
+
+    `concurrency` is the account's limit: invocations running or waiting. `environments` counts processes;
+    invocations beyond it wait their function's turn. `starting` bounds simultaneous cold starts, which would
+    otherwise slow each other down. Idle environments beyond `idle_s` are ended.
+    """
+
+    concurrency: int = 1000
+    environments: int = 128
+    starting: int = max(4, 2 * (os.cpu_count() or 1))
+    idle_s: float = 600.0
+    queued_events: int = 10_000
+
+
+class FunctionService:
+    """All functions of one instance. Not thread-safe: lives on one event loop."""
+
+    def __init__(
+        self,
+        *,
+        account_id: str,
+        region: str,
+        clock: Callable[[], float] = time.time,
+        log: LogSink | None = None,
+        deliver: Delivery | None = None,
+        limits: MachineLimits = MachineLimits(),
+        client: Client | None = None,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.account_id = account_id
+        self.region = region
+        self._clock = clock
+        self._log = log
+        self._limits = limits
+        self._client: Client = client or available_client()
+        self._pools: dict[str, FunctionPool] = {}
+        self._retired: set[ExecutionEnvironment] = set()
+        self._turns: deque[FunctionPool] = deque()
+        self._in_flight = 0
+        self._starts: set[asyncio.Task[None]] = set()
+        self._warming: dict[str, list[asyncio.Future[None]]] = {}
+        self._reaper: asyncio.TimerHandle | None = None
+        self._is_closed = False
+        self._events = AsyncInvoker(
+            self._invoke_for_event, clock=clock, sleep=sleep, deliver=deliver, capacity=limits.queued_events
+        )
+
+    async def start(self) -> None:
+        """Begin to reap idle environments; functions start on their first invocation."""
+        self._reaper = asyncio.get_running_loop().call_later(_REAP_EVERY_S, self._reap)
+
+    async def close(self, *, grace_s: float = 0.0) -> None:
+        """Wait up to `grace_s` for running invocations, then end every environment."""
+        deadline = asyncio.get_running_loop().time() + grace_s
+        await self._events.close()
+        while self._in_flight and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.01)
+        self._is_closed = True
+        if self._reaper is not None:
+            self._reaper.cancel()
+        for task in list(self._starts):
+            await asyncio.gather(task, return_exceptions=True)
+        everything = [*self._retired, *(e for pool in self._pools.values() for e in pool.environments)]
+        for environment in everything:
+            environment.stop()
+        while any(environment.state != "stopped" for environment in everything):
+            await asyncio.sleep(0.002)
+
+    # Registration
+
+    def register(self, config: FunctionConfig) -> None:
+        """Add a function or replace it; environments of the old definition finish what they run and end."""
+        pool = self._pools.get(config.name)
+        if pool is None:
+            self._pools[config.name] = FunctionPool(config)
+            return
+        pool.config = config
+        self._retire(pool)
+
+    def unregister(self, name: str) -> None:
+        pool = self._find(name)
+        del self._pools[pool.config.name]
+        self._retire(pool)
+
+    def reload(self, name: str) -> None:
+        """Use the code as it is now: idle environments end, busy ones after their invocation."""
+        self._retire(self._find(name))
+
+    def functions(self) -> list[FunctionConfig]:
+        return [pool.config for pool in self._pools.values()]
+
+    def config(self, name_or_arn: str) -> FunctionConfig:
+        """Raises: ServiceError ResourceNotFoundException."""
+        return self._find(name_or_arn).config
+
+    def _retire(self, pool: FunctionPool) -> None:
+        self._retired |= pool.environments
+        pool.retire()
+        pool.environments = set()
+        self._serve(pool)
+
+    # Invocation
+
+    async def warm(self, name: str, count: int = 1) -> None:
+        """Start environments until `count` exist, and return when they have ended their initialization."""
+        pool = self._find(name)
+        loop = asyncio.get_running_loop()
+        missing = count - len(pool.environments)
+        if missing <= 0:
+            return
+        ready: list[asyncio.Future[None]] = [loop.create_future() for _ in range(missing)]
+        self._warming.setdefault(pool.config.name, []).extend(ready)
+        for _ in range(missing):
+            self._spawn(pool)
+        await asyncio.gather(*ready)
+
+    async def invoke(
+        self,
+        name_or_arn: str,
+        payload: bytes,
+        *,
+        trace_header: str | None = None,
+        client_context: str | None = None,
+        request_id: str | None = None,
+    ) -> InvokeResult:
+        """Run a function with a JSON payload and wait for its end.
+
+        `client_context` is base64-decoded JSON. A function's own failure is in the result.
+        Raises: ServiceError ResourceNotFoundException, TooManyRequestsException, RequestTooLargeException.
+        """
+        pool = self._find(name_or_arn)
+        self._admit(pool, payload)
+        loop = asyncio.get_running_loop()
+        invocation = Invocation(
+            request_id or str(uuid.uuid4()),
+            name_or_arn if name_or_arn.startswith("arn:") else pool.config.arn,
+            payload,
+            _header_text(trace_header) or self._new_trace_header(),
+            _header_text(client_context),
+            loop.create_future(),
+        )
+        pool.in_flight += 1
+        self._in_flight += 1
+        try:
+            if not pool.submit(invocation):
+                self._serve(pool)
+            return await invocation.future
+        finally:
+            pool.in_flight -= 1
+            self._in_flight -= 1
+            if not invocation.future.done() or invocation.future.cancelled():
+                pool.forget(invocation)
+
+    async def invoke_event(
+        self,
+        name_or_arn: str,
+        payload: bytes,
+        *,
+        trace_header: str | None = None,
+        client_context: str | None = None,
+    ) -> str:
+        """Queue an asynchronous invocation and give its request id.
+
+        Raises: ServiceError ResourceNotFoundException, RequestTooLargeException, TooManyRequestsException (queue full).
+        """
+        config = self._find(name_or_arn).config
+        if len(payload) > MAX_EVENT_BYTES:
+            raise _too_large(len(payload), MAX_EVENT_BYTES)
+        arn = name_or_arn if name_or_arn.startswith("arn:") else config.arn
+        return self._events.submit(config, arn, payload, trace_header=trace_header, client_context=client_context)
+
+    async def _invoke_for_event(
+        self, arn: str, payload: bytes, request_id: str, trace_header: str | None, client_context: str | None
+    ) -> InvokeResult:
+        return await self.invoke(
+            arn, payload, trace_header=trace_header, client_context=client_context, request_id=request_id
+        )
+
+    def _find(self, name_or_arn: str) -> FunctionPool:
+        pool = self._pools.get(name_or_arn)
+        if pool is not None:
+            return pool
+        parsed = parse_function_name(name_or_arn)
+        pool = self._pools.get(parsed.name)
+        is_here = parsed.account_id in (None, self.account_id) and parsed.region in (None, self.region)
+        arn = f"arn:aws:lambda:{self.region}:{self.account_id}:function:{parsed.name}"
+        if pool is None or not is_here:
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", status=404)
+        qualifier = parsed.qualifier
+        known = (None, LATEST, *pool.config.aliases, *pool.config.versions, *pool.config.aliases.values())
+        if qualifier not in known:
+            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}:{qualifier}", status=404)
+        return pool
+
+    def _admit(self, pool: FunctionPool, payload: bytes) -> None:
+        if self._is_closed:
+            raise ServiceError("ServiceException", "The runtime is shutting down.", status=500)
+        if len(payload) > MAX_REQUEST_BYTES:
+            raise _too_large(len(payload), MAX_REQUEST_BYTES)
+        reserved = pool.config.reserved_concurrency
+        if reserved is not None and pool.in_flight >= reserved:
+            raise _throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
+        if self._in_flight >= self._limits.concurrency:
+            raise _throttled("ConcurrentInvocationLimitExceeded")
+
+    def _new_trace_header(self) -> str:
+        token = uuid.uuid4().hex
+        return f"Root=1-{int(self._clock()):08x}-{token[:24]};Parent={token[16:]};Sampled=0"
+
+    # Environments
+
+    def _serve(self, pool: FunctionPool) -> None:
+        """Give a function the environments it waits for, or its turn in the queue for them."""
+        while pool.wants_environment:
+            if not self._may_spawn():
+                if pool not in self._turns:
+                    self._turns.append(pool)
+                return
+            self._spawn(pool)
+
+    def _may_spawn(self) -> bool:
+        pools = self._pools.values()
+        if sum(pool.starting for pool in pools) >= self._limits.starting:
+            return False
+        count = sum(len(pool.environments) for pool in pools) + len(self._retired)
+        if count < self._limits.environments:
+            return True
+        idle = [environment for pool in pools for environment in pool.idle]
+        if idle:  # its end gives the turn
+            min(idle, key=lambda environment: environment.idle_since).retire()
+        return False
+
+    def _spawn(self, pool: FunctionPool) -> None:
+        stamp = time.strftime("%Y/%m/%d", time.gmtime(self._clock()))
+        environment = ExecutionEnvironment(
+            pool.config,
+            self,
+            region=self.region,
+            client=self._client,
+            log_stream=f"{stamp}/[{LATEST}]{uuid.uuid4().hex}",
+            clock=self._clock,
+            sink=self._log,
+        )
+        pool.environments.add(environment)
+        task = asyncio.get_running_loop().create_task(environment.start())
+        self._starts.add(task)
+        task.add_done_callback(self._starts.discard)
+
+    def environment_idle(self, environment: ExecutionEnvironment) -> None:
+        """Part of EnvironmentOwner."""
+        self._end_warming(environment)
+        pool = self._pools.get(environment.config.name)
+        if pool is None or environment not in pool.environments:
+            environment.stop()
+            return
+        pool.became_idle(environment)
+        if self._turns:
+            self._next_turn()
+
+    def environment_ended(self, environment: ExecutionEnvironment, init_error: bytes | None) -> None:
+        """Part of EnvironmentOwner."""
+        self._end_warming(environment)
+        self._retired.discard(environment)
+        pool = self._pools.get(environment.config.name)
+        if pool is not None:
+            pool.ended(environment)
+            if init_error is not None:
+                self._fail_waiting(pool, init_error)
+            self._serve(pool)
+        self._next_turn()
+
+    def _end_warming(self, environment: ExecutionEnvironment) -> None:
+        waiting = self._warming.get(environment.config.name)
+        if waiting:
+            future = waiting.pop()
+            if not future.done():
+                future.set_result(None)
+
+    def _fail_waiting(self, pool: FunctionPool, init_error: bytes) -> None:
+        invocation = pool.take_waiting()
+        if invocation is None:
+            _LOGGER.error("function %s does not start: %s", pool.config.name, init_error.decode("utf-8", "replace"))
+            return
+        payload = _with_request_id(init_error, invocation.request_id)
+        invocation.future.set_result(InvokeResult(payload, "Unhandled", invocation.request_id, "", 0.0))
+
+    def _next_turn(self) -> None:
+        for _ in range(len(self._turns)):
+            if not self._may_spawn():
+                return
+            pool = self._turns.popleft()
+            if pool.wants_environment:
+                self._spawn(pool)
+                if pool.wants_environment:
+                    self._turns.append(pool)  # behind the others: one environment a turn
+
+    def _reap(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for pool in self._pools.values():
+            for environment in list(pool.idle):
+                if now - environment.idle_since > self._limits.idle_s:
+                    environment.retire()
+        self._reaper = asyncio.get_running_loop().call_later(_REAP_EVERY_S, self._reap)
+
+
+def _header_text(value: str | None) -> str | None:
+    """A header value that can't end its line."""
+    return None if value is None else value.replace("\r", "").replace("\n", "")
+
+
+def _with_request_id(payload: bytes, request_id: str) -> bytes:
+    try:
+        document = json.loads(payload)
+    except ValueError:
+        return payload
+    if isinstance(document, dict) and document.get("requestId") == "":
+        document["requestId"] = request_id
+        return json.dumps(document, ensure_ascii=False).encode()
+    return payload
+
+
+def _throttled(reason: str) -> ServiceError:
+    return ServiceError(
+        "TooManyRequestsException", "Rate Exceeded.", status=429, fields={"Reason": reason, "Type": "User"}
+    )
+
+
+def _too_large(size: int, limit: int) -> ServiceError:
+    return ServiceError(
+        "RequestTooLargeException",
+        f"{size} byte payload is too large for the RequestResponse invocation type (limit {limit} bytes)"
+        if limit == MAX_REQUEST_BYTES
+        else f"{size} byte payload is too large for the Event invocation type (limit {limit} bytes)",
+        status=413,
+    )

@@ -1,0 +1,3 @@
+"""A module beside the handler."""
+
+NAME = "beside the handler"
