@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from headwater.dynamodb.faults import validation
 from headwater.dynamodb.operations.batches import batch_get_item, batch_write_item
 from headwater.dynamodb.operations.items import delete_item, get_item, put_item, update_item
 from headwater.dynamodb.operations.queries import query, scan
 from headwater.dynamodb.operations.transactions import transact_get_items, transact_write_items
+from headwater.dynamodb.requests.operations import MEMBERS, STREAMS_MEMBERS
+from headwater.dynamodb.requests.shapes import check_request, check_types
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.streams import describe_stream, get_records, get_shard_iterator, list_streams
 from headwater.dynamodb.tables.create import create_table
@@ -29,6 +33,35 @@ from headwater.dynamodb.tables.update import (
 
 TARGET_PREFIX = "DynamoDB_20120810"
 STREAMS_TARGET_PREFIX = "DynamoDBStreams_20120810"
+
+# Table operations name these before they look at anything else.
+_NAMED_FIRST = frozenset(
+    {
+        "CreateTable",
+        "DescribeTable",
+        "DeleteTable",
+        "UpdateTable",
+        "DescribeTimeToLive",
+        "UpdateTimeToLive",
+        "DescribeContinuousBackups",
+    }
+)
+
+
+def check(operation: str, request: Any) -> None:
+    """Check a request's shape.
+
+    Raises: ServiceError `SerializationException` or `ValidationException`.
+    """
+    members = MEMBERS.get(operation) or STREAMS_MEMBERS.get(operation) or {}
+    if operation in _NAMED_FIRST and isinstance(request, dict):
+        check_types(members, request)
+        name = request.get("TableName")
+        if name is None:
+            raise validation("The parameter 'TableName' is required but was not present in the request")
+        if not 3 <= len(name) <= 255 and not name.startswith("arn:"):
+            raise validation("TableName must be at least 3 characters long and at most 255 characters long")
+    check_request(members, request)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX
+from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX, check
 from headwater.dynamodb.expressions.cache import ExpressionCache
 from headwater.dynamodb.session import Session
 from headwater.dynamodb.streams import find_stream
@@ -45,6 +45,7 @@ class DynamoDbService:
         known = OPERATIONS.get(operation)
         if known is None:
             raise ServiceError("UnknownOperationException", f"DynamoDB operation {operation} is not supported here")
+        check(operation, request)
         now = self._clock()
         if not known.is_write:
             catalog, expressions = self._read_caches

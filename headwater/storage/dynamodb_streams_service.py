@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from headwater.dynamodb.api import STREAMS_OPERATIONS, STREAMS_TARGET_PREFIX
+from headwater.dynamodb.api import STREAMS_OPERATIONS, STREAMS_TARGET_PREFIX, check
 from headwater.dynamodb.expressions.cache import ExpressionCache
 from headwater.dynamodb.session import Session
 from headwater.dynamodb.tables.model import Catalog
@@ -32,6 +32,7 @@ class DynamoDbStreamsService:
             raise ServiceError(
                 "UnknownOperationException", f"DynamoDB Streams operation {operation} is not supported here"
             )
+        check(operation, request)
         run, now = known.run, self._clock()
         return self._store.read(
             lambda transaction: run(Session(transaction, self._catalog, self._expressions, now), request)  # type: ignore[arg-type]  # reads only

@@ -1,0 +1,1 @@
+"""Requests: the shape of each operation's input, checked before anything else is looked at."""

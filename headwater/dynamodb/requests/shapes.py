@@ -1,0 +1,326 @@
+"""Shapes of request members, and the two checks the service makes with them: JSON types, then constraints."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from headwater.dynamodb.faults import serialization, validation
+from headwater.dynamodb.items.attributes import binary, wrong_type
+
+MAX_REPORTED = 10
+_JAVA = "com.amazonaws.dynamodb.v20120810."
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A member's type and constraints.
+
+    `kind` is string, number, boolean, value, values (a map of attribute values), list, map or structure. `minimum` and
+    `maximum` bound a number, or the length of anything else. `java` is the class the service names in type errors.
+    `in_list` is true for a structure that is an element, whose type error has a text of its own.
+    """
+
+    kind: str
+    is_required: bool = False
+    minimum: int | None = None
+    maximum: int | None = None
+    pattern: str = ""
+    choices: tuple[str, ...] = ()
+    members: Mapping[str, "Shape"] | None = None
+    element: "Shape | None" = None
+    java: str = ""
+    is_generic: bool = False
+    in_list: bool = False
+    key_length: tuple[int, int] | None = None
+    value_length: tuple[int, int] | None = None
+
+
+def check_request(members: Mapping[str, Shape], request: Any) -> None:
+    """Check a whole request.
+
+    Raises: ServiceError `SerializationException` for a wrong JSON type, `ValidationException` for broken constraints.
+    """
+    if not isinstance(request, dict):
+        raise serialization("Start of list found where not expected")
+    if all(_is_sound(shape, request.get(name)) for name, shape in members.items()):
+        return
+    check_types(members, request)
+    errors: list[str] = []
+    for name, shape in members.items():
+        _collect(shape, request.get(name), _lower(name), errors)
+    if errors:
+        raise constraint_error(errors)
+
+
+def check_types(members: Mapping[str, Shape], request: Mapping[str, Any]) -> None:
+    """Check the JSON types alone. Raises: ServiceError `SerializationException`."""
+    for name, shape in members.items():
+        _check_type(shape, request.get(name))
+
+
+def constraint_error(errors: Sequence[str]) -> Exception:
+    """The ValidationException that lists broken constraints."""
+    plural = "s" if len(errors) > 1 else ""
+    return validation(f"{len(errors)} validation error{plural} detected: {'; '.join(errors)}")
+
+
+def _is_sound(shape: Shape, value: Any) -> bool:
+    """Whether a member is surely right; looks no deeper than the request's own structure, so that it is cheap."""
+    if value is None:
+        return not shape.is_required
+    return _SOUND[shape.kind](shape, value)
+
+
+def _sound_string(shape: Shape, value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    if shape.choices:
+        return value in shape.choices
+    return (not shape.pattern or bool(_matches(shape.pattern, value))) and _is_within(shape, len(value))
+
+
+def _sound_list(shape: Shape, value: Any) -> bool:
+    if not isinstance(value, list) or not _is_within(shape, len(value)):
+        return False
+    element = shape.element
+    return element is None or all(entry is not None and _is_sound(element, entry) for entry in value)
+
+
+def _sound_map(shape: Shape, value: Any) -> bool:
+    if not isinstance(value, dict) or not _is_within(shape, len(value)):
+        return False
+    if shape.key_length is not None:
+        low, high = shape.key_length
+        if any(not low <= len(key) <= high or not _matches(_NAME, key) for key in value):
+            return False
+    if shape.value_length is not None:
+        low, high = shape.value_length
+        if any(not isinstance(entry, list) or not low <= len(entry) <= high for entry in value.values()):
+            return False
+    element = shape.element
+    return element is None or all(entry is not None and _is_sound(element, entry) for entry in value.values())
+
+
+def _sound_structure(shape: Shape, value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    return all(_is_sound(member, value.get(name)) for name, member in (shape.members or {}).items())
+
+
+_SOUND = {
+    "string": _sound_string,
+    "number": lambda shape, value: isinstance(value, int) and not isinstance(value, bool) and _is_within(shape, value),
+    "boolean": lambda shape, value: isinstance(value, bool),
+    "value": lambda shape, value: isinstance(value, dict),
+    "values": lambda shape, value: isinstance(value, dict) and _is_within(shape, len(value)),
+    "list": _sound_list,
+    "map": _sound_map,
+    "structure": _sound_structure,
+}
+_NAME = "[a-zA-Z0-9_.-]+"
+
+
+def _is_within(shape: Shape, number: int) -> bool:
+    if shape.minimum is not None and number < shape.minimum:
+        return False
+    return shape.maximum is None or number <= shape.maximum
+
+
+def _matches(pattern: str, value: str) -> bool:
+    # A table's ARN may stand wherever its name may.
+    return value.startswith("arn:aws:dynamodb:") or re.fullmatch(pattern, value) is not None
+
+
+def _check_type(shape: Shape, value: Any) -> None:
+    if value is None:
+        return
+    kind = shape.kind
+    if kind == "string":
+        if not isinstance(value, str):
+            raise wrong_type(value, "String")
+    elif kind == "number":
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise wrong_type(value, shape.java)
+    elif kind == "boolean":
+        if isinstance(value, str):
+            raise serialization("Unexpected token received from parser")
+        if not isinstance(value, bool):
+            raise wrong_type(value, "Boolean")
+    elif kind == "value":
+        _check_value_type(value, is_field=True)
+    elif kind == "list":
+        _check_list_type(shape, value)
+    else:
+        _check_object_type(shape, value)
+
+
+def _check_list_type(shape: Shape, value: Any) -> None:
+    if isinstance(value, dict):
+        raise serialization("Start of structure or map found where not expected")
+    if not isinstance(value, list):
+        raise serialization(_GENERIC if shape.is_generic else "Unexpected field type")
+    assert shape.element is not None
+    for entry in value:
+        if shape.element.kind == "value" and entry is not None:
+            _check_value_type(entry, is_field=False)
+        else:
+            _check_type(shape.element, entry)
+
+
+def _check_object_type(shape: Shape, value: Any) -> None:
+    kind = shape.kind
+    if isinstance(value, list):
+        name = shape.java if "." in shape.java else _JAVA + shape.java
+        if kind == "structure":
+            raise serialization(f"Unrecognized collection type class {name}")
+        raise serialization(f"Unrecognized collection type java.util.Map<java.lang.String, {name}>")
+    if not isinstance(value, dict):
+        if shape.is_generic:
+            raise serialization(_GENERIC)
+        raise serialization("Unexpected value type in payload" if shape.in_list else "Unexpected field type")
+    if kind == "structure":
+        for name, member in (shape.members or {}).items():
+            _check_type(member, value.get(name))
+    elif kind == "values":
+        for entry in value.values():
+            _check_value_type(entry, is_field=False)
+    elif shape.element is not None:
+        for entry in value.values():
+            _check_type(shape.element, entry)
+
+
+_GENERIC = (
+    "class sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl cannot be cast to class java.lang.Class "
+    "(sun.reflect.generics.reflectiveObjects.ParameterizedTypeImpl and java.lang.Class are in module java.base of "
+    "loader 'bootstrap')"
+)
+
+
+def _check_value_type(value: Any, *, is_field: bool) -> None:
+    """The JSON types inside an attribute value."""
+    if value is None:
+        return
+    if isinstance(value, list):
+        raise serialization(f"Unrecognized collection type class {_JAVA}AttributeValue")
+    if not isinstance(value, dict):
+        raise serialization("Unexpected field type" if is_field else "Unexpected value type in payload")
+    for kind, content in value.items():
+        if content is None:
+            continue
+        if kind in {"S", "N"}:
+            _check_type(_STRING, content)
+        elif kind == "B":
+            binary(content)
+        elif kind in {"BOOL", "NULL"}:
+            _check_type(_BOOLEAN, content)
+        elif kind in {"SS", "NS", "BS", "L"}:
+            _check_members(kind, content)
+        elif kind == "M":
+            _check_object_type(_VALUES, content)
+
+
+def _check_members(kind: str, content: Any) -> None:
+    if isinstance(content, dict):
+        raise serialization("Start of structure or map found where not expected")
+    if not isinstance(content, list):
+        raise serialization("Unexpected field type")
+    for member in content:
+        if member is None:
+            continue
+        if kind == "L":
+            _check_value_type(member, is_field=False)
+        elif kind == "BS":
+            binary(member)
+        else:
+            _check_type(_STRING, member)
+
+
+_STRING = Shape("string")
+_BOOLEAN = Shape("boolean")
+_VALUES = Shape("values", java="AttributeValue")
+
+
+def _collect(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+    """Add the broken constraints of a member, in the service's order, ten at most."""
+    if len(errors) >= MAX_REPORTED:
+        return
+    if value is None:
+        if shape.is_required:
+            errors.append(_broken(None, path, "Member must not be null"))
+        return
+    if shape.pattern and not _matches(shape.pattern, value):
+        errors.append(_broken(value, path, f"Member must satisfy regular expression pattern: {shape.pattern}"))
+    if shape.choices and value not in shape.choices:
+        errors.append(_broken(value, path, f"Member must satisfy enum value set: [{', '.join(shape.choices)}]"))
+    _collect_bounds(shape, value, path, errors)
+    _collect_entries(shape, value, path, errors)
+    if shape.kind == "structure":
+        for name, member in (shape.members or {}).items():
+            _collect(member, value.get(name), f"{path}.{_lower(name)}", errors)
+    elif shape.kind == "list" and shape.element is not None:
+        for position, entry in enumerate(value, 1):
+            _collect(shape.element, entry, f"{path}.{position}.member", errors)
+    elif shape.kind == "map" and shape.element is not None:
+        for key, entry in value.items():
+            _collect(shape.element, entry, f"{path}.{key}.member", errors)
+
+
+def _collect_bounds(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+    if shape.kind == "number":
+        number, word = value, "value"
+    elif shape.kind in {"string", "list", "map", "values"}:
+        number, word = len(value), "length"
+    else:
+        return
+    for bound, is_broken, relation in (
+        (shape.minimum, shape.minimum is not None and number < shape.minimum, "greater"),
+        (shape.maximum, shape.maximum is not None and number > shape.maximum, "less"),
+    ):
+        if is_broken and len(errors) < MAX_REPORTED:
+            errors.append(_broken(value, path, f"Member must have {word} {relation} than or equal to {bound}"))
+
+
+def _collect_entries(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+    if shape.key_length is not None:
+        low, high = shape.key_length
+        if any(not low <= len(key) <= high or not _matches(_NAME, key) for key in value):
+            errors.append(
+                _broken(
+                    value,
+                    path,
+                    f"Map keys must satisfy constraint: [Member must have length less than or equal to {high}, Member "
+                    f"must have length greater than or equal to {low}, Member must satisfy regular expression "
+                    f"pattern: {_NAME}]",
+                )
+            )
+    if shape.value_length is not None:
+        low, high = shape.value_length
+        if any(not low <= len(entry) <= high for entry in value.values() if entry is not None):
+            errors.append(
+                _broken(
+                    value,
+                    path,
+                    f"Map value must satisfy constraint: [Member must have length less than or equal to {high}, Member "
+                    f"must have length greater than or equal to {low}]",
+                )
+            )
+
+
+def _broken(value: Any, path: str, constraint: str) -> str:
+    shown = "null" if value is None else f"'{_shown(value)}'"
+    return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, dict):
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]
