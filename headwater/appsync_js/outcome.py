@@ -20,7 +20,7 @@ class HandlerOutcome:
     appended: list[RequestError] = field(default_factory=list)
     stash: dict[str, Any] | None = None
     is_early_return: bool = False
-    skip_to: Literal["END", "NEXT"] = "END"
+    skip_to: Literal["END", "NEXT"] = "NEXT"
     is_unauthorized: bool = False
     subscription_filter: dict[str, Any] | None = None
     invalidation_filter: dict[str, Any] | None = None
@@ -50,7 +50,7 @@ def outcome_from(answer: dict[str, Any]) -> HandlerOutcome:
         appended=[to_request_error(raised) for raised in answer.get("appended", ())],
         stash=answer.get("stash"),
         is_early_return=skip_to is not None,
-        skip_to="NEXT" if skip_to == "NEXT" else "END",
+        skip_to="END" if skip_to == "END" else "NEXT",
         is_unauthorized=error is not None and error["isUnauthorized"],
         subscription_filter=answer.get("subscriptionFilter"),
         invalidation_filter=answer.get("invalidationFilter"),

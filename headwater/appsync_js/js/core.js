@@ -127,7 +127,7 @@
 
   rt.runtime = {
     earlyReturn: (value, options) => {
-      throw new EarlyReturn(value, options && options.skipTo === "NEXT" ? "NEXT" : "END");
+      throw new EarlyReturn(value, options && options.skipTo === "END" ? "END" : "NEXT");
     },
   };
 

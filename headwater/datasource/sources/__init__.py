@@ -1,0 +1,1 @@
+"""The data sources beside DynamoDB: none, Lambda, HTTP and EventBridge."""

@@ -1,0 +1,17 @@
+"""The NONE data source: what the request handler asks is what it gets."""
+
+from typing import Any
+
+from headwater.datasource.ports import SourceCall, malformed
+
+
+class NoneSource:
+    """Answers `{"payload": X}` with X."""
+
+    async def execute(self, request: Any, call: SourceCall) -> Any:
+        """The payload; a request without one gives null. Raises: RequestError for anything but an object or null."""
+        if request is None:
+            return None
+        if not isinstance(request, dict):
+            raise malformed(f"Expected JSON object for field '$' but got '{request}' instead.")
+        return request.get("payload")
