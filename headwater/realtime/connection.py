@@ -1,0 +1,287 @@
+"""AppSync's real-time protocol on one connection, from message text to message text, without a socket.
+
+Source: AppSync Developer Guide, "Building a real-time WebSocket client"; error shapes are those seen on the service.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import orjson
+
+from headwater.realtime.handshake import lower_case_header
+
+CONNECTION_TIMEOUT_MS = 300_000
+MAX_EVENT_BYTES = 240 * 1024
+
+KEEP_ALIVE = '{"type":"ka"}'
+_ACK = f'{{"type":"connection_ack","payload":{{"connectionTimeoutMs":{CONNECTION_TIMEOUT_MS}}}}}'
+
+
+@dataclass(frozen=True, slots=True)
+class RealtimeLimits:
+    """Quotas and times of one connection; None switches a quota off.
+
+    `keep_alive_s` leaves room for a coarse timer: clients count on one frame a minute. With `uses_object_errors` a
+    rate error carries an object instead of a list, the form that only the Swift client reads.
+    """
+
+    max_subscriptions: int | None = 200
+    max_starts_per_s: int | None = None
+    keep_alive_s: float = 59.0
+    init_timeout_s: float | None = 300.0
+    lifetime_s: float = 24 * 3600.0
+    uses_object_errors: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequested:
+    """The client subscribes. `data` is the exact text its signature covers, `authorization` its credentials."""
+
+    subscription_id: str
+    query: str
+    variables: Mapping[str, Any]
+    operation_name: str | None
+    data: str
+    authorization: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested:
+    """The client ended a subscription; `complete` is already queued."""
+
+    subscription_id: str
+
+
+Event = StartRequested | StopRequested
+
+
+class _State(Enum):
+    OPEN = auto()
+    READY = auto()
+    CLOSED = auto()
+
+
+class RealtimeConnection:
+    """One authenticated connection. A `start` is answered later by `start_ack` or `error` with its id."""
+
+    __slots__ = (
+        "_expires_at",
+        "_init_deadline",
+        "_is_active",
+        "_keep_alive_at",
+        "_limits",
+        "_outgoing",
+        "_starts",
+        "_starts_second",
+        "_state",
+        "closing",
+    )
+
+    def __init__(self, limits: RealtimeLimits, now: float) -> None:
+        self.closing: tuple[int, str] | None = None
+        self._limits = limits
+        self._state = _State.OPEN
+        self._outgoing: list[str] = []
+        # A subscription is in here from `start` on; the value tells whether `start_ack` was sent.
+        self._is_active: dict[str, bool] = {}
+        self._starts_second = 0
+        self._starts = 0
+        self._keep_alive_at = now + limits.keep_alive_s
+        self._expires_at = now + limits.lifetime_s
+        self._init_deadline = None if limits.init_timeout_s is None else now + limits.init_timeout_s
+
+    @property
+    def subscription_ids(self) -> tuple[str, ...]:
+        return tuple(self._is_active)
+
+    # the client's side
+
+    def receive(self, text: str, now: float) -> list[Event]:
+        """Take one message; what needs no decision is answered at once. Malformed messages are answered, not fatal."""
+        if self._state is _State.CLOSED:
+            return []
+        try:
+            message = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            message = None
+        kind = message.get("type") if isinstance(message, dict) else None
+        transition = _TRANSITIONS.get((self._state, kind)) if isinstance(kind, str) else None
+        if transition is None:
+            self._unsupported()
+            return []
+        self._init_deadline = None
+        return transition(self, message, now)
+
+    def _on_init(self, message: Mapping[str, Any], now: float) -> list[Event]:
+        self._state = _State.READY
+        self._outgoing += (_ACK, KEEP_ALIVE)
+        self._keep_alive_at = now + self._limits.keep_alive_s
+        return []
+
+    def _on_start(self, message: Mapping[str, Any], now: float) -> list[Event]:
+        start = _parse_start(message)
+        if start is None:
+            self._unsupported()
+            return []
+        identifier = start.subscription_id
+        limit = self._limits.max_subscriptions
+        if identifier in self._is_active:
+            text = f"Duplicated operation with id {identifier}"
+            self._error(identifier, [{"errorType": "DuplicatedOperationError", "message": text}])
+        elif limit is not None and len(self._is_active) >= limit:
+            text = f"Max number of {limit} subscriptions reached"
+            self._error(identifier, {"errorType": "MaxSubscriptionsReachedError", "message": text})
+        elif self._exceeds_rate(now):
+            error = {"errorType": "LimitExceededError", "message": "Rate limit exceeded"}
+            self._error(None, error if self._limits.uses_object_errors else [error])
+        elif not start.authorization:
+            text = "Valid authorization header not provided."
+            self._error(identifier, [{"errorType": "UnauthorizedException", "message": text}])
+        else:
+            self._is_active[identifier] = False
+            return [start]
+        return []
+
+    def _on_stop(self, message: Mapping[str, Any], now: float) -> list[Event]:
+        identifier = message.get("id")
+        if not isinstance(identifier, str):
+            self._unsupported()
+            return []
+        was_started = self._is_active.pop(identifier, None) is not None
+        self._send({"id": identifier, "type": "complete"})
+        return [StopRequested(identifier)] if was_started else []
+
+    def _exceeds_rate(self, now: float) -> bool:
+        limit = self._limits.max_starts_per_s
+        if limit is None:
+            return False
+        if int(now) != self._starts_second:
+            self._starts_second, self._starts = int(now), 0
+        self._starts += 1
+        return self._starts > limit
+
+    # the server's side
+
+    def is_waiting(self, subscription_id: str) -> bool:
+        """Whether a `start` is still to be answered; false when the client stopped it or is gone."""
+        return self._is_active.get(subscription_id) is False
+
+    def start_ack(self, subscription_id: str) -> None:
+        if self.is_waiting(subscription_id):
+            self._is_active[subscription_id] = True
+            self._send({"id": subscription_id, "type": "start_ack"})
+
+    def refuse_start(self, subscription_id: str, errors: Sequence[Mapping[str, Any]]) -> None:
+        """Answer a `start` with errors. An operation that is no subscription is answered without its id."""
+        if not self.is_waiting(subscription_id):
+            return
+        del self._is_active[subscription_id]
+        is_unsupported = any(error.get("errorType") == "UnsupportedOperation" for error in errors)
+        if is_unsupported:
+            self._unsupported()
+        else:
+            self._error(subscription_id, list(errors))
+
+    def data(self, subscription_id: str, payload: str) -> bool:
+        """Send an event, `payload` being JSON; false if it is not sent: too large, or not subscribed."""
+        if not self._is_active.get(subscription_id) or len(payload.encode()) > MAX_EVENT_BYTES:
+            return False
+        identifier = orjson.dumps(subscription_id).decode()
+        self._outgoing.append(f'{{"id":{identifier},"type":"data","payload":{payload}}}')
+        return True
+
+    def complete(self, subscription_id: str) -> None:
+        """End a subscription from the server's side."""
+        if self._is_active.pop(subscription_id, None) is not None:
+            self._send({"id": subscription_id, "type": "complete"})
+
+    def refuse_connection(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        """Tell why the connection is not accepted, and close."""
+        self._send({"type": "connection_error", "payload": {"errors": list(errors)}})
+        self.close(1000, "")
+
+    def close(self, code: int, reason: str) -> None:
+        if self.closing is None:
+            self.closing = (code, reason)
+        self._state = _State.CLOSED
+        self._is_active = {}
+
+    def outgoing(self) -> list[str]:
+        """Messages to write, in order; empties the queue. `closing` tells whether to close behind them."""
+        messages, self._outgoing = self._outgoing, []
+        return messages
+
+    # time
+
+    def next_timeout(self) -> float | None:
+        """When to call `tick`."""
+        if self._state is _State.CLOSED:
+            return None
+        timeout = min(self._keep_alive_at, self._expires_at)
+        return timeout if self._init_deadline is None else min(timeout, self._init_deadline)
+
+    def tick(self, now: float) -> None:
+        if self._state is _State.CLOSED:
+            return
+        if now >= self._expires_at:
+            self.close(1001, "connections last at most 24 hours")
+        elif self._init_deadline is not None and now >= self._init_deadline:
+            self.close(1008, "connection_init did not arrive in time")
+        elif now >= self._keep_alive_at:
+            self._outgoing.append(KEEP_ALIVE)
+            self._keep_alive_at = now + self._limits.keep_alive_s
+
+    # messages
+
+    def _send(self, message: Mapping[str, Any]) -> None:
+        self._outgoing.append(orjson.dumps(message).decode())
+
+    def _error(self, subscription_id: str | None, errors: Any) -> None:
+        message: dict[str, Any] = {} if subscription_id is None else {"id": subscription_id}
+        self._send({**message, "type": "error", "payload": {"errors": errors}})
+
+    def _unsupported(self) -> None:
+        text = "unknown not supported through the realtime channel"
+        self._error(None, [{"errorType": "UnsupportedOperation", "message": text}])
+
+
+def _parse_start(message: Mapping[str, Any]) -> StartRequested | None:
+    """A `start` message; None if it has another shape, e.g. Apollo's old `payload.query`."""
+    identifier, payload = message.get("id"), message.get("payload")
+    data = payload.get("data") if isinstance(payload, dict) else None
+    if not isinstance(identifier, str) or not isinstance(payload, dict) or not isinstance(data, str):
+        return None
+    try:
+        operation = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(operation, dict) or not isinstance(operation.get("query"), str):
+        return None
+    variables, name = operation.get("variables"), operation.get("operationName")
+    if variables is not None and not isinstance(variables, dict):
+        return None
+    extensions = payload.get("extensions")
+    authorization = extensions.get("authorization") if isinstance(extensions, dict) else None
+    return StartRequested(
+        subscription_id=identifier,
+        query=operation["query"],
+        variables=variables or {},
+        operation_name=name if isinstance(name, str) else None,
+        data=data,
+        authorization=lower_case_header(authorization) if isinstance(authorization, dict) else {},
+    )
+
+
+_Transition = Callable[[RealtimeConnection, Mapping[str, Any], float], list[Event]]
+
+# `connection_init` is optional on the service: a client may start at once. Sent again it is acknowledged again.
+_TRANSITIONS: Mapping[tuple[_State, str], _Transition] = {
+    (_State.OPEN, "connection_init"): RealtimeConnection._on_init,
+    (_State.OPEN, "start"): RealtimeConnection._on_start,
+    (_State.OPEN, "stop"): RealtimeConnection._on_stop,
+    (_State.READY, "connection_init"): RealtimeConnection._on_init,
+    (_State.READY, "start"): RealtimeConnection._on_start,
+    (_State.READY, "stop"): RealtimeConnection._on_stop,
+}

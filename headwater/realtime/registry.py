@@ -1,0 +1,164 @@
+"""Flow 8/8: find the subscriptions a mutation's response goes to, projected and serialized once per group.
+
+Subscriptions with equal filters and equal selections form a cohort. A cohort is found through one equality of its
+filter, so a mutation looks at the cohorts that may match, never at all subscribers.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import orjson
+
+from headwater.realtime.filters import CompiledFilter, IndexKey, Path, index_key, value_at
+
+ConnectionT = TypeVar("ConnectionT")
+
+Project = Callable[[Any], bytes]
+
+
+@dataclass(slots=True, eq=False)
+class Subscription(Generic[ConnectionT]):
+    """One started subscription; `project` gives the JSON of `{"data": …}` for a mutation's response.
+
+    `group_key` is equal for selections whose projections are equal. `frame_head` begins every data frame.
+    """
+
+    connection: ConnectionT
+    subscription_id: str
+    field_name: str
+    mutation_fields: tuple[str, ...]
+    filter: CompiledFilter
+    group_key: Hashable
+    project: Project
+    invalidation_filter: CompiledFilter | None = None
+
+    @property
+    def frame_head(self) -> bytes:
+        return b'{"id":' + orjson.dumps(self.subscription_id) + b',"type":"data","payload":'
+
+
+@dataclass(slots=True, eq=False)
+class Cohort(Generic[ConnectionT]):
+    """Subscriptions that get the same events with the same payload; `heads` are their frames' beginnings."""
+
+    field_name: str
+    filter: CompiledFilter
+    group_key: Hashable
+    project: Project
+    heads: dict[Subscription[ConnectionT], bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery(Generic[ConnectionT]):
+    """What the subscriptions of one cohort get: `payload` completes each head, then comes `}`."""
+
+    cohort: Cohort[ConnectionT]
+    payload: bytes
+
+
+@dataclass(slots=True, eq=False)
+class _FieldIndex(Generic[ConnectionT]):
+    """The cohorts of one mutation field: behind one of their equalities, or always looked at."""
+
+    cohorts: dict[tuple[bytes, Hashable], Cohort[ConnectionT]] = field(default_factory=dict)
+    by_value: dict[Path, dict[IndexKey, dict[Cohort[ConnectionT], None]]] = field(default_factory=dict)
+    unindexed: dict[Cohort[ConnectionT], None] = field(default_factory=dict)
+
+    def add(self, subscription: Subscription[ConnectionT], head: bytes) -> None:
+        key = (subscription.filter.key, subscription.group_key)
+        cohort = self.cohorts.get(key)
+        if cohort is None:
+            cohort = Cohort(subscription.field_name, subscription.filter, subscription.group_key, subscription.project)
+            self.cohorts[key] = cohort
+            entries = cohort.filter.index_entries()
+            if entries is None:
+                self.unindexed[cohort] = None
+            for path, value in entries or ():
+                self.by_value.setdefault(path, {}).setdefault(value, {})[cohort] = None
+        cohort.heads[subscription] = head
+
+    def remove(self, subscription: Subscription[ConnectionT]) -> None:
+        key = (subscription.filter.key, subscription.group_key)
+        cohort = self.cohorts.get(key)
+        if cohort is None or cohort.heads.pop(subscription, None) is None or cohort.heads:
+            return
+        del self.cohorts[key]
+        self.unindexed.pop(cohort, None)
+        for path, value in cohort.filter.index_entries() or ():
+            cohorts = self.by_value[path].get(value, {})
+            cohorts.pop(cohort, None)
+            if not cohorts:
+                self.by_value[path].pop(value, None)
+        for path in [path for path, values in self.by_value.items() if not values]:
+            del self.by_value[path]
+
+    def candidates(self, response: Any) -> dict[Cohort[ConnectionT], None]:
+        """Cohorts that may match, each once."""
+        found = dict(self.unindexed)
+        if isinstance(response, dict):
+            for path, values in self.by_value.items():
+                key = index_key(value_at(response, path))
+                if key is not None:
+                    found.update(values.get(key, ()))
+        return found
+
+
+class SubscriptionRegistry(Generic[ConnectionT]):
+    """All started subscriptions of one API."""
+
+    def __init__(self) -> None:
+        self._by_mutation: dict[str, _FieldIndex[ConnectionT]] = {}
+        self._invalidatable: dict[str, dict[Subscription[ConnectionT], None]] = {}
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, subscription: Subscription[ConnectionT]) -> None:
+        self._count += 1
+        head = subscription.frame_head
+        for mutation_field in subscription.mutation_fields:
+            self._by_mutation.setdefault(mutation_field, _FieldIndex()).add(subscription, head)
+        if subscription.invalidation_filter is not None:
+            self._invalidatable.setdefault(subscription.field_name, {})[subscription] = None
+
+    def remove(self, subscription: Subscription[ConnectionT]) -> None:
+        """Forget a subscription that was added."""
+        self._count -= 1
+        for mutation_field in subscription.mutation_fields:
+            index = self._by_mutation.get(mutation_field)
+            if index is not None:
+                index.remove(subscription)
+                if not index.cohorts:
+                    del self._by_mutation[mutation_field]
+        if subscription.invalidation_filter is not None:
+            same_field = self._invalidatable.get(subscription.field_name, {})
+            same_field.pop(subscription, None)
+            if not same_field:
+                self._invalidatable.pop(subscription.field_name, None)
+
+    def match(self, mutation_field: str, response: Any) -> Iterator[Delivery[ConnectionT]]:
+        """What a completed mutation field is worth to whom. A null response is no event.
+
+        The projection of a group runs once for all cohorts that share it.
+        """
+        index = self._by_mutation.get(mutation_field)
+        if index is None or response is None:
+            return
+        payloads: dict[Hashable, bytes] = {}
+        for cohort in index.candidates(response):
+            if not cohort.filter(response):
+                continue
+            payload = payloads.get(cohort.group_key)
+            if payload is None:
+                payload = payloads[cohort.group_key] = cohort.project(response)
+            yield Delivery(cohort, payload)
+
+    def invalidated(self, subscription_field: str, payload: Any) -> list[Subscription[ConnectionT]]:
+        """Subscriptions of a field whose invalidation filter the payload passes."""
+        return [
+            subscription
+            for subscription in self._invalidatable.get(subscription_field, ())
+            if subscription.invalidation_filter is not None and subscription.invalidation_filter(payload)
+        ]
