@@ -175,6 +175,7 @@ class TcpCarrier(asyncio.Protocol):
 
     __slots__ = ("_is_full", "_link", "_server", "_transport")
 
+    _LINGER_S = 1.0
     _CLOSE_TIMEOUT_S = 5.0
     _MAX_BUFFERED = 1024 * 1024
 
@@ -194,10 +195,17 @@ class TcpCarrier(asyncio.Protocol):
 
     def close(self) -> None:
         transport = self._transport
-        if transport is not None:
+        if transport is None or transport.is_closing():
+            return
+        # Closing while the peer still sends would answer with a reset, which throws away the DISCONNECT it has not
+        # read yet. So end our side, read on for a moment, and cut off a peer that takes nothing.
+        later = self._server.loop.call_later
+        if transport.can_write_eof():
+            transport.write_eof()
+            later(self._LINGER_S, transport.close)
+        else:
             transport.close()
-            # close() waits for the peer to take what is buffered, which a dead peer never does.
-            self._server.loop.call_later(self._CLOSE_TIMEOUT_S, transport.abort)
+        later(self._CLOSE_TIMEOUT_S, transport.abort)
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -45,7 +45,7 @@ class Harness:
         self.quotas: list[tuple[str, str]] = []
         self.dropped: list[tuple[str, str, str]] = []
         self.handed_on: list[Publish] = []
-        self.batches: list[tuple["Client", PublishBatch]] = []
+        self.batches: list[tuple[Client, PublishBatch]] = []
         self.holds_work = holds_work
         self.stored: dict[bytes, bytes] = dict(stored)
         ids = count(1)
