@@ -40,6 +40,10 @@ class Statement:
         except UnresolvedVariable:
             return False
 
+    def allows_action(self, action: str) -> bool:
+        """Whether the statement allows the action on some resource."""
+        return self.is_allow and any(p.matches(action, {}) for p in self.actions) is not self.is_not_action
+
     def _names(self, resource: str, context: Context) -> bool:
         """A variable the context lacks spoils its own pattern, and the whole statement where the list excludes."""
         for pattern in self.resources:

@@ -1,0 +1,169 @@
+"""The AWS endpoint: one address for every service, found by target header, signature scope and path."""
+
+import ipaddress
+import itertools
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import parse_qs
+
+from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
+from headwater.errors import ServiceError
+from headwater.server.aws_permissions import Account, permissions_of, rest_permissions_of
+from headwater.server.aws_wire import (
+    CBOR_TYPE,
+    JSON_TYPES,
+    decode_body,
+    encode_answer,
+    encode_error,
+    encode_xml_error,
+    form_of,
+    media_type,
+    xml_response,
+)
+from headwater.values.aws import Authorize, AwsService, principal_arn
+from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
+from headwater.values.identity import AwsPrincipal
+
+_log = logging.getLogger(__name__)
+
+FindSecret = Callable[[str], tuple[AwsPrincipal, str] | None]
+AcceptToken = Callable[[str, str], bool]
+
+
+class AwsApi:
+    """Answers AWS API requests; `handle` is an `HttpHandler`.
+
+    A key that `find_secret` knows is verified and held to `authorize`. On loopback any other key is the
+    administrator's, unverified, so that tests may use whatever they like; from elsewhere it is refused.
+    `rest_services` maps the service of a signature (`lambda`, `iotdata`, `s3`, `events`) to who answers the requests
+    that are not for one of `services`.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[AwsService],
+        *,
+        region: str,
+        account_id: str,
+        find_secret: FindSecret,
+        authorize: Authorize,
+        clock: Callable[[], float],
+        accepts_token: AcceptToken = lambda key, token: True,
+        rest_services: Mapping[str, HttpHandler] | None = None,
+    ) -> None:
+        self._services = {service.target_prefix: service for service in services}
+        self._rest_services = dict(rest_services or {})
+        self._account = Account(region, account_id)
+        self._find_secret = find_secret
+        self._accepts_token = accepts_token
+        self._authorize = authorize
+        self._clock = clock
+        self._signatures = SigV4Verifier()
+        # Unique without a random source a request: eight random bytes, then a counter.
+        self._request_prefix = os.urandom(8).hex()
+        self._request_numbers = itertools.count(1)
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request; every refusal is an error document of the service it was meant for."""
+        request_id = self._request_id()
+        target, _, operation = request.header("x-amz-target").partition(".")
+        service = self._services.get(target)
+        if service is not None:
+            return await self._json(service, operation, request, request_id)
+        try:
+            principal, signature = self._authenticate(request)
+            return await self._other(request, request_id, principal, signature)
+        except ServiceError as error:
+            if media_type(request.header("content-type")) in (*JSON_TYPES, CBOR_TYPE):
+                return encode_error(error, form_of(target), self._answer_type(request), request_id)
+            return encode_xml_error(error, request_id)
+
+    async def _json(self, service: AwsService, operation: str, request: HttpRequest, request_id: str) -> HttpResponse:
+        form = form_of(service.target_prefix)
+        content_type = self._answer_type(request)
+        try:
+            body = decode_body(request.body, content_type)
+            principal, _ = self._authenticate(request)
+            if not principal.is_administrator:
+                for needed in permissions_of(service.target_prefix, operation, body, self._account):
+                    self._authorize(principal, needed.action, needed.resources)
+            answer = await service.call(operation, body, principal)
+        except ServiceError as error:
+            if error.status >= 500:
+                _log.error("%s.%s failed", service.target_prefix, operation, exc_info=error)
+            return encode_error(error, form, content_type, request_id)
+        return encode_answer(answer, form, content_type, request_id)
+
+    async def _other(
+        self, request: HttpRequest, request_id: str, principal: AwsPrincipal, signature: Signature
+    ) -> HttpResponse:
+        if signature.service == "sts":
+            return self._sts(request, request_id, principal)
+        handler = self._rest_services.get(signature.service)
+        if handler is None:
+            known = sorted({*self._services, *self._rest_services, "sts"})
+            raise ServiceError(
+                "UnknownOperationException",
+                f"There is no AWS service {signature.service!r} here; there are {', '.join(known)}",
+                status=404,
+            )
+        if not principal.is_administrator:
+            for needed in rest_permissions_of(signature.service, request.method, request.raw_path, self._account):
+                self._authorize(principal, needed.action, needed.resources)
+        return await handler(request)
+
+    def _authenticate(self, request: HttpRequest) -> tuple[AwsPrincipal, Signature]:
+        """Raises: ServiceError, spelled as the service's front door spells it."""
+        signable = SignableRequest.of(request)
+        signature = find_signature(signable)
+        if signature is None:
+            raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token")
+        found = self._find_secret(signature.access_key_id)
+        if found is None:
+            if not _is_loopback(request.peer):
+                raise _unrecognized()
+            return AwsPrincipal(signature.access_key_id, self._account.account_id), signature
+        principal, secret = found
+        token = request.header("x-amz-security-token")
+        if not token and signature.is_presigned:
+            token = parse_qs(request.raw_query).get("X-Amz-Security-Token", [""])[0]
+        if not self._accepts_token(signature.access_key_id, token):
+            raise _unrecognized()
+        self._signatures.verify(signable, signature, secret=secret, now=self._clock())
+        return principal, signature
+
+    def _sts(self, request: HttpRequest, request_id: str, principal: AwsPrincipal) -> HttpResponse:
+        """Source: STS API Reference, GetCallerIdentity, which needs no permission."""
+        form = parse_qs(request.body.decode("utf-8", "replace") or request.raw_query)
+        action = form.get("Action", [""])[0]
+        if action != "GetCallerIdentity":
+            raise ServiceError("InvalidAction", f"STS {action!r} is not supported here, only GetCallerIdentity is")
+        text = (
+            '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+            f"<Arn>{principal_arn(principal)}</Arn><UserId>{principal.access_key_id}</UserId>"
+            f"<Account>{principal.account_id}</Account></GetCallerIdentityResult>"
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+        )
+        return xml_response(200, text, request_id)
+
+    def _answer_type(self, request: HttpRequest) -> str:
+        found = media_type(request.header("content-type"))
+        return found if found == CBOR_TYPE else JSON_TYPES[0]
+
+    def _request_id(self) -> str:
+        text = f"{self._request_prefix}{next(self._request_numbers):016x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _is_loopback(peer: str) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return bool((mapped or address).is_loopback)
+
+
+def _unrecognized() -> ServiceError:
+    return ServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")

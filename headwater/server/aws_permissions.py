@@ -1,0 +1,201 @@
+"""Which IAM actions on which resources an AWS API request needs.
+
+Source: Service Authorization Reference, DynamoDB, Kinesis Data Streams, SQS, Lambda, IoT, S3.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from headwater.errors import ServiceError
+from headwater.kinesis.iterators import ShardIterator
+from headwater.values.arn import is_arn
+
+Request = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """One action on resources; no resource means that the action must be allowed somewhere."""
+
+    action: str
+    resources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Where resources that are named without their ARN belong to."""
+
+    region: str
+    account_id: str
+
+    def arn(self, service: str, resource: str) -> str:
+        return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
+
+
+def permissions_of(target_prefix: str, operation: str, request: Request, account: Account) -> list[Permission]:
+    """What a request of the JSON protocols needs; its members may be of any type, for it is not validated yet."""
+    build = _BY_TARGET.get(target_prefix)
+    return list(build(operation, request, account)) if build is not None else []
+
+
+def rest_permissions_of(service: str, method: str, path: str, account: Account) -> list[Permission]:
+    """What a REST request needs, by the service of its signature."""
+    build = _BY_SERVICE.get(service)
+    return list(build(method, path.strip("/").split("/"), account)) if build is not None else []
+
+
+_UNDERLYING = {
+    "Put": "PutItem",
+    "Update": "UpdateItem",
+    "Delete": "DeleteItem",
+    "ConditionCheck": "ConditionCheckItem",
+    "Get": "GetItem",
+}
+
+
+def _dynamodb(operation: str, request: Request, account: Account) -> Iterator[Permission]:
+    if operation in ("TransactWriteItems", "TransactGetItems"):
+        # A transaction needs the actions of its parts, there is none of its own.
+        for item in _list(request.get("TransactItems")):
+            for kind, part in item.items() if isinstance(item, Mapping) else ():
+                if kind in _UNDERLYING and isinstance(part, Mapping):
+                    table = _table(part.get("TableName"), account)
+                    yield Permission(f"dynamodb:{_UNDERLYING[kind]}", (table,))
+        return
+    if operation in ("BatchGetItem", "BatchWriteItem"):
+        tables = request.get("RequestItems")
+        names = tables if isinstance(tables, Mapping) else {}
+        yield Permission(f"dynamodb:{operation}", tuple(_table(name, account) for name in names))
+        return
+    yield Permission(f"dynamodb:{operation}", _dynamodb_resources(operation, request, account))
+
+
+def _dynamodb_resources(operation: str, request: Request, account: Account) -> tuple[str, ...]:
+    if operation in ("ListTables", "DescribeLimits", "DescribeEndpoints", "ListBackups"):
+        return ("*",)
+    if operation in ("ListTagsOfResource", "TagResource", "UntagResource"):
+        return (str(request.get("ResourceArn", "")),)
+    table = _table(request.get("TableName"), account)
+    index = request.get("IndexName")
+    return (f"{table}/index/{index}",) if isinstance(index, str) else (table,)
+
+
+def _table(name: object, account: Account) -> str:
+    text = str(name or "")
+    return text if is_arn(text) else account.arn("dynamodb", f"table/{text}")
+
+
+def _dynamodb_streams(operation: str, request: Request, account: Account) -> Iterator[Permission]:
+    if operation == "ListStreams":
+        yield Permission("dynamodb:ListStreams", ("*",))
+    elif operation == "GetRecords":
+        yield Permission("dynamodb:GetRecords", ())
+    else:
+        yield Permission(f"dynamodb:{operation}", (str(request.get("StreamArn", "")),))
+
+
+def _kinesis(operation: str, request: Request, account: Account) -> Iterator[Permission]:
+    if operation in ("ListStreams", "DescribeLimits"):
+        resources: tuple[str, ...] = ("*",)
+    elif operation == "GetRecords":
+        resources = _stream_of_iterator(request.get("ShardIterator"), account)
+    elif operation == "ListShards" and "NextToken" in request:
+        resources = ()
+    else:
+        named = request.get("ConsumerARN") or request.get("StreamARN") or request.get("ResourceARN")
+        resources = (str(named or account.arn("kinesis", f"stream/{request.get('StreamName', '')}")),)
+    yield Permission(f"kinesis:{operation}", resources)
+
+
+def _stream_of_iterator(text: object, account: Account) -> tuple[str, ...]:
+    try:
+        return (account.arn("kinesis", f"stream/{ShardIterator.decode(str(text)).stream_name}"),)
+    except ServiceError:
+        return ()  # the request is refused with its own message in a moment
+
+
+_SQS_SINGLE = {
+    "SendMessageBatch": "SendMessage",
+    "DeleteMessageBatch": "DeleteMessage",
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+}
+
+
+def _sqs(operation: str, request: Request, account: Account) -> Iterator[Permission]:
+    action = f"sqs:{_SQS_SINGLE.get(operation, operation)}"
+    if operation == "ListQueues":
+        yield Permission(action, ("*",))
+        return
+    named = request.get("QueueName") or str(request.get("QueueUrl", "")).rsplit("/", 1)[-1]
+    text = str(named)
+    yield Permission(action, (text if is_arn(text) else account.arn("sqs", text),))
+
+
+def _events(operation: str, request: Request, account: Account) -> Iterator[Permission]:
+    if operation == "PutEvents":
+        entries = [entry for entry in _list(request.get("Entries")) if isinstance(entry, Mapping)]
+        names = {str(entry.get("EventBusName") or "default") for entry in entries}
+        resources = tuple(n if is_arn(n) else account.arn("events", f"event-bus/{n}") for n in sorted(names))
+        yield Permission("events:PutEvents", resources)
+    else:
+        yield Permission(f"events:{operation}", ("*",))
+
+
+def _lambda(method: str, path: list[str], account: Account) -> Iterator[Permission]:
+    # /2015-03-31/functions/NAME/invocations and /2014-11-13/functions/NAME/invoke-async
+    if len(path) >= 3 and path[1] == "functions":
+        name = unquote(path[2])
+        resource = name if is_arn(name) else account.arn("lambda", f"function:{name.rsplit(':', 1)[-1]}")
+        is_call = len(path) > 3 and path[3] in ("invocations", "invoke-async")
+        yield Permission("lambda:InvokeFunction" if is_call else "lambda:GetFunction", (resource,))
+    else:
+        yield Permission("lambda:ListFunctions" if method == "GET" else "lambda:*", ("*",))
+
+
+def _iot_data(method: str, path: list[str], account: Account) -> Iterator[Permission]:
+    rest = unquote("/".join(path[1:]))
+    if path[0] == "topics":
+        yield Permission("iot:Publish", (account.arn("iot", f"topic/{rest}"),))
+    elif path[0] == "retainedMessage":
+        if rest:
+            yield Permission("iot:GetRetainedMessage", (account.arn("iot", f"topic/{rest}"),))
+        else:
+            yield Permission("iot:ListRetainedMessages", ("*",))
+    elif path[0] == "things" and path[-1] == "shadow":
+        verb = {"GET": "Get", "POST": "Update", "DELETE": "Delete"}.get(method, method)
+        yield Permission(f"iot:{verb}ThingShadow", (account.arn("iot", f"thing/{unquote(path[1])}"),))
+    else:
+        yield Permission(f"iot:{method}", ("*",))
+
+
+def _s3(method: str, path: list[str], account: Account) -> Iterator[Permission]:
+    bucket, key = path[0], unquote("/".join(path[1:]))
+    if not bucket:
+        yield Permission("s3:ListAllMyBuckets", ("*",))
+    elif key:
+        verb = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+        yield Permission(f"s3:{verb.get(method, method)}", (f"arn:aws:s3:::{bucket}/{key}",))
+    else:
+        verb = {"GET": "ListBucket", "HEAD": "ListBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
+        yield Permission(f"s3:{verb.get(method, method)}", (f"arn:aws:s3:::{bucket}",))
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+_BY_TARGET: Mapping[str, Callable[[str, Request, Account], Iterator[Permission]]] = {
+    "DynamoDB_20120810": _dynamodb,
+    "DynamoDBStreams_20120810": _dynamodb_streams,
+    "Kinesis_20131202": _kinesis,
+    "AmazonSQS": _sqs,
+    "AWSEvents": _events,
+}
+_BY_SERVICE: Mapping[str, Callable[[str, list[str], Account], Iterator[Permission]]] = {
+    "lambda": _lambda,
+    "iotdata": _iot_data,
+    "iotdevicegateway": _iot_data,
+    "s3": _s3,
+}

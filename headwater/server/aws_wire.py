@@ -1,0 +1,186 @@
+"""The AWS JSON and CBOR protocols: request bodies to values, answers and errors to bytes."""
+
+import base64
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from xml.sax.saxutils import escape
+
+import cbor2
+import orjson
+
+from headwater.errors import ServiceError
+from headwater.values.http import HttpResponse
+
+JSON_TYPES = ("application/x-amz-json-1.0", "application/x-amz-json-1.1", "application/json")
+CBOR_TYPE = "application/x-amz-cbor-1.1"
+_MAX_CBOR_DEPTH = 64
+_CORAL = "com.amazon.coral.service#"
+_CORAL_CODES = frozenset(
+    {
+        "AccessDeniedException",
+        "IncompleteSignatureException",
+        "InvalidSignatureException",
+        "MissingAuthenticationTokenException",
+        "SerializationException",
+        "UnknownOperationException",
+        "UnrecognizedClientException",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WireForm:
+    """How one service spells its answers.
+
+    `prefix` and `coral_prefix` lead the `__type` of its own and of the common errors, `query_codes` maps codes to
+    those of the older query protocol, which SDKs still show to their callers.
+    """
+
+    content_type: str
+    prefix: str = ""
+    validation_prefix: str = ""
+    coral_prefix: str = ""
+    has_crc32: bool = False
+    query_codes: Mapping[str, str] | None = None
+
+
+_SQS_CODES = {
+    "BatchEntryIdsNotDistinct": "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
+    "BatchRequestTooLong": "AWS.SimpleQueueService.BatchRequestTooLong",
+    "EmptyBatchRequest": "AWS.SimpleQueueService.EmptyBatchRequest",
+    "InvalidBatchEntryId": "AWS.SimpleQueueService.InvalidBatchEntryId",
+    "MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",
+    "PurgeQueueInProgress": "AWS.SimpleQueueService.PurgeQueueInProgress",
+    "QueueDeletedRecently": "AWS.SimpleQueueService.QueueDeletedRecently",
+    "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
+    "QueueNameExists": "QueueAlreadyExists",
+    "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
+    "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
+    "AccessDeniedException": "AccessDenied",
+}
+_DYNAMODB = WireForm(
+    "application/x-amz-json-1.0",
+    prefix="com.amazonaws.dynamodb.v20120810#",
+    validation_prefix="com.amazon.coral.validate#",
+    coral_prefix=_CORAL,
+    has_crc32=True,
+)
+_FORMS: Mapping[str, WireForm] = {
+    "DynamoDB_20120810": _DYNAMODB,
+    "DynamoDBStreams_20120810": _DYNAMODB,
+    "Kinesis_20131202": WireForm("application/x-amz-json-1.1"),
+    "AmazonSQS": WireForm(
+        "application/x-amz-json-1.0", prefix="com.amazonaws.sqs#", coral_prefix=_CORAL, query_codes=_SQS_CODES
+    ),
+}
+_OTHER = WireForm("application/x-amz-json-1.1")
+
+
+def form_of(target_prefix: str) -> WireForm:
+    """The wire form of a service; the plain one for a service that is not known."""
+    return _FORMS.get(target_prefix, _OTHER)
+
+
+def media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
+
+
+def decode_body(body: bytes, content_type: str) -> dict[str, Any]:
+    """Raises: ServiceError `SerializationException` unless the body is one JSON or CBOR object."""
+    try:
+        value = _decode_cbor(body) if content_type == CBOR_TYPE else orjson.loads(body)
+    except (orjson.JSONDecodeError, cbor2.CBORError) as error:
+        raise ServiceError("SerializationException", "") from error
+    if not isinstance(value, dict):
+        raise ServiceError("SerializationException", "")
+    return value
+
+
+def _decode_cbor(body: bytes) -> Any:
+    # The SDKs' points in time are tag 1 with milliseconds, not the seconds of RFC 8949.
+    return cbor2.loads(body, max_depth=_MAX_CBOR_DEPTH, semantic_decoders={1: _seconds_of})
+
+
+def _seconds_of(value: Any, is_immutable: bool) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"a point in time is a number, found {type(value).__name__}")
+    return value / 1000
+
+
+def encode_answer(value: Mapping[str, Any], form: WireForm, content_type: str, request_id: str) -> HttpResponse:
+    """An answer in the form of its request. Operations without output answer an empty body in CBOR too."""
+    return _respond(200, value, form, content_type, request_id)
+
+
+def encode_error(error: ServiceError, form: WireForm, content_type: str, request_id: str) -> HttpResponse:
+    """The error document of a service; the message's key is spelled as the service spells it."""
+    is_coral = error.code in _CORAL_CODES
+    kind = error.code
+    if "#" not in kind:
+        prefix = form.coral_prefix if is_coral else form.prefix
+        kind = (form.validation_prefix if kind == "ValidationException" else prefix) + kind
+    code = kind.rpartition("#")[2]
+    document: dict[str, Any] = {"__type": kind}
+    if error.message:
+        is_capital = code in ("SerializationException", "AccessDeniedException")
+        document["Message" if is_capital else "message"] = error.message
+    document |= error.fields
+    extra: tuple[tuple[str, str], ...] = (("x-amzn-errortype", code),)
+    if form.query_codes is not None:
+        fault = "Sender" if error.status < 500 else "Receiver"
+        extra += (("x-amzn-query-error", f"{form.query_codes.get(code, code)};{fault}"),)
+    return _respond(error.status, document, form, content_type, request_id, extra)
+
+
+def encode_xml_error(error: ServiceError, request_id: str) -> HttpResponse:
+    """The error document of the query protocol."""
+    code = error.code.removesuffix("Exception") if error.code == "AccessDeniedException" else error.code
+    text = (
+        f"<ErrorResponse><Error><Type>Sender</Type><Code>{escape(code)}</Code>"
+        f"<Message>{escape(error.message)}</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+    )
+    return xml_response(error.status, text, request_id)
+
+
+def xml_response(status: int, text: str, request_id: str) -> HttpResponse:
+    headers = (("content-type", "text/xml"), ("x-amzn-requestid", request_id))
+    return HttpResponse(status, headers, text.encode())
+
+
+def _respond(
+    status: int,
+    value: Mapping[str, Any],
+    form: WireForm,
+    content_type: str,
+    request_id: str,
+    extra: tuple[tuple[str, str], ...] = (),
+) -> HttpResponse:
+    if content_type == CBOR_TYPE:
+        body = cbor2.dumps(_in_milliseconds(value))
+    else:
+        content_type = form.content_type
+        body = orjson.dumps(value, default=_base64_text)
+    headers = (("content-type", content_type), ("x-amzn-requestid", request_id), *extra)
+    if form.has_crc32:
+        headers += (("x-amz-crc32", str(zlib.crc32(body))),)
+    return HttpResponse(status, headers, body)
+
+
+def _base64_text(value: Any) -> str:
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    raise TypeError(f"cannot answer a {type(value).__name__}")
+
+
+def _in_milliseconds(value: Any) -> Any:
+    """Points in time are seconds in JSON and milliseconds in CBOR; their members' names end alike."""
+    if isinstance(value, Mapping):
+        return {
+            name: round(item * 1000)
+            if name.endswith("Timestamp") and isinstance(item, int | float)
+            else _in_milliseconds(item)
+            for name, item in value.items()
+        }
+    return [_in_milliseconds(item) for item in value] if isinstance(value, list) else value
