@@ -69,10 +69,10 @@ class RealtimeConnection:
     __slots__ = (
         "_expires_at",
         "_init_deadline",
-        "_is_active",
         "_keep_alive_at",
         "_limits",
         "_outgoing",
+        "_pending",
         "_starts",
         "_starts_second",
         "_state",
@@ -84,8 +84,9 @@ class RealtimeConnection:
         self._limits = limits
         self._state = _State.OPEN
         self._outgoing: list[str] = []
-        # A subscription is in here from `start` on; the value tells whether `start_ack` was sent.
-        self._is_active: dict[str, bool] = {}
+        # A subscription is in here from `start` on, with the request until it is answered. Ids may be used again
+        # while an earlier request is still being decided, so the answer names the request, not the id.
+        self._pending: dict[str, StartRequested | None] = {}
         self._starts_second = 0
         self._starts = 0
         self._keep_alive_at = now + limits.keep_alive_s
@@ -94,7 +95,7 @@ class RealtimeConnection:
 
     @property
     def subscription_ids(self) -> tuple[str, ...]:
-        return tuple(self._is_active)
+        return tuple(self._pending)
 
     # the client's side
 
@@ -127,10 +128,10 @@ class RealtimeConnection:
             return []
         identifier = start.subscription_id
         limit = self._limits.max_subscriptions
-        if identifier in self._is_active:
+        if identifier in self._pending:
             text = f"Duplicated operation with id {identifier}"
             self._error(identifier, [{"errorType": "DuplicatedOperationError", "message": text}])
-        elif limit is not None and len(self._is_active) >= limit:
+        elif limit is not None and len(self._pending) >= limit:
             text = f"Max number of {limit} subscriptions reached"
             self._error(identifier, {"errorType": "MaxSubscriptionsReachedError", "message": text})
         elif self._exceeds_rate(now):
@@ -140,7 +141,7 @@ class RealtimeConnection:
             text = "Valid authorization header not provided."
             self._error(identifier, [{"errorType": "UnauthorizedException", "message": text}])
         else:
-            self._is_active[identifier] = False
+            self._pending[identifier] = start
             return [start]
         return []
 
@@ -149,7 +150,8 @@ class RealtimeConnection:
         if not isinstance(identifier, str):
             self._unsupported()
             return []
-        was_started = self._is_active.pop(identifier, None) is not None
+        was_started = identifier in self._pending
+        self._pending.pop(identifier, None)
         self._send({"id": identifier, "type": "complete"})
         return [StopRequested(identifier)] if was_started else []
 
@@ -164,29 +166,29 @@ class RealtimeConnection:
 
     # the server's side
 
-    def is_waiting(self, subscription_id: str) -> bool:
+    def is_waiting(self, start: StartRequested) -> bool:
         """Whether a `start` is still to be answered; false when the client stopped it or is gone."""
-        return self._is_active.get(subscription_id) is False
+        return self._pending.get(start.subscription_id) is start
 
-    def start_ack(self, subscription_id: str) -> None:
-        if self.is_waiting(subscription_id):
-            self._is_active[subscription_id] = True
-            self._send({"id": subscription_id, "type": "start_ack"})
+    def start_ack(self, start: StartRequested) -> None:
+        if self.is_waiting(start):
+            self._pending[start.subscription_id] = None
+            self._send({"id": start.subscription_id, "type": "start_ack"})
 
-    def refuse_start(self, subscription_id: str, errors: Sequence[Mapping[str, Any]]) -> None:
+    def refuse_start(self, start: StartRequested, errors: Sequence[Mapping[str, Any]]) -> None:
         """Answer a `start` with errors. An operation that is no subscription is answered without its id."""
-        if not self.is_waiting(subscription_id):
+        if not self.is_waiting(start):
             return
-        del self._is_active[subscription_id]
-        is_unsupported = any(error.get("errorType") == "UnsupportedOperation" for error in errors)
-        if is_unsupported:
+        del self._pending[start.subscription_id]
+        if any(error.get("errorType") == "UnsupportedOperation" for error in errors):
             self._unsupported()
         else:
-            self._error(subscription_id, list(errors))
+            self._error(start.subscription_id, list(errors))
 
     def data(self, subscription_id: str, payload: str) -> bool:
         """Send an event, `payload` being JSON; false if it is not sent: too large, or not subscribed."""
-        if not self._is_active.get(subscription_id) or len(payload.encode()) > MAX_EVENT_BYTES:
+        is_active = subscription_id in self._pending and self._pending[subscription_id] is None
+        if not is_active or len(payload.encode()) > MAX_EVENT_BYTES:
             return False
         identifier = orjson.dumps(subscription_id).decode()
         self._outgoing.append(f'{{"id":{identifier},"type":"data","payload":{payload}}}')
@@ -194,7 +196,8 @@ class RealtimeConnection:
 
     def complete(self, subscription_id: str) -> None:
         """End a subscription from the server's side."""
-        if self._is_active.pop(subscription_id, None) is not None:
+        if subscription_id in self._pending:
+            del self._pending[subscription_id]
             self._send({"id": subscription_id, "type": "complete"})
 
     def refuse_connection(self, errors: Sequence[Mapping[str, Any]]) -> None:
@@ -206,7 +209,7 @@ class RealtimeConnection:
         if self.closing is None:
             self.closing = (code, reason)
         self._state = _State.CLOSED
-        self._is_active = {}
+        self._pending = {}
 
     def outgoing(self) -> list[str]:
         """Messages to write, in order; empties the queue. `closing` tells whether to close behind them."""

@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_BODY = "{}"
 _TIMER_TURN_S = 0.5
+_REFUSED_OPEN_S = 1.0
 _METERED_BYTES = 5 * 1024
 
 
@@ -296,19 +297,19 @@ class RealtimeEndpoint:
         except RequestError as error:
             counters["SubscribeClientError"] += 1
             logger.info("refused subscription %s: %s", identifier, error.message)
-            connection.refuse_start(identifier, _errors_of(error))
+            connection.refuse_start(start, _errors_of(error))
         except Exception:
             counters["SubscribeServerError"] += 1
             logger.exception("subscription %s failed to start", identifier)
-            connection.refuse_start(identifier, [{"errorType": "InternalFailure", "message": "Internal failure."}])
+            connection.refuse_start(start, [{"errorType": "InternalFailure", "message": "Internal failure."}])
         else:
             # The client may have stopped it or left while its resolver ran.
-            if not connection.is_waiting(identifier):
+            if not connection.is_waiting(start):
                 return
             # Registered first: an event that follows the acknowledgement at once is not missed.
             self._subscriptions[identifier] = subscription
             self._realtime.registry.add(subscription)
-            connection.start_ack(identifier)
+            connection.start_ack(start)
             counters["SubscribeSuccess"] += 1
         self._flush()
 
@@ -354,28 +355,38 @@ class RealtimeEndpoint:
 
 
 class RefusedEndpoint:
-    """A connection that is opened only to say why it is not accepted."""
+    """A connection that is opened only to say why it is not accepted.
+
+    It is closed behind the client's first message: some clients (gql) send `connection_init` before they read, and
+    a connection closed under them hides the reason.
+    """
 
     def __init__(self, errors: list[dict[str, Any]], subprotocol: str | None, limits: WebSocketLimits) -> None:
         self.subprotocol = subprotocol
         self.limits = limits
         self._errors = errors
+        self._sender: WebSocketSender | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     def on_open(self, sender: WebSocketSender) -> None:
         connection = RealtimeConnection(RealtimeLimits(), 0.0)
         connection.refuse_connection(self._errors)
         for text in connection.outgoing():
             sender.send_text(text)
-        sender.close(CloseCode.NORMAL)
+        self._sender = sender
+        self._timer = asyncio.get_running_loop().call_later(_REFUSED_OPEN_S, sender.close)
 
     def on_text(self, text: str) -> None:
-        """What the client still sends is of no interest."""
+        if self._sender is not None:
+            self._sender.close(CloseCode.NORMAL)
 
     def on_binary(self, data: bytes) -> None:
-        """What the client still sends is of no interest."""
+        self.on_text("")
 
     def on_close(self, code: int, reason: str) -> None:
-        """Nothing was opened."""
+        self._sender = None
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class TimerWheel:

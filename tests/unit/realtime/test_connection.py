@@ -33,14 +33,19 @@ def start(identifier: str = "1", **payload: Any) -> str:
     return json.dumps({"id": identifier, "type": "start", "payload": body})
 
 
+def requested(connection: RealtimeConnection, identifier: str) -> StartRequested:
+    (event,) = connection.receive(start(identifier), 0.0)
+    assert isinstance(event, StartRequested)
+    return event
+
+
 def sent(connection: RealtimeConnection) -> list[Any]:
     return [json.loads(text) for text in connection.outgoing()]
 
 
 def started(connection: RealtimeConnection, *identifiers: str) -> RealtimeConnection:
     for identifier in identifiers:
-        connection.receive(start(identifier), 0.0)
-        connection.start_ack(identifier)
+        connection.start_ack(requested(connection, identifier))
     connection.outgoing()
     return connection
 
@@ -71,19 +76,19 @@ def test_a_start_carries_its_query_credentials_and_signed_text() -> None:
 
 def test_start_ack_has_no_payload() -> None:
     connection = opened()
-    connection.receive(start("7"), 0.0)
+    request = requested(connection, "7")
 
-    connection.start_ack("7")
+    connection.start_ack(request)
 
     assert sent(connection) == [{"id": "7", "type": "start_ack"}]
 
 
 def test_data_goes_to_acknowledged_subscriptions_only() -> None:
     connection = opened()
-    connection.receive(start("7"), 0.0)
+    request = requested(connection, "7")
 
     assert not connection.data("7", '{"data":1}')
-    connection.start_ack("7")
+    connection.start_ack(request)
     connection.outgoing()
     assert connection.data("7", '{"data":{"onX":{"id":"ä"}}}')
     assert not connection.data("8", '{"data":1}')
@@ -107,14 +112,16 @@ def test_stop_is_answered_with_complete_and_nothing_follows() -> None:
 
 def test_a_stopped_start_is_never_acknowledged() -> None:
     connection = opened()
-    connection.receive(start("1"), 0.0)
+    request = requested(connection, "1")
     connection.receive('{"type":"stop","id":"1"}', 0.0)
+    again = requested(connection, "1")
     connection.outgoing()
 
-    connection.start_ack("1")
-    connection.refuse_start("1", [{"message": "late"}])
+    connection.start_ack(request)
+    connection.refuse_start(request, [{"message": "late"}])
 
     assert sent(connection) == []
+    assert connection.is_waiting(again)
 
 
 def test_a_stopped_id_may_be_used_again() -> None:
@@ -219,10 +226,10 @@ def test_what_is_no_message_is_answered_with_an_error_without_id(text: str) -> N
 
 def test_a_refused_start_carries_its_errors() -> None:
     connection = opened()
-    connection.receive(start("1"), 0.0)
+    request = requested(connection, "1")
     errors = [{"message": "Variable 'deleted' has coerced Null value for NonNull type 'Boolean!'"}]
 
-    connection.refuse_start("1", errors)
+    connection.refuse_start(request, errors)
 
     assert sent(connection) == [{"type": "error", "id": "1", "payload": {"errors": errors}}]
     assert len(connection.receive(start("1"), 0.0)) == 1
@@ -230,9 +237,9 @@ def test_a_refused_start_carries_its_errors() -> None:
 
 def test_an_operation_that_is_no_subscription_is_refused_without_an_id() -> None:
     connection = opened()
-    connection.receive(start("1"), 0.0)
+    request = requested(connection, "1")
 
-    connection.refuse_start("1", [{"errorType": "UnsupportedOperation", "message": "whatever"}])
+    connection.refuse_start(request, [{"errorType": "UnsupportedOperation", "message": "whatever"}])
 
     assert sent(connection) == [UNSUPPORTED]
 

@@ -1,0 +1,384 @@
+"""AppSync's real-time protocol over sockets: handshakes, subscriptions, delivery, limits and clean-up."""
+
+import asyncio
+import base64
+import json
+from typing import Any
+
+import pytest
+import websockets
+from gql import Client as GqlClient
+from gql import gql
+from gql.transport.appsync_auth import AppSyncApiKeyAuthentication
+from gql.transport.appsync_websockets import AppSyncWebsocketsTransport
+from gql.transport.exceptions import TransportQueryError, TransportServerError
+from websockets.asyncio.client import connect
+
+from headwater.errors import RequestError
+from headwater.realtime.connection import RealtimeLimits
+from headwater.server.websocket import WebSocketLimits
+from tests.integration.raw_http import on_both_loops
+from tests.integration.realtime_api import Api, Setup, connected_client, running
+
+ON_DEVICE = "subscription S($d: ID) { onTelemetry(deviceId: $d) { deviceId temperature } }"
+ON_ALL = "subscription { onTelemetry { deviceId } }"
+UNAUTHORIZED = {
+    "type": "connection_error",
+    "payload": {
+        "errors": [
+            {
+                "errorType": "UnauthorizedException",
+                "message": "You are not authorized to make this call.",
+                "errorCode": 401,
+            }
+        ]
+    },
+}
+
+
+def any_of(field: str, *values: Any) -> dict[str, Any]:
+    return {"filterGroup": [{"filters": [{"fieldName": field, "operator": "in", "value": list(values)}]}]}
+
+
+def event(device: str, **fields: Any) -> dict[str, Any]:
+    return {"deviceId": device, "temperature": 21.5, **fields}
+
+
+async def settled(api: Api, **expected: int) -> None:
+    """Wait until the gauges are as expected."""
+    async with asyncio.timeout(10):
+        while any(api.realtime.metrics().get(name) != value for name, value in expected.items()):
+            await asyncio.sleep(0.005)
+
+
+@on_both_loops
+async def test_a_subscriber_gets_its_own_selection_of_its_own_device() -> None:
+    async with running() as api, connected_client(api) as client:
+        assert await client.start("a", ON_DEVICE, {"d": "d1"}) == {"id": "a", "type": "start_ack"}
+
+        assert api.publish("publishTelemetry", event("d2")) == 0
+        assert api.publish("publishTelemetry", event("d1", humidity=1)) == 1
+        received = await client.receive()
+
+    assert received == {
+        "id": "a",
+        "type": "data",
+        "payload": {"data": {"onTelemetry": {"deviceId": "d1", "temperature": 21.5}}},
+    }
+
+
+@on_both_loops
+async def test_the_answered_subprotocol_is_graphql_ws_alone() -> None:
+    async with running() as api, connected_client(api) as client:
+        assert client.websocket.subprotocol == "graphql-ws"
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/graphql/realtime"])
+async def test_credentials_in_the_query_and_in_headers_are_accepted_on_both_paths(path: str) -> None:
+    async with running() as api:
+        encoded = base64.b64encode(json.dumps(api.header()).encode()).decode()
+        for query, headers in ((f"?header={encoded}&payload=e30=", {}), ("", {"x-api-key": "da2-test"})):
+            url = f"ws://{api.host}{path}{query}"
+            protocols: Any = ["graphql-ws"]
+            async with connect(url, subprotocols=protocols, additional_headers=headers) as websocket:
+                await websocket.send('{"type":"connection_init"}')
+                assert json.loads(await websocket.recv())["type"] == "connection_ack"
+
+
+@on_both_loops
+async def test_bad_credentials_at_connect_are_told_and_the_connection_closed() -> None:
+    async with running() as api, connected_client(api, header=api.header("wrong"), does_init=False) as client:
+        assert await client.receive() == UNAUTHORIZED
+        with pytest.raises(websockets.ConnectionClosed):
+            await client.receive()
+
+        assert api.realtime.metrics()["ConnectClientError"] == 1
+
+
+async def test_missing_credentials_and_missing_protocol_are_told() -> None:
+    async with running() as api:
+        for protocols, message, answered in (
+            (["graphql-ws"], "Required headers are missing.", "graphql-ws"),
+            (None, "NoProtocolError", None),
+        ):
+            offered: Any = protocols
+            async with connect(f"ws://{api.host}/graphql/realtime", subprotocols=offered) as websocket:
+                frame = json.loads(await websocket.recv())
+                assert websocket.subprotocol == answered
+                assert frame["type"] == "connection_error"
+                assert frame["payload"]["errors"] == [{"message": message, "errorCode": 400}]
+                with pytest.raises(websockets.ConnectionClosed):
+                    await websocket.recv()
+
+
+@on_both_loops
+async def test_each_start_brings_its_own_credentials() -> None:
+    async with running() as api, connected_client(api) as client:
+        refused = await client.start("a", ON_ALL, header=api.header("wrong"))
+        accepted = await client.start("b", ON_ALL)
+
+        assert refused["id"] == "a"
+        assert refused["payload"]["errors"] == [
+            {"errorType": "UnauthorizedException", "message": "Valid authorization header not provided."}
+        ]
+        assert accepted == {"id": "b", "type": "start_ack"}
+        assert [kind for kind, _, _ in api.engine.attempts] == ["connect", "start", "start"]
+        assert api.engine.attempts[0][1:] == ("{}", ("127.0.0.1",))
+        assert json.loads(api.engine.attempts[1][1])["query"] == ON_ALL
+
+
+@on_both_loops
+async def test_custom_headers_reach_the_resolver_without_authorization() -> None:
+    async with running() as api, connected_client(api, query="?X-Tenant=t1&Authorization=no") as client:
+        header = {**api.header(), "Authorization": "secret", "x-amz-user-agent": "aws-amplify/6"}
+        await client.start("a", ON_ALL, header=header)
+
+        (seen,) = api.engine.seen_headers
+        assert seen == {**api.header(), "x-tenant": "t1", "x-amz-user-agent": "aws-amplify/6"}
+
+
+@on_both_loops
+async def test_refusals_of_the_engine_and_of_the_resolver_are_error_frames() -> None:
+    async with running() as api, connected_client(api) as client:
+        api.engine.setups["onAlert"] = RequestError("not for you", "Forbidden", error_info={"why": 1})
+
+        undefined = await client.start("a", "subscription { onNothing { id } }")
+        forbidden = await client.start("b", "subscription { onAlert { id } }")
+        mutation = await client.start("c", "mutation { publishTelemetry { id } }")
+
+    assert undefined["id"] == "a"
+    assert "FieldUndefined" in undefined["payload"]["errors"][0]["message"]
+    assert forbidden["payload"]["errors"] == [
+        {"errorType": "Forbidden", "message": "not for you", "errorInfo": {"why": 1}}
+    ]
+    assert "id" not in mutation
+    assert mutation["payload"]["errors"][0]["errorType"] == "UnsupportedOperation"
+
+
+@on_both_loops
+async def test_an_enhanced_filter_replaces_the_arguments() -> None:
+    async with running() as api, connected_client(api) as client:
+        api.engine.setups["onTelemetry"] = Setup(filter=any_of("status", "ALARM"))
+        await client.start("a", ON_DEVICE, {"d": "d1"})
+
+        assert api.publish("publishTelemetry", event("d1", status="OK")) == 0
+        assert api.publish("publishTelemetry", event("d2", status="ALARM")) == 1
+
+
+@on_both_loops
+async def test_a_filter_that_may_not_be_set_refuses_the_start() -> None:
+    async with running() as api, connected_client(api) as client:
+        api.engine.setups["onTelemetry"] = Setup(filter=any_of("status", 1, 2, 3, 4, 5, 6))
+
+        refused = await client.start("a", ON_ALL)
+
+        assert "at most 5" in refused["payload"]["errors"][0]["message"]
+        assert len(api.realtime.registry) == 0
+
+
+@on_both_loops
+async def test_null_and_omitted_arguments_differ() -> None:
+    async with running() as api, connected_client(api) as client:
+        await client.start("null", "subscription { onTelemetry(deviceId: null) { temperature } }")
+
+        assert api.publish("publishTelemetry", event("d1")) == 0
+        assert api.publish("publishTelemetry", {"temperature": 1}) == 1
+
+
+@on_both_loops
+async def test_after_stop_comes_complete_and_nothing_else() -> None:
+    async with running() as api, connected_client(api) as client:
+        await client.start("a", ON_ALL)
+        await client.start("b", ON_ALL)
+        await client.send({"type": "stop", "id": "a"})
+
+        assert await client.receive() == {"id": "a", "type": "complete"}
+        assert api.publish("publishTelemetry", event("d1")) == 1
+        assert (await client.receive())["id"] == "b"
+        assert len(api.realtime.registry) == 1
+
+
+@on_both_loops
+async def test_a_start_that_is_stopped_while_its_resolver_runs_never_subscribes() -> None:
+    async with running() as api, connected_client(api) as client:
+        api.engine.gate = asyncio.Event()
+        data = json.dumps({"query": ON_ALL})
+        payload = {"data": data, "extensions": {"authorization": api.header()}}
+        await client.send({"id": "a", "type": "start", "payload": payload})
+        await client.send({"id": "a", "type": "stop"})
+        stopped = await client.receive()
+        api.engine.gate.set()
+        api.engine.gate = None
+
+        assert stopped == {"id": "a", "type": "complete"}
+        assert await client.start("b", ON_ALL) == {"id": "b", "type": "start_ack"}
+        assert len(api.realtime.registry) == 1
+
+
+@on_both_loops
+async def test_an_id_stopped_and_started_again_while_the_first_resolver_runs_subscribes_once() -> None:
+    async with running() as api, connected_client(api) as client:
+        gate = api.engine.gate = asyncio.Event()
+        payload = {"data": json.dumps({"query": ON_ALL}), "extensions": {"authorization": api.header()}}
+        start = {"id": "a", "type": "start", "payload": payload}
+        await client.send(start)
+        await client.send({"id": "a", "type": "stop"})
+        await client.send(start)
+        assert (await client.receive())["type"] == "complete"
+        gate.set()
+
+        assert await client.receive() == {"id": "a", "type": "start_ack"}
+        await client.send({"id": "a", "type": "stop"})
+        assert (await client.receive())["type"] == "complete"
+        assert len(api.realtime.registry) == 0
+
+
+@on_both_loops
+async def test_malformed_messages_are_answered_and_the_connection_lives() -> None:
+    async with running() as api, connected_client(api) as client:
+        for text in ("{", "[1]", "null", '{"type":"nonsense"}', '{"type":"start","id":"x","payload":{}}'):
+            await client.send(text)
+            answer = await client.receive()
+            assert answer["payload"]["errors"][0]["errorType"] == "UnsupportedOperation"
+        assert (await client.start("a", ON_ALL))["type"] == "start_ack"
+
+
+@on_both_loops
+async def test_binary_messages_close_the_connection() -> None:
+    async with running() as api, connected_client(api) as client:
+        await client.websocket.send(b"{}")
+        with pytest.raises(websockets.ConnectionClosed):
+            await client.receive()
+
+        assert client.websocket.close_code == 1003
+
+
+@on_both_loops
+async def test_an_event_over_240_kb_reaches_nobody_and_the_publisher_does_not_notice() -> None:
+    async with running() as api, connected_client(api) as client:
+        await client.start("a", ON_DEVICE, {"d": "d1"})
+
+        assert api.publish("publishTelemetry", event("d1") | {"temperature": "x" * 250_000}) == 0
+        assert api.publish("publishTelemetry", event("d1")) == 1
+        assert (await client.receive())["payload"]["data"]["onTelemetry"]["temperature"] == 21.5
+        assert api.realtime.metrics()["InboundMessageError"] == 1
+
+
+@on_both_loops
+async def test_invalidation_completes_the_subscription_and_closes_its_connection() -> None:
+    async with running() as api, connected_client(api) as hit, connected_client(api) as spared:
+        api.engine.setups["onTelemetry"] = Setup(invalidation_filter=any_of("user", "u1"))
+        await hit.start("a", ON_ALL)
+        api.engine.setups["onTelemetry"] = Setup(invalidation_filter=any_of("user", "u2"))
+        await spared.start("a", ON_ALL)
+
+        assert api.realtime.invalidate("onTelemetry", {"user": "u1"}) == 1
+        assert await hit.receive() == {"id": "a", "type": "complete"}
+        with pytest.raises(websockets.ConnectionClosed):
+            await hit.receive()
+
+        assert hit.websocket.close_reason == "Subscription complete."
+        await settled(api, ActiveConnections=1, ActiveSubscriptions=1)
+
+
+@on_both_loops
+async def test_keep_alive_goes_to_every_connection() -> None:
+    async with (
+        running(RealtimeLimits(keep_alive_s=0.2)) as api,
+        connected_client(api) as first,
+        connected_client(api) as second,
+    ):
+        for client in (first, second, first):
+            assert await client.receive() == {"type": "ka"}
+
+
+@on_both_loops
+async def test_connections_end_with_their_lifetime_and_their_subscriptions_with_them() -> None:
+    async with running(RealtimeLimits(lifetime_s=0.2)) as api, connected_client(api) as client:
+        await client.start("a", ON_ALL)
+        with pytest.raises(websockets.ConnectionClosed):
+            await client.receive()
+
+        await settled(api, ActiveConnections=0, ActiveSubscriptions=0)
+
+
+@on_both_loops
+async def test_a_client_that_leaves_takes_its_subscriptions_with_it() -> None:
+    async with running() as api:
+        async with connected_client(api) as client:
+            await client.start("a", ON_ALL)
+            await client.start("b", ON_DEVICE, {"d": "d1"})
+            client.websocket.transport.abort()
+        await settled(api, ActiveConnections=0, ActiveSubscriptions=0)
+
+        assert api.publish("publishTelemetry", event("d1")) == 0
+
+
+@on_both_loops
+async def test_a_subscriber_that_does_not_read_is_dropped_and_others_are_not() -> None:
+    async with (
+        running(websocket_limits=WebSocketLimits(max_queued_bytes=200_000, close_timeout_s=0.1)) as api,
+        connected_client(api) as slow,
+        connected_client(api) as fast,
+    ):
+        await slow.start("a", ON_DEVICE, {"d": "d1"})
+        await fast.start("b", ON_DEVICE, {"d": "d2"})
+        slow.websocket.transport.pause_reading()
+        async with asyncio.timeout(20):
+            while api.realtime.metrics()["ActiveSubscriptions"] == 2:
+                api.publish("publishTelemetry", event("d1") | {"temperature": "x" * 50_000})
+                await asyncio.sleep(0)
+        assert api.publish("publishTelemetry", event("d2")) == 1
+        assert (await fast.receive())["id"] == "b"
+        slow.websocket.transport.abort()
+
+
+@on_both_loops
+async def test_hundreds_of_subscriptions_on_two_connections_get_each_event_once() -> None:
+    async with running() as api, connected_client(api) as one, connected_client(api) as two:
+        for client in (one, two):
+            for i in range(100):
+                await client.start(f"{i}", ON_DEVICE, {"d": f"d{i % 10}"})
+
+        counts = [api.publish("publishTelemetry", event(f"d{i}", n=i)) for i in range(10)]
+
+        assert counts == [20] * 10
+        for client in (one, two):
+            frames = [await client.receive() for _ in range(100)]
+            assert sorted(int(frame["id"]) for frame in frames) == list(range(100))
+            for frame in frames:
+                assert frame["payload"]["data"]["onTelemetry"]["deviceId"] == f"d{int(frame['id']) % 10}"
+
+
+def gql_client(api: Api, api_key: str = "da2-test", path: str = "/graphql") -> GqlClient:
+    auth = AppSyncApiKeyAuthentication(host=api.host, api_key=api_key)
+    return GqlClient(transport=AppSyncWebsocketsTransport(url=f"ws://{api.host}{path}", auth=auth))
+
+
+async def test_gql_subscribes_receives_and_stops() -> None:
+    async with running() as api:
+        received = []
+        async with gql_client(api) as session:
+            query = gql(ON_DEVICE)
+            query.variable_values = {"d": "d1"}
+            stream = session.subscribe(query)
+            first = asyncio.ensure_future(anext(stream))
+            await settled(api, ActiveSubscriptions=1)
+            for temperature in (1, 2, 3):
+                api.publish("publishTelemetry", event("d1") | {"temperature": temperature})
+            received.append(await first)
+            received += [await anext(stream), await anext(stream)]
+            await stream.aclose()
+            await settled(api, ActiveSubscriptions=0)
+        await settled(api, ActiveConnections=0)
+
+    assert [result["onTelemetry"]["temperature"] for result in received] == [1, 2, 3]
+
+
+async def test_gql_reports_refusals() -> None:
+    async with running() as api:
+        with pytest.raises(TransportServerError, match="not authorized"):
+            await anext(gql_client(api, "wrong").subscribe_async(gql(ON_ALL)))
+        async with gql_client(api) as session:
+            with pytest.raises(TransportQueryError, match="FieldUndefined"):
+                await anext(session.subscribe(gql("subscription { onNothing { id } }")))
