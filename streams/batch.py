@@ -1,6 +1,10 @@
-"""Work through a stream batch in order, stop a key at its first failure, and report where Lambda must start again."""
+"""Order in a stream batch: a key stops at its first failure, and Lambda is told where to start again.
 
-from collections.abc import Callable, Iterable, Sequence
+Powertools' BatchProcessor goes on after a failure; Lambda then repeats the failed record after its successors, out of
+order.
+"""
+
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -37,33 +41,6 @@ def by_key(entries: Iterable[Entry[T]]) -> dict[str, list[Entry[T]]]:
     for entry in entries:
         groups.setdefault(entry.key, []).append(entry)
     return groups
-
-
-def process_in_order(
-    entries: Sequence[Entry[T]],
-    work: Callable[[T], None],
-    *,
-    is_failure: Callable[[Exception], bool],
-) -> list[Entry[T]]:
-    """Do `work` record by record and return those that failed, or were not tried after a failure of their key.
-
-    Powertools' BatchProcessor goes on after a failure: Lambda then repeats the failed record after its successors, out
-    of order. Errors that are no `is_failure` are bugs and propagate.
-    """
-    stopped: set[str] = set()
-    failed: list[Entry[T]] = []
-    for entry in entries:
-        if entry.key in stopped:
-            failed.append(entry)
-            continue
-        try:
-            work(entry.content)
-        except Exception as error:
-            if not is_failure(error):
-                raise
-            stopped.add(entry.key)
-            failed.append(entry)
-    return failed
 
 
 def through_first_failure(entries: Sequence[Entry[T]], failed_positions: frozenset[int]) -> list[Entry[T]]:

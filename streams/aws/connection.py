@@ -24,6 +24,7 @@ _RETRIED = frozenset(
     | {"TransactionInProgressException", "ServiceUnavailable", "KmsThrottled", "RequestThrottled"}
 )
 _ATTEMPTS = 4
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
 _FIRST_PAUSE_S = 0.05
 
 
@@ -176,11 +177,14 @@ class AwsService:
         """
         prefix, content_type = _TARGETS[self._service]
         headers = {"content-type": content_type, "x-amz-target": f"{prefix}.{operation}"}
-        return self._post(headers, json.dumps(request, separators=(",", ":")).encode(), self._connection.path, "")
+        return self._post(headers, _ENCODER.encode(request).encode(), self._connection.path, "")
 
     def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]:
         """POST to a service with a REST protocol; `path` is percent-encoded. Raises as `call` does."""
         return self._post({"content-type": "application/json"}, body, path, query)
+
+    def close(self) -> None:
+        self._connection.close()
 
     def _post(self, headers: Mapping[str, str], body: bytes, path: str, query: str) -> dict[str, Any]:
         target = f"{path}?{query}" if query else path

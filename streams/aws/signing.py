@@ -29,6 +29,11 @@ def _signing_key(secret: str, day: str, region: str, service: str) -> bytes:
     return signed
 
 
+@lru_cache(maxsize=8)
+def _stamp(now_s: int) -> str:
+    return datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
 def signed_headers(
     credentials: Credentials,
     *,
@@ -47,7 +52,7 @@ def signed_headers(
     (signing encodes it again); `query` is as sent, names in order.
     Source: AWS IAM User Guide, "Create a signed AWS API request".
     """
-    stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = _stamp(int(now_s))
     signed = {**headers, "host": host, "x-amz-date": stamp}
     if credentials.session_token:
         signed["x-amz-security-token"] = credentials.session_token

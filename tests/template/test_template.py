@@ -6,23 +6,16 @@ from typing import Any
 import pytest
 from graphql import GraphQLInterfaceType, GraphQLObjectType, build_schema
 
+from tests.strawberry_api.schema_file import schema_text
 from tests.strawberry_api.template_file import ROOT, load_template, resources_of_type
 
-DIRECTIVES = """
-directive @aws_subscribe(mutations: [String!]!) on FIELD_DEFINITION
-directive @aws_api_key on OBJECT | FIELD_DEFINITION
-directive @aws_iam on OBJECT | FIELD_DEFINITION
-directive @aws_cognito_user_pools(cognito_groups: [String!]) on OBJECT | FIELD_DEFINITION
-scalar AWSDateTime
-scalar AWSJSON
-"""
 TEMPLATE = load_template()
 RESOLVERS = resources_of_type(TEMPLATE, "AWS::AppSync::Resolver")
 FUNCTIONS = resources_of_type(TEMPLATE, "AWS::Serverless::Function")
 
 
-def schema_fields(type_name: str) -> dict[str, Any]:
-    schema = build_schema(DIRECTIVES + (ROOT / "schema.graphql").read_text(encoding="utf-8"))
+def schema_fields(type_name: str) -> Any:
+    schema = build_schema(schema_text())
     found = schema.get_type(type_name)
     assert isinstance(found, GraphQLObjectType | GraphQLInterfaceType)
     return found.fields

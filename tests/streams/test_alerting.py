@@ -1,0 +1,92 @@
+"""Alert decisions, reading by reading."""
+
+from typing import Any
+
+import pytest
+
+from streams.alerting import AlertOpened, AlertResolved, AlertRule, alert_rule, decide, opening_put
+from streams.record import Telemetry
+
+HOT = AlertRule("hot", "too hot", "temperature", "ABOVE", 80, "CRITICAL")
+
+
+def run(*values: Any, rule: AlertRule = HOT, alerting: dict[str, str] | None = None, site_id: str | None = None) -> Any:
+    fresh = [Telemetry("dev-1", 100 + n, n, {"temperature": value}) for n, value in enumerate(values)]
+    return decide([rule], fresh, alerting or {}, site_id=site_id)
+
+
+def test_crossing_opens_one_alert_however_long_it_lasts() -> None:
+    decision = run(79, 81, 95, 82)
+
+    assert decision.changes == (AlertOpened("0000000000101-1-hot", HOT, "dev-1", 101, 81),)
+    assert decision.alerting == {"hot": "0000000000101-1-hot"}
+
+
+def test_a_peak_inside_a_batch_opens_and_resolves() -> None:
+    decision = run(79, 81, 70)
+
+    assert [type(change) for change in decision.changes] == [AlertOpened, AlertResolved]
+    assert decision.alerting == {}
+
+
+def test_an_alert_from_an_earlier_batch_is_resolved_by_its_id() -> None:
+    decision = run(90, 80, alerting={"hot": "earlier"})
+
+    assert decision.changes == (AlertResolved("earlier", "dev-1", 101),)
+
+
+@pytest.mark.parametrize("value", [80, "90", True, None])
+def test_the_threshold_itself_and_what_is_no_number_breach_nothing(value: Any) -> None:
+    assert run(value).changes == ()
+
+
+def test_a_message_without_the_reading_changes_nothing() -> None:
+    decision = decide([HOT], [Telemetry("dev-1", 1, 1, {"humidity": 1})], {"hot": "open"}, site_id=None)
+
+    assert (decision.changes, decision.alerting) == ((), {"hot": "open"})
+
+
+def test_below_is_the_other_direction() -> None:
+    cold = AlertRule("cold", "too cold", "temperature", "BELOW", 5, "WARNING")
+
+    assert len(run(6, 4.9, rule=cold).changes) == 1
+
+
+@pytest.mark.parametrize(
+    ("rule_device", "rule_site", "is_covered"),
+    [(None, None, True), ("dev-1", None, True), ("dev-2", None, False), (None, "north", True), (None, "south", False)],
+)
+def test_a_rule_covers_its_device_or_site(rule_device: str | None, rule_site: str | None, is_covered: bool) -> None:
+    rule = AlertRule("r", "r", "temperature", "ABOVE", 80, "INFO", device_id=rule_device, site_id=rule_site)
+
+    assert bool(run(81, rule=rule, site_id="north").changes) is is_covered
+
+
+def test_a_rule_that_is_gone_leaves_the_device() -> None:
+    decision = decide([], [Telemetry("dev-1", 1, 1, {"temperature": 1})], {"old": "alert"}, site_id=None)
+
+    assert decision.alerting == {}
+
+
+def test_a_rule_item_without_device_and_site_covers_the_tenant() -> None:
+    item = {
+        "ruleId": {"S": "hot"},
+        "name": {"S": "too hot"},
+        "reading": {"S": "temperature"},
+        "comparison": {"S": "ABOVE"},
+        "threshold": {"N": "80"},
+        "severity": {"S": "CRITICAL"},
+        "siteId": {"NULL": True},
+    }
+
+    assert alert_rule(item) == HOT
+
+
+def test_an_open_alert_stands_in_the_tenants_index() -> None:
+    (opened,) = run(81).changes
+
+    put = opening_put("table", opened, "acme", site_id="north", retention_s=60)
+
+    assert put["Item"]["GSI2PK"] == {"S": "TENANT#acme#OPEN"}
+    assert put["Item"]["siteId"] == {"S": "north"}
+    assert put["ConditionExpression"] == "attribute_not_exists(PK)"
