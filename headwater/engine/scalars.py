@@ -6,6 +6,7 @@ Source: AppSync Developer Guide, "Scalar types in AWS AppSync"; the five built-i
 """
 
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -41,14 +42,14 @@ class Scalar:
     fast_class: type | None = None
 
 
-def _kind(value: Any) -> str:
+def java_class(value: Any) -> str:
     """The Java class name the service prints for a JSON value."""
     names = {bool: "Boolean", int: "Integer", float: "Double", str: "String", list: "List", dict: "Map"}
     return "null" if value is None else names.get(type(value), type(value).__name__)
 
 
 def _wrong(name: str, value: Any) -> ScalarFault:
-    return ScalarFault(f"Expected type '{name}' but was '{_kind(value)}'.")
+    return ScalarFault(f"Expected type '{name}' but was '{java_class(value)}'.")
 
 
 def java_text(value: Any) -> str:
@@ -88,7 +89,10 @@ def _int(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
-    return float(_number("Float", value))
+    number = float(_number("Float", value))
+    if not math.isfinite(number):
+        raise _wrong("Float", value)
+    return number
 
 
 def _boolean(value: Any) -> bool:

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, Final
 
 from graphql import (
@@ -26,13 +27,21 @@ from graphql import (
 )
 from graphql.utilities.coerce_input_value import coerce_default_value
 
-from headwater.engine.scalars import SCALARS, ScalarFault, java_text
+from headwater.engine.scalars import SCALARS, ScalarFault, java_class, java_text
 from headwater.errors import RequestError
 
 # (value, variable name, name of the nearest input field) -> coerced value
 Coercer = Callable[[Any, str, str], Any]
 ArgumentBuilder = Callable[[Mapping[str, Any]], dict[str, Any]]
-_MISSING: Final = object()
+
+
+class _Absent(Enum):
+    """A value that is not there; an enum, because copies of its member are the member."""
+
+    MISSING = "MISSING"
+
+
+_MISSING: Final = _Absent.MISSING
 
 
 class VariableFault(ValueError):
@@ -107,7 +116,7 @@ class InputTypes:
             if not isinstance(value, dict):
                 raise VariableFault(
                     f"Variable '{place}' has an invalid value. Expected type 'Map' but was "
-                    f"'{type(value).__name__.capitalize()}'. Variables for input objects must be an instance of "
+                    f"'{java_class(value)}'. Variables for input objects must be an instance of "
                     "type 'Map'."
                 )
             coerced: dict[str, Any] = {}

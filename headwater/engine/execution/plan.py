@@ -64,7 +64,8 @@ class FieldPlan:
     """One response key of one object type.
 
     `refusal` is the (errorType, message) of a field that may not be completed at all. `complete_fast` completes a
-    resolver's value if nothing is wrong with it and nothing below it needs a resolver.
+    resolver's value if nothing is wrong with it and nothing below it needs a resolver. `selected` keeps the selection
+    below a published field by real names.
     """
 
     response_key: str
@@ -78,6 +79,7 @@ class FieldPlan:
     resolver: FieldResolver | None = None
     refusal: tuple[str, str] | None = None
     complete_fast: Callable[[Any], Any] | None = None
+    selected: Mapping[str, Any] | None = None
 
     @property
     def is_introspection(self) -> bool:

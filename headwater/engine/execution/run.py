@@ -46,7 +46,9 @@ async def execute_mutation(
         await _run_jobs(run, run.jobs)
         value = data[one.response_key] = part[one.response_key]
         if value is not None and one.name in published_fields:
-            published.append(PublishedMutation(one.name, real_names(run, one.shape, value), selected_tree(one)))
+            if one.selected is None:
+                one.selected = selected_tree(one)
+            published.append(PublishedMutation(one.name, real_names(run, one.shape, value), one.selected))
     return None if run.is_data_null else data
 
 

@@ -164,6 +164,9 @@ def _worded(finding: Finding, paths: dict[int, tuple[str, ...]]) -> dict[str, An
     located = finding.node
     if finding.rule == "ValuesOfCorrectTypeRule" and finding.holder is not None:
         located = finding.holder
+    elif finding.rule == "VariablesInAllowedPositionRule" and finding.error.nodes:
+        # The use of the variable; graphql-core names its definition first.
+        located = finding.error.nodes[-1]
     path = () if finding.rule in _WITHOUT_PATH else paths.get(id(located), ())
     suffix = f" @ '{'/'.join(path)}'" if path else ""
     start = located.loc.start_token if located is not None and located.loc else None
