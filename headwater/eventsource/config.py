@@ -1,10 +1,21 @@
-"""The parameters of event source mappings, already checked."""
+"""The parameters of event source mappings, already checked, and the delays between attempts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 StartingPosition = Literal["TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"]
 MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
+Backoff = Callable[[int], float]
+
+
+def exponential_backoff(random_unit: Callable[[], float], *, first_s: float = 0.2, last_s: float = 30.0) -> Backoff:
+    """Delays that double from `first_s` to `last_s`, each shortened by up to a fifth at random."""
+
+    def delay_s(attempt: int) -> float:
+        return float(min(last_s, first_s * 2.0 ** min(attempt - 1, 30)) * (1 - 0.2 * random_unit()))
+
+    return delay_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections import deque
 
 from headwater.functions.config import FunctionConfig
-from headwater.functions.environment import ExecutionEnvironment, Invocation
+from headwater.functions.worker.environment import ExecutionEnvironment, Invocation
 
 
 class FunctionPool:

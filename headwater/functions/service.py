@@ -19,9 +19,9 @@ from headwater.functions.config import (
     LogSink,
     parse_function_name,
 )
-from headwater.functions.environment import ExecutionEnvironment, Invocation
 from headwater.functions.pool import FunctionPool
-from headwater.functions.process import Client, available_client
+from headwater.functions.worker.environment import ExecutionEnvironment, Invocation
+from headwater.functions.worker.process import Client, available_client
 
 _LOGGER = logging.getLogger(__name__)
 MAX_REQUEST_BYTES = 6_291_556

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from headwater.functions.config import FunctionConfig, LogEvent
-from headwater.functions.process import Client, available_client
+from headwater.functions.worker.process import Client, available_client
 from headwater.functions.service import FunctionService
 
 HANDLERS = Path(__file__).parent / "handlers" / "basics"

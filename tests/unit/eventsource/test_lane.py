@@ -3,7 +3,7 @@
 from typing import Any
 
 from headwater.eventsource.config import MAX_PAYLOAD_BYTES, StreamMappingConfig
-from headwater.eventsource.lane import (
+from headwater.eventsource.stream.lane import (
     Batch,
     DiscardBatch,
     Failure,

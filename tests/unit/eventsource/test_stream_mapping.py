@@ -10,7 +10,7 @@ import pytest
 
 from headwater.errors import ServiceError
 from headwater.eventsource.config import StreamMappingConfig
-from headwater.eventsource.stream_mapping import StreamMapping
+from headwater.eventsource.stream.mapping import StreamMapping
 from tests.unit.eventsource.list_source import Answer, Function, KeptCheckpoints, KeptFailures, ListSource
 
 SHARD = "shardId-000000000000"

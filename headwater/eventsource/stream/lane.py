@@ -6,19 +6,18 @@ on failure -> waiting (backoff) -> in flight again, or -> discarding -> gatherin
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from headwater.eventsource.config import MAX_PAYLOAD_BYTES, StreamMappingConfig
-from headwater.eventsource.windows import OpenWindow, TumblingWindows
+from headwater.eventsource.config import MAX_PAYLOAD_BYTES, Backoff, StreamMappingConfig
+from headwater.eventsource.stream.windows import OpenWindow, TumblingWindows
 from headwater.values.records import SourceRecord
 
 # The envelope around the records; a tumbling window's state (at most 1 MB) is counted on its own.
 _ENVELOPE_BYTES = 64
 Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
 FailureKind = Literal["function", "partial", "throttle"]
-Backoff = Callable[[int], float]
 
 
 @dataclass(frozen=True, slots=True)

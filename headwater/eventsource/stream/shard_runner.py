@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.errors import ServiceError
-from headwater.eventsource.checkpoints import Checkpoint
-from headwater.eventsource.config import StreamMappingConfig
+from headwater.eventsource.config import Backoff, StreamMappingConfig
+from headwater.eventsource.counts import MappingCounts
 from headwater.eventsource.events import EventWindow, build_event, encode_record
-from headwater.eventsource.failures import invocation_record, object_key, with_payload
 from headwater.eventsource.filters import RecordFilter
-from headwater.eventsource.lane import (
-    Backoff,
+from headwater.eventsource.ports import Checkpoints, FailedBatch, Invocation, Invoke, OnFailure, RecordSource
+from headwater.eventsource.responses import BatchOutcome, first_failed, read_response
+from headwater.eventsource.stream.checkpoints import Checkpoint
+from headwater.eventsource.stream.failures import invocation_record, object_key, with_payload
+from headwater.eventsource.stream.lane import (
     Batch,
     DiscardBatch,
     Failure,
@@ -24,29 +26,14 @@ from headwater.eventsource.lane import (
     PreparedRecord,
     WaitUntil,
 )
-from headwater.eventsource.ports import Checkpoints, FailedBatch, Invocation, Invoke, OnFailure, RecordSource
-from headwater.eventsource.progress import ShardProgress
-from headwater.eventsource.responses import BatchOutcome, first_failed, read_response
-from headwater.eventsource.windows import TumblingWindows
+from headwater.eventsource.stream.progress import ShardProgress
+from headwater.eventsource.stream.windows import TumblingWindows
 
 _LOGGER = logging.getLogger(__name__)
 _READ_BYTES = 10 * 1024 * 1024
 # Records held in memory for one shard, so that one blocked lane can't make the others read the whole stream.
 _MAX_OUTSTANDING = 20_000
 _DELIVERY_ATTEMPTS = 6
-
-
-@dataclass(slots=True)
-class MappingCounts:
-    """What MetricsConfig's EventCount reports, in records."""
-
-    polled: int = 0
-    filtered: int = 0
-    invoked: int = 0
-    failed: int = 0
-    dropped: int = 0
-    delivered: int = 0
-    last_result: str = "No records processed"
 
 
 @dataclass(frozen=True, slots=True)

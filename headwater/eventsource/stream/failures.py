@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 from headwater.eventsource.events import build_event
-from headwater.eventsource.lane import Batch, Condition
 from headwater.eventsource.ports import SourceKind
+from headwater.eventsource.stream.lane import Batch, Condition
 
 
 def invocation_record(

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from headwater.functions.config import FunctionConfig, InvokeResult, LogSink
-from headwater.functions.logs import EnvironmentLog, report_line
-from headwater.functions.process import Client, WorkerProcess, environment_variables, spawn
-from headwater.functions.runtime_api import MAX_RESPONSE_BYTES, RuntimeChannel
+from headwater.functions.worker.logs import EnvironmentLog, report_line
+from headwater.functions.worker.process import Client, WorkerProcess, environment_variables, spawn
+from headwater.functions.worker.runtime_api import MAX_RESPONSE_BYTES, RuntimeChannel
 
 INIT_LIMIT_S = 10.0
 # How often a running invocation's memory is looked at. RLIMIT_AS would count address space instead: an idle boto3

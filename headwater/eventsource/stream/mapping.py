@@ -5,30 +5,19 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from typing import Literal
 
-from headwater.eventsource.checkpoints import Checkpoint
-from headwater.eventsource.config import StreamMappingConfig
+from headwater.eventsource.config import Backoff, StreamMappingConfig, exponential_backoff
+from headwater.eventsource.counts import MappingCounts
 from headwater.eventsource.filters import stream_filter
-from headwater.eventsource.lane import Backoff
 from headwater.eventsource.ports import Checkpoints, Invoke, OnFailure, RecordSource
-from headwater.eventsource.shard_runner import MappingCounts, ShardPorts, ShardRunner
+from headwater.eventsource.stream.checkpoints import Checkpoint
+from headwater.eventsource.stream.shard_runner import ShardPorts, ShardRunner
 from headwater.values.records import SourceShard
 
 _LOGGER = logging.getLogger(__name__)
 # The key beside the shards' that says the starting position has been applied.
 _STARTED = "*"
 _DISCOVERY_S = 1.0
-State = Literal["Disabled", "Enabled", "Enabling", "Disabling"]
-
-
-def exponential_backoff(random_unit: Callable[[], float], *, first_s: float = 0.2, last_s: float = 30.0) -> Backoff:
-    """Delays that double from `first_s` to `last_s`, each shortened by up to a fifth at random."""
-
-    def delay_s(attempt: int) -> float:
-        return float(min(last_s, first_s * 2.0 ** min(attempt - 1, 30)) * (1 - 0.2 * random_unit()))
-
-    return delay_s
 
 
 class StreamMapping:
@@ -48,9 +37,10 @@ class StreamMapping:
         *,
         clock: Callable[[], float] = time.time,
         backoff: Backoff | None = None,
+        counts: MappingCounts | None = None,
     ) -> None:
         self.config = config
-        self.counts = MappingCounts()
+        self.counts = counts or MappingCounts()
         self._source = source
         self._checkpoints = checkpoints
         self._ports = ShardPorts(

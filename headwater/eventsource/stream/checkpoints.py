@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from headwater.eventsource.windows import OpenWindow
+from headwater.eventsource.stream.windows import OpenWindow
 
 
 @dataclass(frozen=True, slots=True)
