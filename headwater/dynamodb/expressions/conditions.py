@@ -38,7 +38,9 @@ _ARITY = {
     "contains": 2,
     "size": 1,
 }
-_FAULT_ORDER = ("parens", "unknown", "misused", "reserved", "index", "depth", "name", "operand", "distinct")
+_FAULT_ORDER = ("parens", "unknown", "misused", "reserved", "index", "depth")
+# Reported for the first condition that has any, after the kinds above.
+_FAULTS_OF_ONE = ("name", "operand", "distinct")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class CompiledCondition:
     test: Test
     tree: Condition
     used_names: frozenset[str]
-    used_values: tuple[str, ...]
+    used_values: frozenset[str]
     path_heads: frozenset[str]
     nested_heads: frozenset[str]
     checks: tuple[ValueCheck, ...]
@@ -58,7 +60,6 @@ class CompiledCondition:
 
         Raises: ExpressionFault for a missing value or one of a type that can never fit.
         """
-        require_values(self.used_values, values)
         for check in self.checks:
             check(values)
 
@@ -75,7 +76,7 @@ def compile_condition(text: str, names: Mapping[str, str], parameter: str) -> Co
         _compile(tree),
         tree,
         frozenset(parser.used_names),
-        tuple(parser.used_values),
+        frozenset(parser.used_values),
         frozenset(parser.path_heads),
         frozenset(parser.nested_heads),
         tuple(parser.checks),
@@ -88,6 +89,27 @@ class _ConditionParser(OperandParser):
     def __init__(self, cursor: Cursor, names: Mapping[str, str], faults: Faults) -> None:
         super().__init__(cursor, names, faults)
         self.checks: list[ValueCheck] = []
+        self._type_checks: list[ValueCheck] = []
+        self._checked_values = 0
+
+    def _close_condition(self) -> None:
+        """Make one check of all that was found since the last condition ended."""
+        found = self.faults.found
+        messages = [found.pop(kind) for kind in _FAULTS_OF_ONE if kind in found]
+        used = tuple(self.used_values[self._checked_values :])
+        self._checked_values = len(self.used_values)
+        type_checks, self._type_checks = tuple(self._type_checks), []
+        if not (messages or used or type_checks):
+            return
+
+        def check(values: Values) -> None:
+            require_values(used, values)
+            if messages:
+                raise ExpressionFault(messages[0])
+            for type_check in type_checks:
+                type_check(values)
+
+        self.checks.append(check)
 
     def parse(self) -> Condition:
         tree = self._condition(self._either())
@@ -164,8 +186,10 @@ class _ConditionParser(OperandParser):
     def _condition(self, part: Condition | Operand) -> Condition:
         if isinstance(part, Path | ValueRef):
             raise self.cursor.syntax_error()
-        if isinstance(part, Call) and part.function == "size":
-            self._misused(part)
+        if isinstance(part, Call):
+            if part.function == "size":
+                self._misused(part)
+            self._close_condition()
         return part
 
     def _misused(self, call: Call) -> None:
@@ -192,9 +216,10 @@ class _ConditionParser(OperandParser):
         self._operands_only(operands)
         self._distinct(operator, operands)
         if operator in {"<", "<=", ">", ">="} or operator == "BETWEEN":
-            self.checks.append(check_operands(operator, operands, _ORDERED))
+            self._type_checks.append(check_operands(operator, operands, _ORDERED))
         if operator == "BETWEEN":
-            self.checks.append(_check_bounds(operands[1], operands[2]))
+            self._type_checks.append(_check_bounds(operands[1], operands[2]))
+        self._close_condition()
         return Comparison(operator, operands)
 
     def call(self) -> Call:
@@ -217,11 +242,11 @@ class _ConditionParser(OperandParser):
                 "operand", f"Operator or function requires a document path; operator or function: {function}"
             )
         elif function == "begins_with":
-            self.checks.append(check_operands(function, arguments, frozenset({"S", "B"})))
+            self._type_checks.append(check_operands(function, arguments, frozenset({"S", "B"})))
         elif function == "size":
-            self.checks.append(check_operands(function, arguments, TYPES - {"N", "BOOL", "NULL"}))
+            self._type_checks.append(check_operands(function, arguments, TYPES - {"N", "BOOL", "NULL"}))
         elif function == "attribute_type":
-            self.checks.append(_check_type_name(arguments[1]))
+            self._type_checks.append(_check_type_name(arguments[1]))
         return call
 
 

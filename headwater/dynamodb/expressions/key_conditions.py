@@ -54,21 +54,25 @@ def _add(
 ) -> None:
     if operator in {"<>", "IN"} or (is_function and operator != "begins_with"):
         raise validation(f"Invalid operator used in KeyConditionExpression: {operator}")
-    if any(isinstance(operand, Call) for operand in operands):
-        raise validation("KeyConditionExpressions cannot contain nested operations")
     if operator in {"BETWEEN", "begins_with"} and not isinstance(operands[0], Path):
         raise validation(
             f"Invalid condition in KeyConditionExpression: {operator} operator must have the key attribute as its "
             "first operand"
         )
-    paths = [operand for operand in operands if isinstance(operand, Path)]
-    if len(paths) > 1:
-        raise validation("Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition")
-    if not paths:
+    name = ""
+    for operand in operands:
+        if isinstance(operand, Call):
+            raise validation("KeyConditionExpressions cannot contain nested operations")
+        if isinstance(operand, Path):
+            if name:
+                raise validation(
+                    "Invalid condition in KeyConditionExpression: Multiple attribute names used in one condition"
+                )
+            if len(operand.parts) > 1:
+                raise validation("KeyConditionExpressions cannot have conditions on nested attributes")
+            name = str(operand.parts[0])
+    if not name:
         raise validation("Invalid condition in KeyConditionExpression: No key attribute specified")
-    if len(paths[0].parts) > 1:
-        raise validation("KeyConditionExpressions cannot have conditions on nested attributes")
-    name = str(paths[0].parts[0])
     if name in found:
         raise validation("KeyConditionExpressions must only contain one condition per key")
     if not isinstance(operands[0], Path):

@@ -182,6 +182,8 @@ class OperandParser:
         """One argument of a function, perhaps in parentheses."""
         if self.cursor.takes("("):
             self.enter()
+            if self.cursor.current.text == "(":
+                self.faults.add("parens", "The expression has redundant parentheses;")
             inner = self.argument()
             self.cursor.expect(")")
             self.leave()

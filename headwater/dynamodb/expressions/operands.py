@@ -79,6 +79,15 @@ def check_operands(function: str, operands: Sequence[Operand], allowed: frozense
     return check
 
 
+def always(message: str) -> ValueCheck:
+    """A check that fails whatever the values are: a fault that the service reports only after the missing values."""
+
+    def check(values: Values) -> None:
+        raise ExpressionFault(message)
+
+    return check
+
+
 def require_values(used: Sequence[str], values: Mapping[str, Any]) -> None:
     """Raise for the first placeholder without a value."""
     for name in used:

@@ -8,6 +8,7 @@ from headwater.dynamodb.expressions.nodes import Call, Faults, Operand, OperandP
 from headwater.dynamodb.expressions.operands import (
     ValueCheck,
     Values,
+    always,
     check_operands,
     require_values,
     resolve_path,
@@ -29,9 +30,6 @@ _FAULT_ORDER = (
     "index",
     "depth",
     "name",
-    "overlap",
-    "conflict",
-    "operand",
 )
 _WRONG_TYPE = "An operand in the update expression has an incorrect data type"
 _NO_PATH = "The document path provided in the update expression is invalid for update"
@@ -79,7 +77,9 @@ class CompiledUpdate:
             None if action.operand is None else _evaluate(action.operand, item, values) for action in self.actions
         ]
         shortened: list[list[Value]] = []
-        for action, operand in zip(self.actions, operands, strict=True):
+        # List elements beyond the end are appended in the order of their indexes, whatever the order they are named in.
+        ordered = sorted(zip(self.actions, operands, strict=True), key=_index_of)
+        for action, operand in ordered:
             _apply(action, operand, result, shortened)
         for members in shortened:
             members[:] = [member for member in members if member is not _REMOVED]
@@ -99,24 +99,27 @@ def compile_update(text: str, names: Mapping[str, str], parameter: str) -> Compi
     parser = _UpdateParser(Cursor(text, parameter), names, Faults(_FAULT_ORDER))
     actions = parser.parse()
     paths = [action.path for action in actions]
-    check_overlap(paths, parser.faults)
     parser.faults.raise_first()
+    overlaps = Faults(("overlap", "conflict"))
+    check_overlap(paths, overlaps)
+    path_checks = [always(overlaps.found[kind]) for kind in overlaps.order if kind in overlaps.found]
     return CompiledUpdate(
         tuple(actions),
         path_tree(paths),
         frozenset(parser.used_names),
         tuple(parser.used_values),
         frozenset(parser.nested_heads),
-        tuple(parser.checks),
+        (*path_checks, *parser.section_checks, *parser.function_checks),
     )
 
 
 class _UpdateParser(OperandParser):
-    keywords = frozenset()
+    keywords = _SECTIONS
 
     def __init__(self, cursor: Cursor, names: Mapping[str, str], faults: Faults) -> None:
         super().__init__(cursor, names, faults)
-        self.checks: list[ValueCheck] = []
+        self.section_checks: list[ValueCheck] = []
+        self.function_checks: list[ValueCheck] = []
 
     def parse(self) -> list[Action]:
         actions: list[Action] = []
@@ -144,7 +147,7 @@ class _UpdateParser(OperandParser):
             return Action(section, path, self._set_value())
         operand = self.value()
         allowed = _ADD_TYPES if section == "ADD" else _DELETE_TYPES
-        self.checks.append(_check_section_operand(section, operand, allowed))
+        self.section_checks.append(_check_section_operand(section, operand, allowed))
         return Action(section, path, operand)
 
     def _set_value(self) -> Operand:
@@ -161,7 +164,7 @@ class _UpdateParser(OperandParser):
             return left
         self.cursor.advance()
         operands = (left, self.argument())
-        self.checks.append(check_operands(token.text, operands, frozenset({"N"})))
+        self.function_checks.append(check_operands(token.text, operands, frozenset({"N"})))
         return Call(token.text, operands)
 
     def call(self) -> Call:
@@ -170,17 +173,18 @@ class _UpdateParser(OperandParser):
         if function not in {"if_not_exists", "list_append"}:
             self.faults.add("unknown", f"Invalid function name; function: {function}")
         elif len(arguments) != 2:
-            self.faults.add(
-                "operand",
-                "Incorrect number of operands for operator or function; "
-                f"operator or function: {function}, number of operands: {len(arguments)}",
+            self.function_checks.append(
+                always(
+                    "Incorrect number of operands for operator or function; "
+                    f"operator or function: {function}, number of operands: {len(arguments)}"
+                )
             )
         elif function == "if_not_exists" and not isinstance(arguments[0], Path):
-            self.faults.add(
-                "operand", f"Operator or function requires a document path; operator or function: {function}"
+            self.function_checks.append(
+                always(f"Operator or function requires a document path; operator or function: {function}")
             )
         elif function == "list_append":
-            self.checks.append(check_operands(function, arguments, frozenset({"L"})))
+            self.function_checks.append(check_operands(function, arguments, frozenset({"L"})))
         return call
 
 
@@ -220,6 +224,11 @@ def _evaluate(operand: Operand, item: Item, values: Values) -> Value:
         raise validation(_WRONG_TYPE)
     compute = add_numbers if operand.function == "+" else subtract_numbers
     return {"N": compute(left["N"], right["N"])}
+
+
+def _index_of(entry: tuple[Action, Value | None]) -> int:
+    last = entry[0].path.parts[-1]
+    return last if isinstance(last, int) else -1
 
 
 def _apply(action: Action, operand: Value | None, item: Item, shortened: list[list[Value]]) -> None:

@@ -100,10 +100,14 @@ def encode_number(text: str) -> bytes:
 
 
 def number_size(text: str) -> int:
-    """Bytes a number counts for: about one for two significant digits, one more, and one for a minus sign."""
-    digits = text.lstrip("-0.").replace(".", "")
-    if "." not in text:
-        digits = digits.rstrip("0")
-    if not digits:
-        return 1
-    return 1 + (len(digits) + 1) // 2 + (text[0] == "-")
+    """Bytes a canonical number counts for: its base-100 digits, one for the exponent, one for a minus sign."""
+    whole, _, fraction = text.lstrip("-").partition(".")
+    if whole == "0":
+        significant = fraction.lstrip("0")
+        if not significant:
+            return 1
+        point = len(significant) - len(fraction)
+    else:
+        significant = (whole + fraction).rstrip("0")
+        point = len(whole)
+    return 1 + (len(significant) + point % 2 + 1) // 2 + (text[0] == "-")

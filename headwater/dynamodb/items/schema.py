@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from headwater.dynamodb.faults import NO_SCHEMA_MATCH, invalid, validation
+from headwater.dynamodb.faults import INVALID, NO_SCHEMA_MATCH, invalid, validation
 from headwater.dynamodb.items.attributes import Item, normalise_item, type_of
 from headwater.dynamodb.items.keys import index_key, item_key, partition_prefix, scalar_bytes
 from headwater.dynamodb.tables.model import Index, Keys, Table
@@ -23,7 +23,7 @@ def key_of_item(table: Table, item: Item) -> bytes:
             raise invalid(f"Missing the key {name} in the item")
         if kind not in value:
             raise invalid(f"Type mismatch for key {name} expected: {kind} actual: {type_of(value)}")
-    key = _key(table.keys, table.space, item)
+    key = _key(table.keys, table.space, item, in_item=True)
     for name, kind, index_name in table.index_key_types:
         value = item.get(name)
         if value is not None:
@@ -64,12 +64,14 @@ def key_of(table: Table, key: Item) -> bytes:
     return _key(table.keys, table.space, key)
 
 
-def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool) -> None:
+def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool, in_item: bool = False) -> None:
     """The limits of a key attribute's size. Raises: ServiceError `ValidationException`."""
     if not data:
+        # Two spellings: one for an item that is put, one for a key that is looked up.
+        opening = "One or more parameter values are not valid. " if in_item else INVALID
         raise validation(
-            "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an "
-            f"empty {'string' if kind == 'S' else 'binary'} value. Key: {name}"
+            f"{opening}The AttributeValue for a key attribute cannot contain an empty "
+            f"{'string' if kind == 'S' else 'binary'} value. Key: {name}"
         )
     if is_sort and len(data) > MAX_SORT_KEY_BYTES:
         raise invalid("Aggregated size of all range keys has exceeded the size limit of 1024 bytes")
@@ -77,17 +79,17 @@ def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool) -> None:
         raise invalid("Size of hashkey has exceeded the maximum size limit of2048 bytes")
 
 
-def _key(keys: Keys, space: bytes, item: Item) -> bytes:
+def _key(keys: Keys, space: bytes, item: Item, *, in_item: bool = False) -> bytes:
     kind = keys.partition_type
     partition = scalar_bytes(kind, item[keys.partition][kind])
     if not 0 < len(partition) <= MAX_PARTITION_KEY_BYTES:
-        check_scalar(keys.partition, kind, partition, is_sort=False)
+        check_scalar(keys.partition, kind, partition, is_sort=False, in_item=in_item)
     if keys.sort is None or keys.sort_type is None:
         return partition_prefix(space, partition)
     kind = keys.sort_type
     sort = scalar_bytes(kind, item[keys.sort][kind])
     if not 0 < len(sort) <= MAX_SORT_KEY_BYTES:
-        check_scalar(keys.sort, kind, sort, is_sort=True)
+        check_scalar(keys.sort, kind, sort, is_sort=True, in_item=in_item)
     return item_key(partition_prefix(space, partition), sort)
 
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import orjson
+
 from headwater.dynamodb.expressions.paths import project
 from headwater.dynamodb.faults import NO_SCHEMA_MATCH, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
@@ -99,8 +101,6 @@ def batch_get_item(session: Session, request: Request) -> Response:
         table = session.table(name)
         check_nested_keys(table, parameters.nested_heads)
         keys = [key_of(table, key) for key in raw_keys]
-        if len(set(keys)) != len(keys):
-            raise validation(_DUPLICATES)
         found = responses.setdefault(table.name, [])
         units = 0.0
         for position, key in enumerate(keys):
@@ -124,6 +124,9 @@ def batch_get_item(session: Session, request: Request) -> Response:
 def _read_plan(session: Session, entry: dict[str, Any]) -> tuple[list[Item], ExpressionParameters, Any]:
     parameters = ExpressionParameters(session.expressions, entry, ("ProjectionExpression",), ("AttributesToGet",))
     keys = [normalise_item(key)[0] for key in entry["Keys"]]
+    spellings = {orjson.dumps(key, option=orjson.OPT_SORT_KEYS) for key in keys}
+    if len(spellings) != len(keys):
+        raise validation(_DUPLICATES)
     tree = attributes_to_get(entry)
     parameters.read_placeholders()
     projection = parameters.projection()

@@ -159,9 +159,7 @@ def key_conditions(request: Request) -> Mapping[str, KeyCondition] | None:
     found = {}
     for name, condition in conditions.items():
         kind, values = _condition_values(condition)
-        if kind not in _KEY_OPERATORS:
-            raise validation("Attempted conditional constraint is not an indexable operation")
-        found[name] = KeyCondition(_KEY_OPERATORS[kind], tuple(values))
+        found[name] = KeyCondition(_KEY_OPERATORS.get(kind, kind), tuple(values))
     if not 1 <= len(found) <= 2:
         raise validation("Conditions can be of length 1 or 2 only")
     return found

@@ -66,8 +66,10 @@ class ExpressionParameters:
     def condition(self, parameter: str) -> Matches | None:
         """A condition as a function of the item."""
         compiled = self.compiled_condition(parameter)
-        if compiled is None:
-            return None
+        return None if compiled is None else self.bound(compiled)
+
+    def bound(self, compiled: CompiledCondition) -> Matches:
+        """A compiled condition with this request's values."""
         test, values = compiled.test, self._values
         return lambda item: test(item, values)
 

@@ -87,6 +87,13 @@ def _above(prefix: bytes, sort: bytes, *, is_index: bool, is_start: bool) -> byt
     return lowest + b"\x00"
 
 
+def sort_test(keys: Keys, condition: KeyCondition) -> Callable[[bytes], bool]:
+    """A condition on the sort key as a test of its bytes."""
+    kind = keys.sort_type or "S"
+    values = [scalar_bytes(kind, value[kind]) for value in condition.values]
+    return _exact_test(condition.operator, values[0], values[-1])
+
+
 def _exact_test(operator: str, low: bytes, high: bytes) -> Callable[[bytes], bool]:
     if operator == "=":
         return lambda sort: sort == low

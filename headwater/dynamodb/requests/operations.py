@@ -31,7 +31,7 @@ def _choice(*choices: str, is_required: bool = False) -> Shape:
 _STRING = Shape("string")
 _REQUIRED_STRING = Shape("string", is_required=True)
 _BOOLEAN = Shape("boolean")
-_TABLE_NAME = Shape("string", is_required=True, pattern=_NAME, minimum=3, maximum=1024)
+_TABLE_NAME = Shape("string", is_required=True, pattern=_NAME, minimum=3, maximum=255)
 _INDEX_NAME = Shape("string", pattern=_NAME, minimum=3, maximum=255)
 _REQUIRED_INDEX_NAME = Shape("string", is_required=True, pattern=_NAME, minimum=3, maximum=255)
 _CAPACITY = _choice("INDEXES", "TOTAL", "NONE")

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from headwater.dynamodb.faults import serialization, validation
-from headwater.dynamodb.items.attributes import binary, wrong_type
+from headwater.dynamodb.items.attributes import binary, boolean, wrong_type
 
 MAX_REPORTED = 10
 _JAVA = "com.amazonaws.dynamodb.v20120810."
@@ -79,6 +79,8 @@ def _sound_string(shape: Shape, value: Any) -> bool:
         return False
     if shape.choices:
         return value in shape.choices
+    if shape.pattern and value.startswith(_TABLE_ARN):
+        return True
     return (not shape.pattern or bool(_matches(shape.pattern, value))) and _is_within(shape, len(value))
 
 
@@ -120,6 +122,7 @@ _SOUND = {
     "map": _sound_map,
     "structure": _sound_structure,
 }
+_TABLE_ARN = "arn:aws:dynamodb:"
 _NAME = "[a-zA-Z0-9_.-]+"
 
 
@@ -131,7 +134,7 @@ def _is_within(shape: Shape, number: int) -> bool:
 
 def _matches(pattern: str, value: str) -> bool:
     # A table's ARN may stand wherever its name may.
-    return value.startswith("arn:aws:dynamodb:") or re.fullmatch(pattern, value) is not None
+    return value.startswith(_TABLE_ARN) or re.fullmatch(pattern, value) is not None
 
 
 def _check_type(shape: Shape, value: Any) -> None:
@@ -145,10 +148,7 @@ def _check_type(shape: Shape, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong_type(value, shape.java)
     elif kind == "boolean":
-        if isinstance(value, str):
-            raise serialization("Unexpected token received from parser")
-        if not isinstance(value, bool):
-            raise wrong_type(value, "Boolean")
+        boolean(value)
     elif kind == "value":
         _check_value_type(value, is_field=True)
     elif kind == "list":

@@ -162,8 +162,13 @@ def _check_billing(request: Request) -> None:
         return
     if not given or not given.get("ReadCapacityUnits") or not given.get("WriteCapacityUnits"):
         raise invalid("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
+    check_bounds(given)
+
+
+def check_bounds(given: Mapping[str, Any] | None) -> None:
+    """The largest throughput. Raises: ServiceError `ValidationException`."""
     for member in ("ReadCapacityUnits", "WriteCapacityUnits"):
-        if given[member] > MAX_CAPACITY_UNITS:
+        if given is not None and given[member] > MAX_CAPACITY_UNITS:
             raise validation(f"Given value {given[member]} for {member} is out of bounds")
 
 

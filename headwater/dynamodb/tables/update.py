@@ -10,9 +10,16 @@ from headwater.dynamodb.faults import invalid, validation
 from headwater.dynamodb.items.changes import expiry_key, unpack_item
 from headwater.dynamodb.items.keys import after_prefix, hash_bytes
 from headwater.dynamodb.items.schema import index_entry, primary_bytes
+from headwater.dynamodb.requests.shapes import constraint_error
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.streams import retire_stream
-from headwater.dynamodb.tables.create import check_global_index, enable_stream, index_description, throughput
+from headwater.dynamodb.tables.create import (
+    check_bounds,
+    check_global_index,
+    enable_stream,
+    index_description,
+    throughput,
+)
 from headwater.dynamodb.tables.describe import describe, find
 from headwater.dynamodb.tables.model import (
     DATABASE,
@@ -56,24 +63,11 @@ def delete_table(session: Session, request: Request) -> Response:
 
 
 def update_table(session: Session, request: Request) -> Response:
-    """UpdateTable: throughput, billing mode, stream, one global index made or deleted, deletion protection."""
+    """UpdateTable: throughput, billing mode, stream, global indexes, deletion protection; all take effect at once."""
+    _check_update(request)
     table = find(session, request)
     document: Document = orjson.loads(orjson.dumps(table.document))
     description = document["description"]
-    known = (
-        "ProvisionedThroughput",
-        "BillingMode",
-        "StreamSpecification",
-        "GlobalSecondaryIndexUpdates",
-        "DeletionProtectionEnabled",
-        "SSESpecification",
-        "TableClass",
-    )
-    if all(request.get(member) is None for member in known):
-        raise invalid(
-            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
-            "or SSESpecification or ReplicaUpdates is required"
-        )
     _update_billing(session, description, request)
     if request.get("DeletionProtectionEnabled") is not None:
         description["DeletionProtectionEnabled"] = request["DeletionProtectionEnabled"]
@@ -87,6 +81,40 @@ def update_table(session: Session, request: Request) -> Response:
     answer = describe(session.transaction, updated)
     answer["TableStatus"] = "UPDATING"
     return {"TableDescription": answer}
+
+
+def _check_update(request: Request) -> None:
+    """The rules between the members, before the table is looked up."""
+    updates = request.get("GlobalSecondaryIndexUpdates")
+    known = (
+        "ProvisionedThroughput",
+        "BillingMode",
+        "StreamSpecification",
+        "DeletionProtectionEnabled",
+        "SSESpecification",
+        "TableClass",
+    )
+    if not updates and all(request.get(member) is None for member in known):
+        raise validation(
+            "At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
+            "or SSESpecification or ReplicaUpdates is required"
+        )
+    given = request.get("ProvisionedThroughput")
+    if request.get("BillingMode") == "PROVISIONED" and given is None:
+        raise invalid("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+    check_bounds(given)
+    seen: set[str] = set()
+    for update in updates or ():
+        parts = [update[kind] for kind in ("Update", "Create", "Delete") if update.get(kind) is not None]
+        if not parts:
+            raise invalid(
+                "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+                "GlobalSecondaryIndexUpdate.Delete must not be null"
+            )
+        name = parts[0]["IndexName"]
+        if name in seen:
+            raise invalid(f"Only one global secondary index update per index is allowed simultaneously. Index: {name}")
+        seen.add(name)
 
 
 def _update_billing(session: Session, description: dict[str, Any], request: Request) -> None:
@@ -104,9 +132,7 @@ def _update_billing(session: Session, description: dict[str, Any], request: Requ
         }
         description["ProvisionedThroughput"] = throughput(None)
         return
-    if mode == "PROVISIONED" and summary is not None and is_on_demand:
-        if given is None:
-            raise invalid("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+    if mode == "PROVISIONED" and summary is not None:
         summary["BillingMode"] = mode
     if given is None:
         return
@@ -124,7 +150,11 @@ def _update_billing(session: Session, description: dict[str, Any], request: Requ
             f"Requested WriteCapacityUnits: {given['WriteCapacityUnits']}. "
             "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits."
         )
-    description["ProvisionedThroughput"] = {**throughput(given), "LastIncreaseDateTime": session.now}
+    is_increase = any(given[member] > old[member] for member in ("ReadCapacityUnits", "WriteCapacityUnits"))
+    changed = {**old, **given}
+    changed["LastIncreaseDateTime" if is_increase else "LastDecreaseDateTime"] = session.now
+    changed["NumberOfDecreasesToday"] += not is_increase
+    description["ProvisionedThroughput"] = changed
 
 
 def _update_stream(session: Session, table: Table, document: Document, specification: Mapping[str, Any]) -> None:
@@ -153,8 +183,6 @@ def _update_index(session: Session, document: Document, request: Request, update
     elif update.get("Update") is not None:
         entry = _require_index(indexes, update["Update"]["IndexName"])
         entry["ProvisionedThroughput"] = throughput(update["Update"].get("ProvisionedThroughput"))
-    else:
-        raise invalid("One of GlobalSecondaryIndexUpdate.Create, Update or Delete must not be null")
     if not description["GlobalSecondaryIndexes"]:
         del description["GlobalSecondaryIndexes"]
 
@@ -243,7 +271,10 @@ def _other_attribute(name: str) -> ServiceError:
 
 def tag_resource(session: Session, request: Request) -> Response:
     """TagResource."""
-    table = _table_of_arn(session, request["ResourceArn"])
+    arn = _resource_arn(session, request, "TagResource", "Tags")
+    if not request["Tags"]:
+        raise validation("Atleast one Tag needs to be provided as Input.")
+    table = _table_of_arn(session, arn)
     document: Document = orjson.loads(orjson.dumps(table.document))
     document["tags"].update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
     if len(document["tags"]) > MAX_TAGS:
@@ -254,7 +285,10 @@ def tag_resource(session: Session, request: Request) -> Response:
 
 def untag_resource(session: Session, request: Request) -> Response:
     """UntagResource; keys that are not there are ignored."""
-    table = _table_of_arn(session, request["ResourceArn"])
+    arn = _resource_arn(session, request, "UntagResource", "TagKeys")
+    if not request["TagKeys"]:
+        raise validation("Atleast one Tag Key needs to be provided as Input.")
+    table = _table_of_arn(session, arn, shows_arn=False)
     document: Document = orjson.loads(orjson.dumps(table.document))
     for key in request["TagKeys"]:
         document["tags"].pop(key, None)
@@ -264,18 +298,38 @@ def untag_resource(session: Session, request: Request) -> Response:
 
 def list_tags_of_resource(session: Session, request: Request) -> Response:
     """ListTagsOfResource."""
-    table = _table_of_arn(session, request["ResourceArn"])
+    table = _table_of_arn(session, _resource_arn(session, request, "ListTagsOfResource"))
     return {"Tags": [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]}
 
 
-_ARN = re.compile(r"arn:[^:]+:dynamodb:[^:]*:([^:]*):table/([^/]+)\Z")
+_ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+\Z")
+_TABLE_ARN = re.compile(r"arn:aws:dynamodb:.+:([0-9]+):table/([^/]{3,})\Z")
 
 
-def _table_of_arn(session: Session, arn: str) -> Table:
-    match = _ARN.match(arn)
-    if match is None:
-        raise invalid(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+def _resource_arn(session: Session, request: Request, operation: str, member: str | None = None) -> str:
+    """The ARN, checked in the service's order; text that is no ARN at all fails the service's authorization."""
+    arn = request.get("ResourceArn")
+    if arn is None:
+        raise validation("Invalid TableArn")
+    if not _ANY_ARN.match(arn):
+        raise ServiceError(
+            "AccessDeniedException",
+            f"User: arn:aws:iam::{session.catalog.account_id}:root is not authorized to perform: "
+            f"dynamodb:{operation} on resource: {arn or '*'}",
+        )
+    if member is not None and request.get(member) is None:
+        shown = member[0].lower() + member[1:]
+        raise constraint_error([f"Value null at '{shown}' failed to satisfy constraint: Member must not be null"])
+    if not _TABLE_ARN.match(arn):
+        raise validation(f"Invalid TableArn: Invalid ResourceArn provided as input {arn}")
+    return str(arn)
+
+
+def _table_of_arn(session: Session, arn: str, *, shows_arn: bool = True) -> Table:
+    match = _TABLE_ARN.match(arn)
+    assert match is not None
     table = session.catalog.find(session.transaction, match.group(2))
     if table is None or match.group(1) != session.catalog.account_id:
-        raise ServiceError("ResourceNotFoundException", f"Requested resource not found: ResourcArn: {arn} not found")
+        detail = f": ResourcArn: {arn} not found" if shows_arn else ""
+        raise ServiceError("ResourceNotFoundException", f"Requested resource not found{detail}")
     return table
