@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import quickjs
 
-from headwater.appsync_js.module import JsEngine
+from headwater.appsync_js.module import PLAIN_ANSWER_EXCEPT, JsEngine
 
 # Enough for ids that differ between evaluations only by `entropy`.
 DEFAULT_ENTROPY = b"headwater-eval-1"
@@ -46,23 +46,22 @@ def evaluate(
         "__headwater.register(__hw_value,__hw_value);})();"
     )
     try:
-        handlers = engine.load(code)
+        run = engine.load(code, {"request": False})["request"]
     except quickjs.JSException as error:
         return {"unsupported": f"not a JavaScript expression: {error}"}
     text = orjson.dumps({**EMPTY_CONTEXT, **(context or {})}).decode()
     try:
-        answer = handlers["request"](text, float(now_ms), entropy.hex(), False)
+        answer = run(text, float(now_ms), entropy.hex())
         while answer[0] == "Z":
             engine.load_zone(answer[1:])
-            answer = handlers["request"](text, float(now_ms), entropy.hex(), False)
+            answer = run(text, float(now_ms), entropy.hex())
     except quickjs.JSException as error:
         return {"throws": {"message": str(error), "errorType": "Code", "data": None, "errorInfo": None}}
+    if answer[0] not in PLAIN_ANSWER_EXCEPT:
+        return {"result": orjson.loads(answer)}
     if answer[0] == "U":
         return {"result": None}
     value = orjson.loads(answer[1:])
-    if answer[0] == "R":
-        return {"result": value}
     if value["error"] is None:
         return {"result": value["result"]}
-    raised = value["error"]
-    return {"throws": {key: raised[key] for key in ("message", "errorType", "data", "errorInfo")}}
+    return {"throws": {key: value["error"][key] for key in ("message", "errorType", "data", "errorInfo")}}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from importlib.resources import files
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import orjson
 import quickjs
@@ -11,12 +11,12 @@ from headwater.appsync_js.outcome import HandlerOutcome, outcome_from
 from headwater.appsync_js.rewrite import rewrite_module
 from headwater.appsync_js.subset import enforce_subset
 from headwater.appsync_js.syntax import SourceTree
-from headwater.appsync_js.usage import ContextUsage, context_usage, needs_entropy
+from headwater.appsync_js.usage import ContextUsage, computes_members, context_usage, needs_entropy
 from headwater.appsync_js.zones import zone_table
 from headwater.errors import RequestError, TemplateError
 
 HandlerName = Literal["request", "response"]
-RawHandler = Callable[[str, float, str, bool], str]
+RawHandler = Callable[..., str]
 
 # The engine counts the CPU time of the whole process, so the limit is generous; loops are counted by themselves.
 TIME_LIMIT_S = 0.5
@@ -33,32 +33,50 @@ RUNTIME_FILES = (
     "web.js",
     "harness.js",
 )
+# Half the runtime is rarely named; a context without it is built in half the time (3 ms) and half the memory.
+OPTIONAL_FILES: Mapping[str, tuple[bytes, ...]] = {
+    "time.js": (b"time",),
+    "rds.js": (b"rds", b"utils/ai"),
+    "web.js": (b"http", b"xml"),
+}
 # Sealing removes these from the global object; the runtime goes on using them.
 KEPT_FOR_RUNTIME = "const {Error, RegExp, Map} = globalThis;"
+PLAIN_ANSWER_EXCEPT = frozenset("UXZ")
+
+
+def needed_files(source: bytes, *, computes_members: bool) -> tuple[str, ...]:
+    """The runtime files that code can reach; all of them if it computes the names of members."""
+    if computes_members:
+        return RUNTIME_FILES
+    return tuple(
+        name
+        for name in RUNTIME_FILES
+        if name not in OPTIONAL_FILES or any(word in source for word in OPTIONAL_FILES[name])
+    )
 
 
 class JsEngine:
     """One QuickJS context with the AppSync runtime in it; sealed once the code is loaded."""
 
-    def __init__(self) -> None:
+    def __init__(self, runtime_files: tuple[str, ...] = RUNTIME_FILES) -> None:
         self._context = quickjs.Context()
         self._context.set_memory_limit(MEMORY_LIMIT_BYTES)
         self._context.set_max_stack_size(STACK_LIMIT_BYTES)
         folder = files("headwater.appsync_js") / "js"
-        sources = [(folder / name).read_text(encoding="utf-8").rstrip().removesuffix(";") for name in RUNTIME_FILES]
+        sources = [(folder / name).read_text(encoding="utf-8").rstrip().removesuffix(";") for name in runtime_files]
         parts = ";".join(f"(\n{source}\n)(rt)" for source in sources)
         self._context.eval(f"(() => {{ {KEPT_FOR_RUNTIME} const rt = {{library: {{}}}};{parts};rt.install(); }})()")
 
-    def load(self, code: str) -> dict[HandlerName, RawHandler]:
-        """Run module code once and take its handlers.
+    def load(self, code: str, keeps_stash: Mapping[HandlerName, bool]) -> dict[HandlerName, RawHandler]:
+        """Run module code once and take its handlers, each `(context JSON, now in ms, entropy as hex) -> answer`.
 
         Raises: quickjs.JSException for a fault at the top level of the module.
         """
         self._context.set_time_limit(TIME_LIMIT_S)
         self._context.eval(code)
         handlers: dict[HandlerName, RawHandler] = {
-            "request": self._context.eval("__headwater.request"),
-            "response": self._context.eval("__headwater.response"),
+            name: self._context.eval(f"__headwater.prepare('{name}', {'true' if keeps else 'false'})")
+            for name, keeps in keeps_stash.items()
         }
         self._set_zone = self._context.eval("__headwater.setZone")
         self._context.eval("__headwater.seal()")
@@ -76,16 +94,26 @@ class JsModule:
     Not safe to enter from two threads at once. `needs_entropy` tells whether `call` wants random bytes.
     """
 
-    def __init__(self, name: str, code: str, usage: Mapping[HandlerName, ContextUsage], *, needs_entropy: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        code: str,
+        usage: Mapping[HandlerName, ContextUsage],
+        *,
+        needs_entropy: bool,
+        runtime_files: tuple[str, ...] = RUNTIME_FILES,
+    ) -> None:
         self.name = name
         self.needs_entropy = needs_entropy
         self._code = code
         self._usage = usage
+        self._runtime_files = runtime_files
         self._reset()
 
     def _reset(self) -> None:
-        self._engine = JsEngine()
-        self._handlers = self._engine.load(self._code)
+        self._engine = JsEngine(self._runtime_files)
+        handlers = self._engine.load(self._code, {name: usage.keeps_stash for name, usage in self._usage.items()})
+        self._plans = {name: (handlers[name], tuple(sorted(usage.parts))) for name, usage in self._usage.items()}
 
     def usage(self, handler: HandlerName) -> ContextUsage:
         """What the handler reads of its context."""
@@ -105,20 +133,19 @@ class JsModule:
         outErrors`; keys may be missing. `entropy` seeds every id and random number of the call. Faults of the code,
         of its limits and of its memory come back as an error of type `Code`.
         """
-        usage = self._usage[handler]
-        text = orjson.dumps({part: context[part] for part in usage.parts if part in context}).decode()
-        # The engine's binding cuts integers to 32 bits, doubles cross whole.
-        now = float(now_ms)
+        run, parts = self._plans[handler]
+        text = orjson.dumps({part: context[part] for part in parts if part in context}).decode()
         try:
-            answer = self._handlers[handler](text, now, entropy.hex(), usage.keeps_stash)
+            # The engine's binding cuts integers to 32 bits, doubles cross whole.
+            answer = run(text, float(now_ms), entropy.hex())
             while answer[0] == "Z":
                 self._engine.load_zone(answer[1:])
-                answer = self._handlers[handler](text, now, entropy.hex(), usage.keeps_stash)
+                answer = run(text, float(now_ms), entropy.hex())
         except quickjs.JSException as error:
             return HandlerOutcome(error=RequestError(self._limit_message(str(error)), "Code"))
         kind = answer[0]
-        if kind == "R":
-            return HandlerOutcome(result=orjson.loads(answer[1:]))
+        if kind not in PLAIN_ANSWER_EXCEPT:
+            return HandlerOutcome(orjson.loads(answer))
         if kind == "U":
             return HandlerOutcome()
         outcome = outcome_from(orjson.loads(answer[1:]))
@@ -143,9 +170,17 @@ def compile_module(code: str, name: str) -> JsModule:
     """
     tree = SourceTree.parse(code)
     enforce_subset(tree, name)
-    handlers: tuple[HandlerName, HandlerName] = ("request", "response")
-    usage = {handler: context_usage(tree, handler) for handler in handlers}
+    usage: dict[HandlerName, ContextUsage] = {
+        "request": context_usage(tree, "request"),
+        "response": context_usage(tree, "response"),
+    }
     try:
-        return JsModule(name, rewrite_module(tree), cast(Any, usage), needs_entropy=needs_entropy(tree))
+        return JsModule(
+            name,
+            rewrite_module(tree),
+            usage,
+            needs_entropy=needs_entropy(tree),
+            runtime_files=needed_files(tree.source, computes_members=computes_members(tree.root)),
+        )
     except quickjs.JSException as error:
         raise TemplateError(f"{name}: the module fails when it is loaded: {error}") from error

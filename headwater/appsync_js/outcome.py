@@ -1,14 +1,16 @@
 """What a handler call gives back: its result or error and everything else it did."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from headwater.errors import RequestError
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: that would cost a fifth of a small handler's call (1.3 of 6.5 µs).
+@dataclass(slots=True)
 class HandlerOutcome:
-    """The outcome of one `request` or `response` call.
+    """The outcome of one `request` or `response` call; nothing changes it afterwards.
 
     `result` is plain JSON (None for undefined). With `is_early_return` it is what `runtime.earlyReturn` was given and
     `skip_to` says where the pipeline goes on. `stash` is None where the code cannot have changed it. `is_unauthorized`
@@ -17,17 +19,17 @@ class HandlerOutcome:
 
     result: Any = None
     error: RequestError | None = None
-    appended: list[RequestError] = field(default_factory=list)
+    appended: Sequence[RequestError] = ()
     stash: dict[str, Any] | None = None
     is_early_return: bool = False
     skip_to: Literal["END", "NEXT"] = "NEXT"
     is_unauthorized: bool = False
     subscription_filter: dict[str, Any] | None = None
     invalidation_filter: dict[str, Any] | None = None
-    invalidations: list[dict[str, Any]] = field(default_factory=list)
-    evictions: list[dict[str, Any]] = field(default_factory=list)
-    response_headers: dict[str, str] = field(default_factory=dict)
-    logs: list[str] = field(default_factory=list)
+    invalidations: Sequence[dict[str, Any]] = ()
+    evictions: Sequence[dict[str, Any]] = ()
+    response_headers: Mapping[str, str] | None = None
+    logs: Sequence[str] = ()
 
 
 def to_request_error(raised: dict[str, Any]) -> RequestError:
@@ -54,8 +56,8 @@ def outcome_from(answer: dict[str, Any]) -> HandlerOutcome:
         is_unauthorized=error is not None and error["isUnauthorized"],
         subscription_filter=answer.get("subscriptionFilter"),
         invalidation_filter=answer.get("invalidationFilter"),
-        invalidations=answer.get("invalidations", []),
-        evictions=answer.get("evictions", []),
-        response_headers=answer.get("responseHeaders", {}),
-        logs=answer.get("logs", []),
+        invalidations=answer.get("invalidations", ()),
+        evictions=answer.get("evictions", ()),
+        response_headers=answer.get("responseHeaders"),
+        logs=answer.get("logs", ()),
     )

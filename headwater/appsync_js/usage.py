@@ -66,7 +66,7 @@ def context_usage(tree: SourceTree, handler: str) -> ContextUsage:
     if "args" in names:
         names.add("arguments")
     parts = frozenset(names) & frozenset(CONTEXT_PARTS)
-    return ContextUsage(parts, "info" in parts and (b"selectionSet" in tree.source or _computes_members(tree.root)))
+    return ContextUsage(parts, "info" in parts and (b"selectionSet" in tree.source or computes_members(tree.root)))
 
 
 def needs_entropy(tree: SourceTree) -> bool:
@@ -80,7 +80,8 @@ def _draws(node: Node) -> bool:
     return node.type in NAME_TYPES and text_of(node) in ENTROPY_NAMES
 
 
-def _computes_members(root: Node) -> bool:
+def computes_members(root: Node) -> bool:
+    """Whether the code reads members by a name that is only known when it runs."""
     return any(
         node.type == "subscript_expression"
         and string_value(node.child_by_field_name("index")) is None

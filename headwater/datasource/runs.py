@@ -1,7 +1,7 @@
 """One run of a resolver: the context its handlers see and what they report."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headwater.appsync_js import ContextUsage, HandlerName, HandlerOutcome, JsModule
@@ -14,7 +14,7 @@ ENTROPY_BYTES = 16
 _logger = logging.getLogger(__name__)
 
 Entropy = Callable[[int], bytes]
-Evict = Callable[[list[dict[str, Any]], float], int]
+Evict = Callable[[Sequence[Mapping[str, Any]], float], int]
 
 
 class ResolverRun:
@@ -97,7 +97,7 @@ class ResolverRun:
             del request.invalidations[MAX_INVALIDATIONS:]
             raise RequestError(f"A request may invalidate at most {MAX_INVALIDATIONS} subscriptions", "Code")
         headers = getattr(request, "response_headers", None)
-        if isinstance(headers, dict):
+        if isinstance(headers, dict) and outcome.response_headers:
             headers.update(outcome.response_headers)
         # AppSync evicts for mutations only, silently nothing elsewhere.
         if outcome.evictions and self._evict is not None and self.call.parent_type == "Mutation":

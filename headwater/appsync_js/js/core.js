@@ -64,7 +64,7 @@
   rt.begin = (nowMs, entropy) => {
     effects = null;
     rt.now = nowMs;
-    seed = entropy;
+    seed = entropy ?? "";
     stream = null;
   };
 

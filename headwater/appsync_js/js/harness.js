@@ -25,12 +25,11 @@
   };
   const toContext = (text) => {
     const ctx = rt.parse(text);
-    if (ctx.arguments !== undefined) {
-      ctx.args = ctx.arguments;
-    }
-    if (ctx.info !== undefined && ctx.info !== null) {
-      hide(ctx.info, "selectionSetList");
-      hide(ctx.info, "selectionSetGraphQL");
+    const { info } = ctx;
+    ctx.args = ctx.arguments;
+    if (info !== undefined && info !== null) {
+      hide(info, "selectionSetList");
+      hide(info, "selectionSetGraphQL");
     }
     rt.identity = ctx.identity;
     return ctx;
@@ -49,11 +48,11 @@
     isUnauthorized: raised.isUnauthorized,
   });
 
-  // The answer is one string: its first character says what follows.
-  //   R + JSON   a plain result        U          undefined
+  // The answer is one string: the JSON of a plain result, or, by a first character no JSON begins with,
+  //   U          undefined
   //   X + JSON   a result or an error together with everything else the handler did
   //   Z + name   the table of this time zone is needed first
-  const run = (handler, text, nowMs, entropy, keepsStash) => {
+  const prepare = (handler, keepsStash) => (text, nowMs, entropy) => {
     rt.begin(nowMs, entropy);
     let ctx = null;
     let result;
@@ -79,7 +78,7 @@
         return "U";
       }
       if (json.length <= MAX_RESULT_BYTES) {
-        return `R${json}`;
+        return json;
       }
       error = new Raised(`The result is larger than ${MAX_RESULT_BYTES} bytes`, "Code");
       result = null;
@@ -161,8 +160,7 @@
       library: rt.library,
       tick: rt.tick,
       register: (request, response) => Object.assign(handlers, { request, response }),
-      request: (text, nowMs, entropy, keepsStash) => run(handlers.request, text, nowMs, entropy, keepsStash),
-      response: (text, nowMs, entropy, keepsStash) => run(handlers.response, text, nowMs, entropy, keepsStash),
+      prepare: (name, keepsStash) => prepare(handlers[name], keepsStash),
       setZone,
       seal,
     };
