@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headwater.engine.scalars import SCALARS, ScalarFault
 
-ACCEPTED = {
+ACCEPTED: dict[str, list[str]] = {
     "AWSDate": [
         "1970-01-01",
         "1970-01-01Z",
@@ -32,7 +32,7 @@ ACCEPTED = {
     ],
     "AWSIPAddress": ["123.12.34.56", "1a2b:3c4b::1234:4567", "123.45.67.89/16", "::1/128", "0.0.0.0/0"],
 }
-REFUSED = {
+REFUSED: dict[str, list[Any]] = {
     "AWSDate": ["", "1970-1-1", "2021-02-29", "1970-13-01", "1970-01-01T00:00", "1970-01-01+25:00", "01-01-1970", 5],
     "AWSTime": ["", "24:00", "12:60", "12", "12:30:61", "12:30:00.1234567890", "12:30+7"],
     "AWSDateTime": [
