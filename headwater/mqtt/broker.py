@@ -18,7 +18,7 @@ from headwater.mqtt.sessions.persistence import PresenceVersion
 from headwater.mqtt.sessions.retained import RetainedMessages
 from headwater.mqtt.sessions.session import Delivery, Session
 from headwater.mqtt.sessions.subscriptions import SharedGroup, Subscription, SubscriptionTable
-from headwater.values.topics import check_topic, split_basic_ingest, split_share
+from headwater.values.topics import check_topic, is_wildcard, split_basic_ingest, split_share
 
 # A closed connection stays in memory until its entry among the deadlines comes up.
 _MAX_AHEAD_S = 60.0
@@ -202,7 +202,6 @@ class Broker:
         session.window = min(self.profile.max_inflight, connect.properties.receive_maximum or 0xFFFF)
         connection.session = session
         self._save_session(session)
-        self.schedule(connection)
         return existing is not None
 
     def _take_over(self, session: Session, connect: Connect) -> Session | None:
@@ -216,7 +215,8 @@ class Broker:
         return session
 
     def connected(self, connection: MqttConnection) -> None:
-        """CONNACK is written: tell the world."""
+        """CONNACK is written: start the keep-alive and tell the world."""
+        self.schedule(connection)
         client = connection.client
         if client is None:
             raise LocalProtocolError("connected() before authentication")
@@ -320,6 +320,8 @@ class Broker:
         self._prune_versions_at = max(_VERSIONS_BEFORE_PRUNING, 2 * len(self._versions))
 
     def _announce(self, event: LifecycleEvent) -> None:
+        if is_wildcard(event.client_id):
+            return  # The topic would be no topic; AWS publishes nothing for such client ids ("Lifecycle events").
         self.route(event.publish, None)
         self._hand_to_rules(event.publish)
         if self._on_lifecycle is not None:

@@ -10,7 +10,6 @@ from headwater.mqtt import handshake
 from headwater.mqtt.codec.decoder import PacketDecoder
 from headwater.mqtt.codec.encoder import PINGRESP_BYTES, encode_ack, encode_packet
 from headwater.mqtt.codec.packets import (
-    NO_PROPERTIES,
     V5,
     Ack,
     Connect,
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
     from headwater.mqtt.sessions.session import Session
 
 _MAX_DEFERRED_PACKETS = 1000
-_PUBACK, _PUBREC, _PUBREL, _PUBCOMP = PacketType.PUBACK, PacketType.PUBREC, PacketType.PUBREL, PacketType.PUBCOMP
 
 
 class State(Enum):
@@ -221,8 +219,12 @@ class MqttConnection:
         if self.is_closed:
             return
         if self.state is State.CONNECTED and self.version == V5:
-            properties = Properties(reason_string=message) if message else NO_PROPERTIES
-            self.write(encode_packet(Disconnect(code, properties), V5))
+            goodbye = encode_packet(Disconnect(code), V5)
+            if message:
+                explained = encode_packet(Disconnect(code, Properties(reason_string=message)), V5)
+                if self._max_packet_out is None or len(explained) <= self._max_packet_out:
+                    goodbye = explained
+            self.write(goodbye)
         self.close_message = message
         self._finish(reason, sends_will=True)
 
@@ -272,7 +274,7 @@ class MqttConnection:
             self._permissions.forget()
 
     def send_pubrel(self, packet_id: int) -> None:
-        self.write(encode_ack(_PUBREL, packet_id, 0, self.version))
+        self.write(encode_ack(PacketType.PUBREL, packet_id, 0, self.version))
 
     def send_publish(
         self,
@@ -332,7 +334,8 @@ class MqttConnection:
                         if publish.basic_ingest_rule is None:
                             broker.route(publish, session)
                 elif isinstance(packet, Ack):
-                    self._acknowledged(packet)
+                    if session is not None and (answer := session.take_ack(packet, self.version)):
+                        self.write(answer)
                 else:
                     self._control(packet)
         except MqttProtocolError as error:
@@ -404,27 +407,6 @@ class MqttConnection:
             self._disconnect(packet)
         else:
             raise MqttProtocolError(f"unexpected {type(packet).__name__}", ReasonCode.PROTOCOL_ERROR)
-
-    def _acknowledged(self, ack: Ack) -> None:
-        session, kind, packet_id = self.session, ack.kind, ack.packet_id
-        if session is None:
-            return
-        if kind == _PUBACK:
-            session.acknowledge(packet_id)
-        elif kind == _PUBREC:
-            if ack.reason_code >= 0x80:
-                session.acknowledge(packet_id)
-            elif session.release(packet_id):
-                self.send_pubrel(packet_id)
-            else:
-                self.write(encode_ack(_PUBREL, packet_id, ReasonCode.PACKET_IDENTIFIER_NOT_FOUND, self.version))
-        elif kind == _PUBREL:
-            known = packet_id in session.received_qos2
-            session.received_qos2.discard(packet_id)
-            code = 0 if known else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
-            self.write(encode_ack(_PUBCOMP, packet_id, code, self.version))
-        else:
-            session.acknowledge(packet_id)
 
     def _subscribe(self, packet: Subscribe) -> None:
         broker, profile, session, permissions = self._broker, self._broker.profile, self.session, self._permissions

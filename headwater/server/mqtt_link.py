@@ -220,7 +220,7 @@ class TcpCarrier(asyncio.Protocol):
         stream = cast(asyncio.Transport, transport)
         self._transport = stream
         stream.set_write_buffer_limits(high=self._MAX_BUFFERED)
-        self._link = MqttLink(self._server, _describe(stream), self)
+        self._link = MqttLink(self._server, self._describe(stream), self)
 
     def data_received(self, data: bytes) -> None:
         if self._link is not None:
@@ -239,10 +239,15 @@ class TcpCarrier(asyncio.Protocol):
         if self._link is not None:
             self._link.lost()
 
-
-def _describe(transport: asyncio.Transport) -> TransportInfo:
-    peer = transport.get_extra_info("peername") or ("", 0)
-    tls = transport.get_extra_info("ssl_object")
-    if tls is None:
-        return TransportInfo("tcp", peer[0], peer[1])
-    return TransportInfo("tls", peer[0], peer[1], certificate_der=tls.getpeercert(binary_form=True))
+    def _describe(self, transport: asyncio.Transport) -> TransportInfo:
+        peer = transport.get_extra_info("peername") or ("", 0)
+        tls = transport.get_extra_info("ssl_object")
+        if tls is None:
+            return TransportInfo("tcp", peer[0], peer[1])
+        return TransportInfo(
+            "tls",
+            peer[0],
+            peer[1],
+            certificate_der=tls.getpeercert(binary_form=True),
+            server_name=self._server.server_names.get(tls),
+        )

@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from headwater.mqtt.broker import Broker
 from headwater.mqtt.codec.packets import Connect, Properties
@@ -60,6 +61,8 @@ class MqttServer:
         self.authenticate: Authenticate = authenticate or _anybody
         self.links: set[MqttLink] = set()
         self.stalled: set[MqttLink] = set()
+        # The server name of a TLS client (SNI), which the standard library shows to this callback only.
+        self.server_names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
         self._on_publish = on_publish
         self._store: SessionStore = store or MemorySessionStore()
         self._listeners: list[asyncio.Server] = []
@@ -90,7 +93,10 @@ class MqttServer:
 
     async def start(self, host: str, port: int, *, ssl_context: ssl.SSLContext | None = None) -> int:
         """Listen on one more port, with TLS if there is a context; the port's number (for port 0)."""
-        timeout = None if ssl_context is None else _TLS_HANDSHAKE_TIMEOUT_S
+        timeout = None
+        if ssl_context is not None:
+            timeout = _TLS_HANDSHAKE_TIMEOUT_S
+            ssl_context.sni_callback = self._note_server_name
         listener = await self.loop.create_server(
             lambda: TcpCarrier(self),
             host,
@@ -194,6 +200,10 @@ class MqttServer:
             return
         if work is not None:
             self.run(_logged(work))
+
+    def _note_server_name(self, tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
+        if name is not None:
+            self.server_names[tls] = name
 
     def _tick(self) -> None:
         self.broker.tick(self.clock())

@@ -65,7 +65,7 @@ async def test_a_device_is_known_by_its_certificate(tmp_path: Path) -> None:
             message = await anext(client.messages)
 
     assert message.payload == b"secret"
-    assert seen[0].kind == "tls"
+    assert (seen[0].kind, seen[0].server_name) == ("tls", "localhost")
     assert seen[0].certificate_der == x509.load_pem_x509_certificate(issued.certificate_pem.encode()).public_bytes(
         Encoding.DER
     )

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from headwater.mqtt.codec.packets import Will
+from headwater.mqtt.codec.encoder import encode_ack
+from headwater.mqtt.codec.packets import Ack, PacketType, ReasonCode, Will
 from headwater.mqtt.ports import ClientContext, Publish
 from headwater.mqtt.profile import NEVER_EXPIRES, Profile
 from headwater.mqtt.sessions.subscriptions import Subscription
@@ -121,6 +122,22 @@ class Session:
             self._enqueue(delivery)
         else:
             self._send(delivery)
+
+    def take_ack(self, ack: Ack, version: int) -> bytes:
+        """Move a QoS 1 or 2 exchange on, in either direction; the bytes to answer, if any.
+
+        Source: MQTT 5 section 4.3; an identifier nobody waits for is answered, not punished (section 4.3.3).
+        """
+        kind, packet_id = ack.kind, ack.packet_id
+        if kind == PacketType.PUBREC and ack.reason_code < 0x80:
+            code = 0 if self.release(packet_id) else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            return encode_ack(PacketType.PUBREL, packet_id, code, version)
+        if kind == PacketType.PUBREL:
+            code = 0 if packet_id in self.received_qos2 else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
+            self.received_qos2.discard(packet_id)
+            return encode_ack(PacketType.PUBCOMP, packet_id, code, version)
+        self.acknowledge(packet_id)
+        return b""
 
     def acknowledge(self, packet_id: int) -> bool:
         """PUBACK or PUBCOMP arrived; false if nothing waits for it."""

@@ -122,6 +122,15 @@ def test_a_second_connection_with_the_same_client_id_ends_the_first() -> None:
     assert [b["versionNumber"] for b in bodies(harness)] == [0, 0, 1]
 
 
+def test_a_client_id_with_a_wildcard_is_not_announced() -> None:
+    harness = Harness()
+
+    harness.connect("dev/+").lose()
+
+    assert harness.lifecycle == []
+    assert harness.broker.take_publishes() == []
+
+
 def test_a_silent_client_is_disconnected_after_one_and_a_half_keep_alives() -> None:
     harness = Harness()
     client = harness.connect("c1", V5, keep_alive_s=40)
@@ -135,6 +144,15 @@ def test_a_silent_client_is_disconnected_after_one_and_a_half_keep_alives() -> N
     assert client.is_closed
     assert [p.reason_code for p in client.received() if isinstance(p, Disconnect)] == [ReasonCode.KEEP_ALIVE_TIMEOUT]
     assert bodies(harness)[-1]["disconnectReason"] == "MQTT_KEEP_ALIVE_TIMEOUT"
+
+
+def test_a_keep_alive_shorter_than_the_connect_timeout_is_kept() -> None:
+    harness = Harness(STANDARD)
+    client = harness.connect(keep_alive_s=2)
+
+    harness.later(3.1)
+
+    assert client.is_closed
 
 
 def test_bytes_that_make_no_packet_do_not_keep_a_connection_alive() -> None:
