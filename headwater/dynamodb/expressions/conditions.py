@@ -142,6 +142,8 @@ class _ConditionParser(OperandParser):
         left = self._parenthesized() if self.cursor.current.text == "(" else self.operand()
         if isinstance(left, Comparison | Junction):
             return left
+        if isinstance(left, Path):
+            left = self.path_from(list(left.parts))
         token = self.cursor.current
         if token.kind == "operator" and token.text in COMPARATORS:
             self.cursor.advance()

@@ -103,7 +103,10 @@ class OperandParser:
 
     def path(self) -> Path:
         """A document path."""
-        parts: list[str | int] = [self.name()]
+        return self.path_from([self.name()])
+
+    def path_from(self, parts: list[str | int]) -> Path:
+        """The rest of a path whose beginning may have stood in parentheses."""
         while True:
             if self.cursor.takes("."):
                 parts.append(self.name())
@@ -187,5 +190,5 @@ class OperandParser:
             inner = self.argument()
             self.cursor.expect(")")
             self.leave()
-            return inner
+            return self.path_from(list(inner.parts)) if isinstance(inner, Path) else inner
         return self.operand()
