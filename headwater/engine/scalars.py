@@ -89,6 +89,8 @@ def _int(value: Any) -> int:
 
 
 def _float(value: Any) -> float:
+    if value.__class__ is int and -(2**53) <= value <= 2**53:
+        return float(value)
     number = float(_number("Float", value))
     if not math.isfinite(number):
         raise _wrong("Float", value)
@@ -175,6 +177,8 @@ _MONTH_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def _is_calendar_date(match: re.Match[str]) -> bool:
+    if match.group(3) < "29":
+        return True
     year, month, day = (int(part) for part in match.groups())
     if month == 2 and day == 29:
         return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
@@ -251,10 +255,13 @@ def _text_scalar(name: str, is_valid: Callable[[str], bool], noun: str) -> Scala
 
 
 def _is_integral(value: Any) -> bool:
+    """Whether it is a whole number of 64 bits."""
+    if value.__class__ is int:
+        return -(2**63) <= value < 2**63
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return False
     number = Decimal(value)
-    return number.is_finite() and abs(number) < 2**63 and number == number.to_integral_value()
+    return number.is_finite() and -(2**63) <= number < 2**63 and number == number.to_integral_value()
 
 
 def _timestamp(value: Any) -> int:

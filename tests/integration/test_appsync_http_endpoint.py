@@ -1,5 +1,6 @@
 """GraphQL over HTTP on a real socket: what clients send, and statuses, headers and bodies they get."""
 
+import asyncio
 import gzip
 import io
 import itertools
@@ -11,7 +12,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from headwater.engine import FieldCall, GraphQLEngine, PublishedMutation, RequestContext, load_schema
+from headwater.engine import FieldCall, GraphQLEngine, Limits, PublishedMutation, RequestContext, load_schema
 from headwater.errors import RequestError
 from headwater.server.appsync_http import AppSyncHttp
 from headwater.server.http_server import HttpServer
@@ -19,7 +20,8 @@ from headwater.values.http import HttpRequest
 from headwater.values.identity import GraphQLCaller
 
 SDL = """
-type Query { hello(name: String): String headers: AWSJSON long: String secret: String @aws_iam }
+type Query { hello(name: String): String headers: AWSJSON long: String secret: String @aws_iam
+  slow: String stuck: String }
 type Mutation { say(text: String!): Said }
 type Said { text: String }
 type Subscription { onSaid: Said @aws_subscribe(mutations: ["say"]) }
@@ -39,6 +41,13 @@ class Function:
         return [self.function(call) for call in calls]
 
 
+class Waiting(Function):
+    """Waits for the future its function gives."""
+
+    async def resolve(self, call: FieldCall) -> Any:
+        return await self.function(call)
+
+
 class Endpoint:
     """A running server with a client for it."""
 
@@ -54,9 +63,12 @@ class Endpoint:
                 ("Query", "hello"): Function(lambda call: f"hello {call.arguments.get('name')}"),
                 ("Query", "headers"): Function(lambda call: call.request.headers),
                 ("Query", "long"): Function(lambda call: "x" * 5000),
+                ("Query", "slow"): Waiting(lambda call: asyncio.sleep(0, "slowly")),
+                ("Query", "stuck"): Waiting(lambda call: asyncio.get_running_loop().create_future()),
                 ("Mutation", "say"): Function(self.say),
             },
             default_mode="API_KEY",
+            limits=Limits(timeout_s=0.2),
         )
         self.server = HttpServer(
             AppSyncHttp(
@@ -91,7 +103,8 @@ class Endpoint:
         """Status, headers (lower-case) and undecoded body."""
         assert self.session is not None
         sent = {"x-api-key": "key", "content-type": "application/json", **(headers or {})}
-        async with self.session.request(method, self.url + path, data=io.BytesIO(body or b""), headers=sent) as response:
+        data = io.BytesIO(body or b"")
+        async with self.session.request(method, self.url + path, data=data, headers=sent) as response:
             found = {name.lower(): value for name, value in response.headers.items()}
             return response.status, found, await response.read()
 
@@ -293,3 +306,11 @@ async def test_invalidations_are_handed_over_and_response_headers_sent(endpoint:
 
     assert endpoint.invalidated == [{"subscriptionField": "onSaid", "payload": {}}]
     assert headers["x-said"] == "yes"
+
+
+async def test_resolvers_may_wait_and_run_into_the_time_limit(endpoint: Endpoint) -> None:
+    slow = await endpoint.post({"query": "{ a: slow b: slow hello }"})
+    stuck = await endpoint.post({"query": "{ slow stuck }"})
+
+    assert slow[2] == {"data": {"a": "slowly", "b": "slowly", "hello": "hello None"}}
+    assert (stuck[0], stuck[2]["errors"][0]["errorType"]) == (200, "ExecutionTimeout")

@@ -23,11 +23,14 @@ from graphql import (
 
 from headwater.engine.calls import FieldResolver, RequestRefused
 from headwater.engine.execution.codegen import generate_object, generate_value
+from headwater.engine.execution.faults import document_error
 from headwater.engine.execution.inputs import ArgumentBuilder, InputTypes
 from headwater.engine.execution.selection import StaticSelection, is_included
 from headwater.engine.scalars import SCALARS, ScalarFault, java_text
 
 _INTROSPECTION: Final = ("__schema", "__type")
+# Deeper selections would meet Python's recursion limit; the service's own depth limit ends at 75.
+_MAX_LEVELS: Final = 100
 
 
 class ShapeKind(Enum):
@@ -191,8 +194,9 @@ class PlanCompiler:
         scope = self._scope
         self._field_count += 1
         if self._field_count > scope.max_fields:
-            message = f"The selection expands to more than {scope.max_fields} fields."
-            raise RequestRefused([{"path": None, "locations": None, "message": message}])
+            raise _refused(f"The selection expands to more than {scope.max_fields} fields.")
+        if depth > _MAX_LEVELS:
+            raise _refused(f"The selection has more than {_MAX_LEVELS} levels.")
         name = nodes[0].name.value
         definition = scope.schema.get_field(parent, name)
         assert definition is not None, f"validated document selects {parent.name}.{name}"
@@ -211,7 +215,8 @@ class PlanCompiler:
             resolver,
             refusal,
         )
-        if plan.shape.is_pure and not plan.is_introspection:
+        # Other fields are completed as part of their object, or with care.
+        if plan.shape.is_pure and not plan.is_introspection and (resolver is not None or depth == 1):
             plan.complete_fast = generate_value(plan.shape)
         return plan
 
@@ -287,6 +292,10 @@ def walk_fields(plan: ObjectPlan) -> Iterator[FieldPlan]:
             shape = shape.element
         for child in shape.objects.values() if shape else ():
             yield from walk_fields(child)
+
+
+def _refused(message: str) -> RequestRefused:
+    return RequestRefused([document_error(message, None)])
 
 
 def _has_aliases(plan: ObjectPlan) -> bool:

@@ -33,18 +33,21 @@ class DocumentValidator:
     def __init__(self, schema: GraphQLSchema, limits: Limits) -> None:
         self._schema = schema
         self._limits = limits
+        # Validation does not wait, so one trail serves all documents, one after the other.
+        self._trail = _Trail()
+        self._rules = [_tracking(self._trail), *(_reporting(rule, self._trail) for rule in specified_rules)]
+        if not limits.is_introspection_enabled:
+            self._rules.append(_reporting(NoSchemaIntrospection, self._trail))
 
     def document(self, query: str) -> DocumentNode:
         """Parse and validate. Raises: RequestRefused with the service's errors and status."""
         document = self._parse(query)
-        trail = _Trail()
-        rules = [_tracking(trail), *(_reporting(rule, trail) for rule in specified_rules)]
-        if not self._limits.is_introspection_enabled:
-            rules.append(_reporting(NoSchemaIntrospection, trail))
-        errors = validate(self._schema, document, rules, hide_suggestions=True)
+        self._trail.holder = None
+        self._trail.findings.clear()
+        errors = validate(self._schema, document, self._rules, hide_suggestions=True)
         if errors:
             paths = _field_paths(document)
-            known = {id(finding.error): finding for finding in trail.findings}
+            known = {id(finding.error): finding for finding in self._trail.findings}
             raise RequestRefused([_worded(known.get(id(one)) or Finding("", one), paths) for one in errors])
         return document
 

@@ -1,8 +1,11 @@
 """Validation and variable faults read as on the service."""
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 SDL = """
 type Query { post(id: ID!, filter: Filter, kind: Kind, limit: Int): Post posts: [Post!]! node: Node }
@@ -225,3 +228,27 @@ async def test_a_subscription_is_not_served_over_http(make_api: Any) -> None:
 
     assert result.status == 400
     assert result.body["errors"][0]["errorType"] == "UnsupportedOperation"
+
+
+VALID = (
+    'query Q($a: ID!, $k: Kind = BIG, $f: Filter) { post(id: $a, kind: $k, filter: {name: "n", tags: [1, 2]}) '
+    "{ id ... on Node { id } next { ...F @include(if: true) } } posts { title } "
+    "node { __typename ... on Post { id } } } "
+    "fragment F on Post { id title }"
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+async def test_no_document_makes_the_engine_fail(make_api: Any, data: st.DataObject) -> None:
+    tokens = re.findall(r'\w+|"\w*"|\.\.\.|\S', VALID)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.integers(0, len(tokens) - 1))
+        tokens[place : place + data.draw(st.integers(0, 2))] = data.draw(st.lists(st.sampled_from(tokens), max_size=2))
+    api = make_api(SDL, {})
+
+    result = await api.run(" ".join(tokens), {"a": "1", "f": data.draw(st.sampled_from([None, {}, 5, {"name": "n"}]))})
+
+    assert result.status in (200, 400)
+    for error in result.body.get("errors", []):
+        assert "InvalidSyntax" not in error["message"]
