@@ -201,7 +201,7 @@ class Broker:
         session.will_at = None
         session.window = min(self.profile.max_inflight, connect.properties.receive_maximum or 0xFFFF)
         connection.session = session
-        self._save_session(session)
+        self.changed(session)
         return existing is not None
 
     def _take_over(self, session: Session, connect: Connect) -> Session | None:
@@ -246,7 +246,7 @@ class Broker:
         delay = 0 if will is None else will.properties.will_delay_interval or 0
         if session.is_persistent:
             session.start_expiry(self.now)
-            self._save_session(session)
+            self.changed(session)
             if will is not None and delay:
                 session.will_at = self.now + delay
             else:
@@ -339,7 +339,7 @@ class Broker:
         subscription.identifier = identifier
         session.subscriptions[request.topic_filter] = subscription
         self._subscriptions.add(subscription)
-        self._save_session(session)
+        self.changed(session)
         return existing is None
 
     def unsubscribe(self, session: Session, topic_filter: str) -> bool:
@@ -347,7 +347,7 @@ class Broker:
         if subscription is None:
             return False
         self._subscriptions.remove(subscription)
-        self._save_session(session)
+        self.changed(session)
         return True
 
     def subscriptions_changed(
@@ -417,6 +417,11 @@ class Broker:
     def forget(self, session: Session, delivery: Delivery) -> None:
         self._change(persistence.delivery_key(session.client_id, delivery.number), None)
 
+    def changed(self, session: Session) -> None:
+        """A session's subscriptions, expiry or QoS 2 identifiers are to be stored, if it is persistent."""
+        if session.is_persistent:
+            self._change(persistence.session_key(session.client_id), persistence.encode_session(session))
+
     def dropped(self, session: Session, publish: Publish, why: str) -> None:
         if self._on_dropped is not None:
             self._on_dropped(session.client_id, publish.topic, why)
@@ -437,10 +442,6 @@ class Broker:
         owner.scheduled_at = deadline
         self._deadline_number += 1
         heapq.heappush(self._deadlines, (deadline, self._deadline_number, owner))
-
-    def _save_session(self, session: Session) -> None:
-        if session.is_persistent:
-            self._change(persistence.session_key(session.client_id), persistence.encode_session(session))
 
     def _change(self, key: bytes, value: bytes | None) -> None:
         self._changes[key] = value

@@ -187,6 +187,8 @@ class MqttConnection:
         """The work failed: the client gets no PUBACK and will send again."""
         if self._intake is not None:
             self._intake.give_up(batch)
+        if self.session is not None:
+            self._broker.changed(self.session)
         self.acknowledge(batch)
 
     def outgoing(self) -> bytes:
@@ -341,10 +343,15 @@ class MqttConnection:
         except MqttProtocolError as error:
             self._fail(error)
         if publishes or acks:
-            batch = PublishBatch(publishes, acks)
-            if intake is not None:
-                intake.hand_on(batch)
-            events.append(batch)
+            events.append(self._hand_on(PublishBatch(publishes, acks)))
+
+    def _hand_on(self, batch: PublishBatch) -> PublishBatch:
+        if self._intake is not None:
+            self._intake.hand_on(batch)
+        session = self.session
+        if session is not None and session.received_qos2:
+            self._broker.changed(session)
+        return batch
 
     def _before_connected(self, packet: Packet, events: list[Event]) -> None:
         if self.state is State.AWAITING_CONNECT:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
 
 from headwater.mqtt.codec.packets import ReasonCode
@@ -117,13 +118,13 @@ class MqttLink:
         self._outstanding += len(batch.publishes)
         if self._outstanding > _MAX_OUTSTANDING:
             self._set_reading(wanted=False)
-        server.run(self._finish(batch, work))
+        server.run(work).add_done_callback(partial(self._finish, batch))
 
-    async def _finish(self, batch: PublishBatch, work: Awaitable[None]) -> None:
-        try:
-            await work
-        except Exception:
-            logger.exception("publishes are not acknowledged: their work failed", extra=self._context())
+    def _finish(self, batch: PublishBatch, work: "asyncio.Future[None]") -> None:
+        if work.cancelled():
+            self.connection.reject(batch)
+        elif (error := work.exception()) is not None:
+            logger.error("publishes are not acknowledged: their work failed", extra=self._context(), exc_info=error)
             self.connection.reject(batch)
         else:
             self.connection.acknowledge(batch)

@@ -5,8 +5,7 @@ import logging
 import ssl
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
 from weakref import WeakKeyDictionary
 
 from headwater.mqtt.broker import Broker
@@ -66,7 +65,7 @@ class MqttServer:
         self._on_publish = on_publish
         self._store: SessionStore = store or MemorySessionStore()
         self._listeners: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Future[None]] = set()
         self._to_flush: list[MqttLink] = []
         self._is_flush_due = False
         self._is_stopped = False
@@ -168,10 +167,12 @@ class MqttServer:
             return handed if saved is None else saved
         return _both(handed, saved)
 
-    def run(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self.loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def run(self, work: Awaitable[None]) -> "asyncio.Future[None]":
+        """Work that `stop` waits for; a future is taken as it is, so that it costs no task."""
+        future = asyncio.ensure_future(work)
+        self._tasks.add(future)
+        future.add_done_callback(self._tasks.discard)
+        return future
 
     def flush_later(self, link: MqttLink) -> None:
         """Write for this link at the end of the loop turn, once for all that the turn brings."""

@@ -39,6 +39,8 @@ class DeliveryLog(Protocol):
 
     def forget(self, session: "Session", delivery: Delivery) -> None: ...
 
+    def changed(self, session: "Session") -> None: ...
+
     def dropped(self, session: "Session", publish: Publish, why: str) -> None: ...
 
 
@@ -135,6 +137,9 @@ class Session:
         if kind == PacketType.PUBREL:
             code = 0 if packet_id in self.received_qos2 else ReasonCode.PACKET_IDENTIFIER_NOT_FOUND
             self.received_qos2.discard(packet_id)
+            if self.is_persistent:
+                # A stored identifier that was released would swallow the client's next publish with it.
+                self._log.changed(self)
             return encode_ack(PacketType.PUBCOMP, packet_id, code, version)
         self.acknowledge(packet_id)
         return b""
@@ -185,7 +190,7 @@ class Session:
     def restore(self, delivery: Delivery) -> None:
         """Put back a delivery from the store; call in the order of their numbers."""
         self.next_number = max(self.next_number, delivery.number + 1)
-        if delivery.is_released and delivery.packet_id:
+        if delivery.qos == 2 and delivery.packet_id:
             self.inflight[delivery.packet_id] = delivery
         else:
             delivery.packet_id = 0
@@ -240,6 +245,9 @@ class Session:
         self._last_packet_id = packet_id
         delivery.packet_id = packet_id
         inflight[packet_id] = delivery
+        if delivery.qos == 2 and self.is_persistent:
+            # Exactly once means the same identifier again, even after a restart.
+            self._log.keep(self, delivery)
         self._transmit(delivery, dup=False)
 
     def _transmit(self, delivery: Delivery, *, dup: bool) -> None:
