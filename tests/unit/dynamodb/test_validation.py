@@ -1,0 +1,101 @@
+"""The service's own words for wrong requests."""
+
+# ruff: noqa: E501  # a message is one line, so that it can be searched for
+
+from typing import Any
+
+import pytest
+
+KEY = {"PK": {"S": "a"}, "SK": {"S": "b"}}
+PUT = {"TableName": "tab", "Item": KEY}
+UPDATE = {"TableName": "tab", "Key": KEY}
+GET = {"TableName": "tab", "Key": KEY}
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "message"),
+    [
+        ("PutItem", {**PUT, "Item": {"SK": {"S": "b"}}}, "One or more parameter values were invalid: Missing the key PK in the item"),
+        ("PutItem", {**PUT, "Item": {**KEY, "PK": {"N": "1"}}}, "One or more parameter values were invalid: Type mismatch for key PK expected: S actual: N"),
+        ("PutItem", {**PUT, "Item": {**KEY, "PK": {"S": ""}}}, "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: PK"),
+        ("GetItem", {**GET, "Key": {"PK": {"S": "a"}}}, "The provided key element does not match the schema"),
+        ("GetItem", {**GET, "Key": {**KEY, "x": {"S": "a"}}}, "The provided key element does not match the schema"),
+        ("GetItem", {"Key": KEY}, "1 validation error detected: Value null at 'tableName' failed to satisfy constraint: Member must not be null"),
+        ("PutItem", {"TableName": "a;", "Item": KEY, "ReturnValues": "x"}, "3 validation errors detected: Value 'a;' at 'tableName' failed to satisfy constraint: Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]+; Value 'a;' at 'tableName' failed to satisfy constraint: Member must have length greater than or equal to 3; Value 'x' at 'returnValues' failed to satisfy constraint: Member must satisfy enum value set: [ALL_NEW, UPDATED_OLD, ALL_OLD, NONE, UPDATED_NEW]"),
+        ("PutItem", {**PUT, "ReturnValues": "ALL_NEW"}, "ReturnValues can only be ALL_OLD or NONE"),
+        ("PutItem", {**PUT, "ConditionExpression": "temp = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}, "Invalid ConditionExpression: Attribute name is a reserved keyword; reserved keyword: temp"),
+        ("PutItem", {**PUT, "ConditionExpression": "a = :b"}, "Invalid ConditionExpression: An expression attribute value used in expression is not defined; attribute value: :b"),
+        ("PutItem", {**PUT, "ConditionExpression": "#a = :b", "ExpressionAttributeValues": {":b": {"S": "x"}}}, "Invalid ConditionExpression: An expression attribute name used in the document path is not defined; attribute name: #a"),
+        ("PutItem", {**PUT, "ConditionExpression": "a = :b", "ExpressionAttributeValues": {":b": {"S": "x"}, ":x": {"S": "x"}}}, "Value provided in ExpressionAttributeValues unused in expressions: keys: {:x}"),
+        ("PutItem", {**PUT, "ConditionExpression": "a = a"}, "Invalid ConditionExpression: The first operand must be distinct from the remaining operands for this operator or function; operator: =, first operand: [a]"),
+        ("PutItem", {**PUT, "ConditionExpression": "((a = b))"}, "Invalid ConditionExpression: The expression has redundant parentheses;"),
+        ("PutItem", {**PUT, "ConditionExpression": "size(a)"}, "Invalid ConditionExpression: The function is not allowed to be used this way in an expression; function: size"),
+        ("PutItem", {**PUT, "ConditionExpression": "magic(a)"}, "Invalid ConditionExpression: Invalid function name; function: magic"),
+        ("PutItem", {**PUT, "ConditionExpression": ""}, "Invalid ConditionExpression: The expression can not be empty;"),
+        ("PutItem", {**PUT, "ConditionExpression": "a = "}, 'Invalid ConditionExpression: Syntax error; token: "<EOF>", near: "="'),
+        ("PutItem", {**PUT, "ConditionExpression": "a BETWEEN :l AND :h", "ExpressionAttributeValues": {":l": {"N": "2"}, ":h": {"N": "1"}}}, "Invalid ConditionExpression: The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {N:2}, upper bound operand: AttributeValue: {N:1}"),
+        ("PutItem", {**PUT, "Expected": {"a": {"Exists": False}}, "ConditionExpression": "a = b"}, "Can not use both expression and non-expression parameters in the same request: Non-expression parameters: {Expected} Expression parameters: {ConditionExpression}"),
+        ("UpdateItem", {**UPDATE, "UpdateExpression": "SET PK = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}}, "One or more parameter values were invalid: Cannot update attribute PK. This attribute is part of the key"),
+        ("UpdateItem", {**UPDATE, "UpdateExpression": "SET a = :v SET b = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}}, 'Invalid UpdateExpression: The "SET" section can only be used once in an update expression;'),
+        ("UpdateItem", {**UPDATE, "UpdateExpression": "SET a.b = :v, a = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}}, "Invalid UpdateExpression: Two document paths overlap with each other; must remove or rewrite one of these paths; path one: [a, b], path two: [a]"),
+        ("UpdateItem", {**UPDATE, "UpdateExpression": "SET a = b"}, "The provided expression refers to an attribute that does not exist in the item"),
+        ("UpdateItem", {**UPDATE, "UpdateExpression": "SET a.b = :v", "ExpressionAttributeValues": {":v": {"S": "x"}}}, "The document path provided in the update expression is invalid for update"),
+        ("UpdateItem", {**UPDATE, "UpdateExpression": "SET a ! :v"}, 'Invalid UpdateExpression: Syntax error; token: "!", near: "a ! :v"'),
+        ("Query", {"TableName": "tab"}, "Either the KeyConditions or KeyConditionExpression parameter must be specified in the request."),
+        ("Query", {"TableName": "tab", "KeyConditionExpression": "SK = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}, "Query condition missed key schema element: PK"),
+        ("Query", {"TableName": "tab", "KeyConditionExpression": "PK > :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}, "Query key condition not supported"),
+        ("Query", {"TableName": "tab", "IndexName": "nix", "KeyConditionExpression": "PK = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}, "The table does not have the specified index: nix"),
+        ("Query", {"TableName": "tab", "KeyConditionExpression": "PK = :a", "FilterExpression": "SK = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}, "Filter Expression can only contain non-primary key attributes: Primary key attribute: SK"),
+        ("BatchWriteItem", {"RequestItems": {"tab": [{"PutRequest": {"Item": KEY}}, {"DeleteRequest": {"Key": KEY}}]}}, "Provided list of item keys contains duplicates"),
+        ("CreateTable", {"TableName": "x"}, "TableName must be at least 3 characters long and at most 255 characters long"),
+    ],
+)  # fmt: skip
+def test_a_wrong_request_is_refused_in_the_services_words(
+    table: Any, operation: str, request_: Any, message: str
+) -> None:
+    assert table.message(operation, **request_) == message
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"a": {}},
+        {"a": {"S": "x", "N": "1"}},
+        {"a": {"NULL": False}},
+        {"a": {"SS": []}},
+        {"a": {"SS": ["x", "x"]}},
+        {"a": {"NS": ["1", "1.0"]}},
+        {"a": {"N": "one"}},
+    ],
+)
+def test_a_wrong_attribute_value_is_refused(table: Any, item: Any) -> None:
+    assert table.message("PutItem", TableName="tab", Item={**KEY, **item})
+
+
+@pytest.mark.parametrize(
+    "value", [1, "text", [], {"S": 1}, {"B": "x"}, {"L": {}}, {"M": []}, {"BOOL": "maybe"}, {"SS": "x"}]
+)
+def test_a_wrong_json_type_is_a_serialization_exception(table: Any, value: Any) -> None:
+    assert table.error("PutItem", TableName="tab", Item={**KEY, "a": value}).code == "SerializationException"
+
+
+def test_nesting_of_32_levels_is_stored_and_33_are_refused(table: Any) -> None:
+    value: Any = {"S": "x"}
+    for _ in range(31):
+        value = {"L": [value]}
+
+    table("PutItem", TableName="tab", Item={**KEY, "a": value})
+    message = table.message("PutItem", TableName="tab", Item={**KEY, "a": {"L": [value]}})
+
+    assert message.startswith("Nesting Levels have exceeded supported limits")
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 1500 + "a = b" + ")" * 1500, "size(" * 700 + "a" + ")" * 700 + " = b", "NOT " * 1000 + "a = b"]
+)
+def test_a_deeply_nested_expression_is_refused_and_not_a_crash(table: Any, text: str) -> None:
+    assert table.message("PutItem", TableName="tab", Item=KEY, ConditionExpression=text)
+
+
+def test_partiql_is_refused_by_name(table: Any) -> None:
+    assert table.error("ExecuteStatement", Statement="select").code == "UnknownOperationException"
