@@ -228,7 +228,7 @@
       ),
     remove: (input) => withGiven({ operation: "DeleteItem", key: toMapValues(input.key) }, writeMembers(input)),
     query: (input) => withGiven({ operation: "Query", query: toExpression(input.query) }, pageMembers(input)),
-    scan: (input = {}) =>
+    scan: ({ scanIndexForward, select, ...input } = {}) =>
       withGiven(
         { operation: "Scan" },
         { ...pageMembers(input), segment: input.segment, totalSegments: input.totalSegments },

@@ -95,7 +95,7 @@
     value === null || value === undefined
       ? null
       : String(value).replace(
-          /['"\\/\u0000-\u001f\u007f-\uffff]/g,
+          /['"\\/\u0000-\u001f\u0080-\uffff]/g,
           (character) =>
             ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`,
         );
@@ -176,50 +176,80 @@
     return [isInClass && letter === "-" ? "\\-" : quote(letter), i + 2];
   };
 
+  // Translates the class that opens at pattern[i] = "["; returns [text, index after it, whether it needs sets].
+  const translateClass = (pattern, i) => {
+    const isNegated = pattern[i + 1] === "^";
+    const operands = [];
+    let operand = "";
+    let usesSets = false;
+    let at = i + (isNegated ? 2 : 1);
+    while (pattern[at] !== "]" || (operand === "" && operands.length === 0)) {
+      const character = pattern[at];
+      if (character === undefined) {
+        rt.fault(`Unclosed character class near index ${at - 1} in ${rt.stringify(pattern)}`);
+      }
+      if (character === "[") {
+        const [inner, next] = translateClass(pattern, at);
+        operand += inner;
+        at = next;
+        usesSets = true;
+      } else if (character === "&" && pattern[at + 1] === "&") {
+        operands.push(operand);
+        operand = "";
+        at += 2;
+        usesSets = true;
+      } else if (character === "\\") {
+        const [text, next] = translateEscape(pattern, at, true);
+        operand += text;
+        at = next;
+      } else {
+        const isEdge = operand === "" || pattern[at + 1] === "]" || pattern.startsWith("&&", at + 1);
+        operand += /[\](){}|/&]/.test(character) || (character === "-" && isEdge) ? `\\${character}` : character;
+        at += 1;
+      }
+    }
+    operands.push(operand);
+    const inner = operands.length === 1 ? operands[0] : operands.map((text) => `[${text}]`).join("&&");
+    return [`[${isNegated ? "^" : ""}${inner}]`, at + 1, usesSets];
+  };
+
+  const QUANTIFIER = /^(?:[*+?]|\{\d+(?:,\d*)?\})/;
   const translate = (pattern) => {
     let out = "";
-    let depth = 0;
-    let flags = "u";
     let needsSets = false;
-    let i = 0;
     const leading = /^\(\?([ims]+)\)/.exec(pattern);
-    if (leading !== null) {
-      flags += leading[1];
-      i = leading[0].length;
-    }
+    let i = leading === null ? 0 : leading[0].length;
     while (i < pattern.length) {
       const character = pattern[i];
       if (character === "\\") {
-        const [text, next] = translateEscape(pattern, i, depth > 0);
+        const [text, next] = translateEscape(pattern, i, false);
         out += text;
         i = next;
         continue;
       }
-      if (depth > 0) {
-        if (character === "[") {
-          depth += 1;
-          needsSets = true;
-        } else if (character === "]") {
-          depth -= 1;
-        } else if (character === "&" && pattern[i + 1] === "&") {
-          needsSets = true;
-        }
-        out += /[(){}|/]/.test(character) ? `\\${character}` : character;
-        i += 1;
+      if (character === "[") {
+        const [text, next, usesSets] = translateClass(pattern, i);
+        out += text;
+        i = next;
+        needsSets = needsSets || usesSets;
         continue;
       }
-      if (character === "[") {
-        depth = 1;
-      } else if (pattern.startsWith("(?>", i)) {
+      if (pattern.startsWith("(?>", i)) {
         unsupported("an atomic group", pattern);
-      } else if (/^(?:[*+?]|\{\d+(?:,\d*)?\})\+/.test(pattern.slice(i))) {
-        unsupported("a possessive quantifier", pattern);
       }
-      const isLiteralBrace = (character === "{" && !/^\{\d+(?:,\d*)?\}/.test(pattern.slice(i))) || character === "]" || (character === "}" && !/\{\d+(?:,\d*)?$/.test(out));
-      out += isLiteralBrace || character === "/" ? `\\${character}` : character;
+      const quantifier = QUANTIFIER.exec(pattern.slice(i));
+      if (quantifier !== null) {
+        if (pattern[i + quantifier[0].length] === "+") {
+          unsupported("a possessive quantifier", pattern);
+        }
+        out += quantifier[0];
+        i += quantifier[0].length;
+        continue;
+      }
+      out += "{}]/".includes(character) ? `\\${character}` : character;
       i += 1;
     }
-    return [out, needsSets ? flags.replace("u", "v") : flags];
+    return [out, (needsSets ? "v" : "u") + (leading === null ? "" : leading[1])];
   };
 
   const compiled = new Map();
