@@ -8,7 +8,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from headwater.errors import ServiceError
 from headwater.functions.async_invocation import AsyncInvoker, Delivery, Sleep
@@ -62,7 +62,7 @@ class FunctionService:
     ) -> None:
         self.account_id = account_id
         self.region = region
-        self._clock = clock
+        self.clock = clock
         self._log = log
         self._limits = limits
         self._client: Client = client or available_client()
@@ -102,13 +102,18 @@ class FunctionService:
     # Registration
 
     def register(self, config: FunctionConfig) -> None:
-        """Add a function or replace it; environments of the old definition finish what they run and end."""
+        """Add a function or replace it.
+
+        If anything changes that its processes see, the old environments finish what they run and end.
+        """
         pool = self._pools.get(config.name)
         if pool is None:
             self._pools[config.name] = FunctionPool(config)
             return
-        pool.config = config
-        self._retire(pool)
+        old, pool.config = pool.config, config
+        unseen = replace(config, reserved_concurrency=old.reserved_concurrency, event_invoke=old.event_invoke)
+        if unseen != old:
+            self._retire(pool)
 
     def unregister(self, name: str) -> None:
         pool = self._find(name)
@@ -238,7 +243,7 @@ class FunctionService:
 
     def _new_trace_header(self) -> str:
         token = uuid.uuid4().hex
-        return f"Root=1-{int(self._clock()):08x}-{token[:24]};Parent={token[16:]};Sampled=0"
+        return f"Root=1-{int(self.clock()):08x}-{token[:24]};Parent={token[16:]};Sampled=0"
 
     # Environments
 
@@ -264,14 +269,14 @@ class FunctionService:
         return False
 
     def _spawn(self, pool: FunctionPool) -> None:
-        stamp = time.strftime("%Y/%m/%d", time.gmtime(self._clock()))
+        stamp = time.strftime("%Y/%m/%d", time.gmtime(self.clock()))
         environment = ExecutionEnvironment(
             pool.config,
             self,
             region=self.region,
             client=self._client,
             log_stream=f"{stamp}/[{LATEST}]{uuid.uuid4().hex}",
-            clock=self._clock,
+            clock=self.clock,
             sink=self._log,
         )
         pool.environments.add(environment)

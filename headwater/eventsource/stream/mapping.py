@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 
+from headwater.errors import ServiceError
 from headwater.eventsource.config import Backoff, StreamMappingConfig, exponential_backoff
 from headwater.eventsource.counts import MappingCounts
 from headwater.eventsource.filters import stream_filter
@@ -124,7 +125,11 @@ class StreamMapping:
         if not self._is_running:
             return
         self._discovered_at = asyncio.get_running_loop().time()
-        shards = self._source.shards()
+        try:
+            shards = self._source.shards()
+        except ServiceError as error:
+            self.counts.last_result = f"PROBLEM: {error.message}"
+            return
         present = {shard.shard_id for shard in shards}
         for shard in shards:
             runner = self._runners.get(shard.shard_id)

@@ -34,6 +34,7 @@ _READ_BYTES = 10 * 1024 * 1024
 # Records held in memory for one shard, so that one blocked lane can't make the others read the whole stream.
 _MAX_OUTSTANDING = 20_000
 _DELIVERY_ATTEMPTS = 6
+_SOURCE_RETRY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class ShardRunner:
         try:
             while True:
                 self._wake.clear()
-                wait_until = None if self._is_stopping else self._advance()
+                wait_until = None if self._is_stopping else self._try_to_advance()
                 if self._is_stopping and not self._running:
                     return False
                 if self._is_drained():
@@ -94,6 +95,14 @@ class ShardRunner:
                 await self._sleep(wait_until)
         finally:
             await self._settle()
+
+    def _try_to_advance(self) -> float | None:
+        try:
+            return self._advance()
+        except ServiceError as error:
+            # The stream may be gone; if it comes back under its ARN the shard is looked at again.
+            self._ports.counts.last_result = f"PROBLEM: {error.message}"
+            return self._ports.clock() + _SOURCE_RETRY_S
 
     def _advance(self) -> float | None:
         """Read, start what can start, and give the time at which to look again."""

@@ -1,0 +1,226 @@
+"""The Lambda API as boto3 sees it."""
+
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.integration.lambda_stack import LambdaStack, deployment_package, lambda_stack, until
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:echo"
+
+
+@pytest.fixture
+async def stack(tmp_path: Path) -> AsyncIterator[LambdaStack]:
+    async with lambda_stack(tmp_path) as subject:
+        subject.register("echo", "app.echo", folder="basics", aliases={"live": "1"}, versions=("1",))
+        subject.register("fail", "app.fail", folder="basics")
+        yield subject
+
+
+async def refused(stack: LambdaStack, operation: str, **request: Any) -> tuple[str, str, int]:
+    with pytest.raises(ClientError) as refusal:
+        await stack.call(operation, **request)
+    error = refusal.value.response
+    return error["Error"]["Code"], error["Error"]["Message"], error["ResponseMetadata"]["HTTPStatusCode"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["echo", ARN, "123456789012:function:echo", "echo:live", f"{ARN}:$LATEST", f"{ARN}:1"],
+)
+async def test_invoke_takes_names_arns_and_qualifiers(stack: LambdaStack, name: str) -> None:
+    answer = await stack.call("invoke", FunctionName=name, Payload=b'{"a":1}')
+
+    assert answer["StatusCode"] == 200
+    assert answer["ExecutedVersion"] == "$LATEST"
+    assert "FunctionError" not in answer
+    assert json.load(answer["Payload"]) == {"a": 1}
+
+
+async def test_invoke_shows_the_functions_error_and_log(stack: LambdaStack) -> None:
+    answer = await stack.call("invoke", FunctionName="fail", LogType="Tail")
+
+    assert answer["FunctionError"] == "Unhandled"
+    assert json.load(answer["Payload"])["errorType"] == "ValueError"
+    assert "the value is wrong" in base64.b64decode(answer["LogResult"]).decode()
+
+
+async def test_invoke_without_a_payload_gives_an_empty_event(stack: LambdaStack) -> None:
+    answer = await stack.call("invoke", FunctionName="echo")
+
+    assert json.load(answer["Payload"]) == {}
+
+
+async def test_dry_run_runs_nothing(stack: LambdaStack) -> None:
+    answer = await stack.call("invoke", FunctionName="fail", InvocationType="DryRun")
+
+    assert answer["StatusCode"] == 204
+
+
+async def test_event_invocation_is_retried_twice_and_ends_at_the_destination(stack: LambdaStack) -> None:
+    await stack.call(
+        "put_function_event_invoke_config",
+        FunctionName="fail",
+        DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:123456789012:failed"}},
+    )
+
+    answer = await stack.call("invoke", FunctionName="fail", InvocationType="Event", Payload=b'{"b":2}')
+    await until(lambda: stack.deliveries)
+
+    document = json.loads(stack.deliveries[0].body)
+    assert answer["StatusCode"] == 202
+    assert stack.slept == [60.0, 120.0]
+    assert document["requestContext"] == {
+        "requestId": answer["ResponseMetadata"]["RequestId"],
+        "functionArn": "arn:aws:lambda:us-east-1:123456789012:function:fail:$LATEST",
+        "condition": "RetriesExhausted",
+        "approximateInvokeCount": 3,
+    }
+    assert document["requestPayload"] == {"b": 2}
+    assert document["responseContext"] == {
+        "statusCode": 200,
+        "executedVersion": "$LATEST",
+        "functionError": "Unhandled",
+    }
+    assert document["responsePayload"]["errorMessage"] == "the value is wrong"
+
+
+@pytest.mark.parametrize(
+    ("request_", "code", "text", "status"),
+    [
+        ({"FunctionName": "absent"}, "ResourceNotFoundException", "Function not found: arn:aws:lambda", 404),
+        ({"FunctionName": "echo", "Qualifier": "9"}, "ResourceNotFoundException", "function:echo:9", 404),
+        ({"FunctionName": "echo:live", "Qualifier": "1"}, "InvalidParameterValueException", "derived qualifier", 400),
+        (
+            {"FunctionName": ARN.replace("us-east-1", "eu-west-1")},
+            "ResourceNotFoundException",
+            "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')",
+            404,
+        ),
+        ({"FunctionName": "echo", "Payload": b"{no json"}, "InvalidRequestContentException", "Could not parse", 400),
+        ({"FunctionName": "echo", "Payload": b'"' + b"x" * 6_300_000 + b'"'}, "RequestTooLargeException", "", 413),
+    ],
+)
+async def test_invoke_refuses(stack: LambdaStack, request_: dict[str, Any], code: str, text: str, status: int) -> None:
+    found = await refused(stack, "invoke", **request_)
+
+    assert (found[0], found[2]) == (code, status)
+    assert text in found[1]
+
+
+async def test_reserved_concurrency_of_zero_throttles(stack: LambdaStack) -> None:
+    await stack.call("put_function_concurrency", FunctionName="echo", ReservedConcurrentExecutions=0)
+
+    code, _, status = await refused(stack, "invoke", FunctionName="echo")
+    await stack.call("delete_function_concurrency", FunctionName="echo")
+    again = await stack.call("invoke", FunctionName="echo")
+
+    assert (code, status) == ("TooManyRequestsException", 429)
+    assert again["StatusCode"] == 200
+
+
+async def test_function_from_a_zip_lives_until_it_is_deleted(stack: LambdaStack) -> None:
+    code = {"ZipFile": deployment_package({"app.py": "def run(event, context):\n    return 'first'\n"})}
+    created = await stack.call(
+        "create_function",
+        FunctionName="made",
+        Runtime="python3.12",
+        Role="arn:aws:iam::123456789012:role/r",
+        Handler="app.run",
+        Code=code,
+        Timeout=5,
+        Environment={"Variables": {"A": "1"}},
+    )
+    first = json.load((await stack.call("invoke", FunctionName="made"))["Payload"])
+
+    package = deployment_package({"app.py": "def run(event, context):\n    return 'second'\n"})
+    updated = await stack.call("update_function_code", FunctionName="made", ZipFile=package)
+    second = json.load((await stack.call("invoke", FunctionName="made"))["Payload"])
+    configured = await stack.call("update_function_configuration", FunctionName="made", Timeout=9)
+    listed = await stack.call("list_functions")
+    await stack.call("delete_function", FunctionName="made")
+
+    assert (first, second) == ("first", "second")
+    assert created["FunctionArn"] == "arn:aws:lambda:us-east-1:123456789012:function:made"
+    assert created["CodeSha256"] != updated["CodeSha256"]
+    assert configured["Timeout"] == 9
+    assert configured["Environment"] == {"Variables": {"A": "1"}}
+    assert {"made", "echo"} <= {entry["FunctionName"] for entry in listed["Functions"]}
+    assert (await refused(stack, "get_function", FunctionName="made"))[0] == "ResourceNotFoundException"
+
+
+async def test_function_from_a_zip_survives_a_restart(tmp_path: Path) -> None:
+    package = deployment_package({"app.py": "def run(event, context):\n    return 'kept'\n"})
+    async with lambda_stack(tmp_path) as stack:
+        await stack.call(
+            "create_function",
+            FunctionName="made",
+            Runtime="python3.12",
+            Role="arn:aws:iam::123456789012:role/r",
+            Handler="app.run",
+            Code={"ZipFile": package},
+        )
+
+    async with lambda_stack(tmp_path) as stack:
+        answer = await stack.call("invoke", FunctionName="made")
+
+    assert json.load(answer["Payload"]) == "kept"
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "text"),
+    [
+        ({"FunctionName": "echo"}, "ResourceConflictException", "Function already exist: echo"),
+        ({"Runtime": "java21"}, "InvalidParameterValueException", "java21"),
+        ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException", "Could not unzip"),
+        ({"Code": {"ZipFile": deployment_package({"../x.py": ""})}}, "InvalidParameterValueException", "outside"),
+        ({"Code": {"S3Bucket": "b" * 3, "S3Key": "k"}}, "InvalidParameterValueException", "ZipFile"),
+        ({"Timeout": 901}, "InvalidParameterValueException", "901"),
+        ({"Layers": ["arn:aws:lambda:us-east-1:1:layer:l:1"]}, "InvalidParameterValueException", "Layers"),
+    ],
+)
+async def test_create_function_refuses(stack: LambdaStack, changes: dict[str, Any], code: str, text: str) -> None:
+    request: dict[str, Any] = {
+        "FunctionName": "new",
+        "Runtime": "python3.12",
+        "Role": "arn:aws:iam::123456789012:role/r",
+        "Handler": "app.run",
+        "Code": {"ZipFile": deployment_package({"app.py": ""})},
+    }
+
+    found = await refused(stack, "create_function", **{**request, **changes})
+
+    assert found[0] == code
+    assert text in found[1]
+
+
+async def test_template_functions_are_not_changed_through_the_api(stack: LambdaStack) -> None:
+    code, message, _ = await refused(stack, "delete_function", FunctionName="echo")
+
+    assert code == "InvalidParameterValueException"
+    assert "template" in message
+
+
+async def test_waiters_and_descriptions_work(stack: LambdaStack) -> None:
+    function = await stack.call("get_function", FunctionName="echo")
+    configuration = await stack.call("get_function_configuration", FunctionName="echo")
+    aliases = await stack.call("list_aliases", FunctionName="echo")
+    alias = await stack.call("get_alias", FunctionName="echo", Name="live")
+    versions = await stack.call("list_versions_by_function", FunctionName="echo")
+
+    assert function["Configuration"]["State"] == "Active"
+    assert configuration["FunctionArn"] == ARN
+    assert aliases["Aliases"][0]["FunctionVersion"] == alias["FunctionVersion"] == "1"
+    assert [version["Version"] for version in versions["Versions"]] == ["$LATEST", "1"]
+
+
+async def test_operation_that_does_not_exist_here_says_so(stack: LambdaStack) -> None:
+    code, message, _ = await refused(stack, "list_layers")
+
+    assert code == "UnknownOperationException"
+    assert "/layers" in message
