@@ -1,6 +1,5 @@
 """The GraphQL engine of one API: documents and plans are compiled once and kept, operations run on them."""
 
-import asyncio
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -26,11 +25,12 @@ from headwater.engine.calls import (
     SubscriptionRefused,
 )
 from headwater.engine.execution.completion import Run
+from headwater.engine.execution.deadline import DeadlinePassed, within
 from headwater.engine.execution.faults import document_error, request_error
 from headwater.engine.execution.inputs import InputTypes, VariablePlan, VariableRefusal, coerce_variables
-from headwater.engine.execution.introspection import Introspection
-from headwater.engine.execution.plan import ObjectPlan, PlanCompiler, PlanScope, walk_fields
+from headwater.engine.execution.plan import ObjectPlan, PlanCompiler, PlanScope
 from headwater.engine.execution.run import execute_mutation, execute_query
+from headwater.engine.introspection import Introspection
 from headwater.engine.schema import ApiSchema
 from headwater.engine.subscription import PreparedSubscription, Projection
 from headwater.engine.validation.documents import DocumentValidator, select_operation
@@ -43,7 +43,6 @@ class OperationPlan:
     """A compiled operation for one set of conditions and rights; `projection` is there for subscriptions."""
 
     root: ObjectPlan
-    has_resolvers: bool
     has_introspection: bool
     projection: Projection | None = None
 
@@ -57,6 +56,8 @@ class CompiledDocument:
     variables: tuple[VariablePlan, ...]
     condition_names: tuple[str, ...]
     size: int
+    is_mutation: bool
+    is_subscription: bool
     plans: dict[Hashable, OperationPlan] = field(default_factory=dict)
 
 
@@ -99,7 +100,7 @@ class GraphQLEngine:
         raw_variables = request.variables or {}
         try:
             document = self._document(request.query, request.operation_name)
-            if document.operation.operation is OperationType.SUBSCRIPTION:
+            if document.is_subscription:
                 fault = request_error("Subscriptions are served over WebSocket only.", "UnsupportedOperation")
                 raise RequestRefused([fault], status=400, has_data_member=False)
             variables = _coerced(document, raw_variables)
@@ -116,16 +117,13 @@ class GraphQLEngine:
     async def _run(self, document: CompiledDocument, plan: OperationPlan, run: Run) -> GraphQLResult:
         published: list[PublishedMutation] = []
         data: dict[str, Any] | None = None
-        timeout = asyncio.timeout(self._limits.timeout_s if plan.has_resolvers else None)
+        if document.is_mutation:
+            work = execute_mutation(run, plan.root, self._published_fields, published)
+        else:
+            work = execute_query(run, plan.root)
         try:
-            async with timeout:
-                if document.operation.operation is OperationType.MUTATION:
-                    data = await execute_mutation(run, plan.root, self._published_fields, published)
-                else:
-                    data = await execute_query(run, plan.root)
-        except TimeoutError:
-            if not timeout.expired():
-                raise
+            data = await within(self._limits.timeout_s, work)
+        except DeadlinePassed:
             run.errors.append(
                 {
                     "path": None,
@@ -151,7 +149,7 @@ class GraphQLEngine:
         raw_variables = request.variables or {}
         try:
             document = self._document(request.query, request.operation_name)
-            if document.operation.operation is not OperationType.SUBSCRIPTION:
+            if not document.is_subscription:
                 message = "unknown not supported through the realtime channel"
                 raise SubscriptionRefused([request_error(message, "UnsupportedOperation")])
             variables = _coerced(document, raw_variables)
@@ -195,7 +193,13 @@ class GraphQLEngine:
             raise RequestRefused([document_error("The document is nested too deeply.", None)]) from error
         fragments = {one.name.value: one for one in document.definitions if isinstance(one, FragmentDefinitionNode)}
         compiled = CompiledDocument(
-            operation, fragments, self._inputs.variables(operation), _condition_names(document), len(query)
+            operation,
+            fragments,
+            self._inputs.variables(operation),
+            _condition_names(document),
+            len(query),
+            is_mutation=operation.operation is OperationType.MUTATION,
+            is_subscription=operation.operation is OperationType.SUBSCRIPTION,
         )
         self._keep(key, compiled)
         return compiled
@@ -210,7 +214,7 @@ class GraphQLEngine:
 
     def _plan(self, document: CompiledDocument, variables: Mapping[str, Any], caller: GraphQLCaller) -> OperationPlan:
         conditions = {name: variables.get(name) for name in document.condition_names}
-        key = (tuple(conditions.values()), self._authorization.key(caller))
+        key = (*conditions.values(), self._authorization.key(caller))
         plan = document.plans.get(key)
         if plan is None:
             try:
@@ -226,7 +230,6 @@ class GraphQLEngine:
         self, document: CompiledDocument, conditions: Mapping[str, Any], caller: GraphQLCaller
     ) -> OperationPlan:
         operation = document.operation
-        is_subscription = operation.operation is OperationType.SUBSCRIPTION
         scope = PlanScope(
             schema=self.schema.graphql,
             inputs=self._inputs,
@@ -236,7 +239,7 @@ class GraphQLEngine:
             resolvers=self._resolvers,
             max_depth=self._limits.max_depth,
             max_fields=self._limits.max_plan_fields,
-            is_projection=is_subscription,
+            is_projection=document.is_subscription,
             published_fields=(self._published_fields if operation.operation is OperationType.MUTATION else frozenset()),
         )
         root_type = self.schema.graphql.get_root_type(operation.operation)
@@ -244,9 +247,8 @@ class GraphQLEngine:
         root = PlanCompiler(scope).compile_object(root_type, [operation.selection_set])
         return OperationPlan(
             root,
-            any(one.resolver for one in walk_fields(root)),
             any(one.is_introspection for one in root.fields),
-            Projection(root.fields[0]) if is_subscription and root.fields else None,
+            Projection(root.fields[0]) if document.is_subscription and root.fields else None,
         )
 
 

@@ -85,7 +85,7 @@ def complete_object(run: Run, plan: ObjectPlan, source: Any, path: Path, slot: S
     for one in fields:
         here = (path, one.response_key)
         try:
-            response[one.response_key] = _field(run, one, source, here, response, slot)
+            response[one.response_key] = complete_field(run, one, source, here, response, slot)
         except Bubble:
             # The rest is still completed: the service reports every required null of an object.
             has_failed = True
@@ -94,7 +94,13 @@ def complete_object(run: Run, plan: ObjectPlan, source: Any, path: Path, slot: S
     return response
 
 
-def _field(run: Run, plan: FieldPlan, source: Any, path: FieldPath, response: dict[str, Any], slot: Slot | None) -> Any:
+def complete_field(
+    run: Run, plan: FieldPlan, source: Any, path: FieldPath, response: dict[str, Any], slot: Slot | None
+) -> Any:
+    """The value of one field of `response`, whose slot is `slot`; None for now if a resolver has to be asked.
+
+    Raises: Bubble.
+    """
     if plan.name == "__typename":
         return plan.parent_type
     if plan.refusal is not None:

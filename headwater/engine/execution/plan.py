@@ -1,6 +1,6 @@
 """Compile a selection set, for one set of conditions and one caller's rights, into a tree that is quick to walk."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -281,17 +281,6 @@ class PlanCompiler:
             shape.serialize = SCALARS[leaf_type.name].serialize
             shape.fast_class = SCALARS[leaf_type.name].fast_class
         return shape
-
-
-def walk_fields(plan: ObjectPlan) -> Iterator[FieldPlan]:
-    """Every field of a plan, parents first."""
-    for one in plan.fields:
-        yield one
-        shape: Shape | None = one.shape
-        while shape and shape.element:
-            shape = shape.element
-        for child in shape.objects.values() if shape else ():
-            yield from walk_fields(child)
 
 
 def _refused(message: str) -> RequestRefused:

@@ -10,7 +10,15 @@ from typing import Any
 
 from headwater.engine.calls import FieldCall, PublishedMutation
 from headwater.engine.execution.codegen import Bail
-from headwater.engine.execution.completion import Bubble, Job, Run, complete, complete_object, select_data
+from headwater.engine.execution.completion import (
+    Bubble,
+    Job,
+    Run,
+    complete,
+    complete_field,
+    complete_object,
+    select_data,
+)
 from headwater.engine.execution.faults import field_error
 from headwater.engine.execution.plan import FieldPlan, ObjectPlan
 from headwater.engine.execution.published import real_names, selected_tree
@@ -32,24 +40,28 @@ async def execute_query(run: Run, plan: ObjectPlan) -> dict[str, Any] | None:
 async def execute_mutation(
     run: Run, plan: ObjectPlan, published_fields: frozenset[str], published: list[PublishedMutation]
 ) -> dict[str, Any] | None:
-    """The `data` of a mutation. `published` grows as fields complete, so that a time-out keeps what has happened."""
+    """The `data` of a mutation. `published` grows as fields complete, so that a time-out keeps what has happened.
+
+    A root field that may not be null and is ends the operation; the fields after it do not run.
+    """
     data: dict[str, Any] = {}
     for one in plan.fields:
+        # The next field starts when all below this one is done.
         run.jobs = []
-        # Each root field is an object of its own: the next one starts when all below this one is done.
-        alone = ObjectPlan(plan.type_name, (one,), (one,), is_tracked=False)
+        key = one.response_key
         try:
-            part = complete_object(run, alone, {}, None, None)
+            data[key] = complete_field(run, one, {}, (None, key), data, None)
         except Bubble:
-            run.is_data_null = True
-            continue
+            return None
         await _run_jobs(run, run.jobs)
-        value = data[one.response_key] = part[one.response_key]
+        if run.is_data_null:
+            return None
+        value = data[key]
         if value is not None and one.name in published_fields:
             if one.selected is None:
                 one.selected = selected_tree(one)
             published.append(PublishedMutation(one.name, real_names(run, one.shape, value), one.selected))
-    return None if run.is_data_null else data
+    return data
 
 
 async def _run_jobs(run: Run, jobs: list[Job]) -> None:
