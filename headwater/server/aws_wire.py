@@ -56,6 +56,7 @@ _SQS_CODES = {
     "QueueDeletedRecently": "AWS.SimpleQueueService.QueueDeletedRecently",
     "QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue",
     "QueueNameExists": "QueueAlreadyExists",
+    "ReceiptHandleIsInvalid": "ReceiptHandleIsInvalid",
     "TooManyEntriesInBatchRequest": "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
     "UnsupportedOperation": "AWS.SimpleQueueService.UnsupportedOperation",
     "AccessDeniedException": "AccessDenied",
