@@ -26,7 +26,7 @@ def run_check(template: Path, parameters: dict[str, str]) -> int:
     console.print(_verdict_table(examination.findings))
     for fault in examination.faults:
         console.print(Text(fault, style="bold red"))
-    counts = Counter(finding.verdict for finding in examination.findings if not finding.path)
+    counts: Counter[str] = Counter(finding.verdict for finding in examination.findings if not finding.path)
     console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in _STYLES) + " resources")
     refusals = examination.refusals()
     if refusals:

@@ -32,6 +32,12 @@ class LoadedTemplate:
         found: dict[str, Any] = _headwater_metadata(self.document).get("Fleet") or {}
         return found
 
+    @property
+    def examples(self) -> dict[str, str]:
+        """Commands to print when ready, by heading; `${apiKey}` and the like are the ready file's members."""
+        found = _headwater_metadata(self.document).get("Examples") or {}
+        return {str(name): str(text) for name, text in found.items()}
+
     def path(self, uri: str) -> Path:
         """The local file or folder behind a code or schema address. Raises: TemplateError for a real S3 address."""
         local = self.code.path_of_uri(uri)

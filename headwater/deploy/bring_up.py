@@ -1,0 +1,216 @@
+"""A judged template becomes running parts, family by family in the order they need each other."""
+
+import asyncio
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from headwater.datasource.tables.page_tokens import PageTokens
+from headwater.deploy import data, event_sources, functions, graphql, iot, policies
+from headwater.deploy.deployment import Deployment, deploy_each
+from headwater.deploy.examination import Examination, examine, first_of
+from headwater.deploy.loading import LoadedTemplate
+from headwater.deploy.options import UpOptions
+from headwater.deploy.ports import Ports
+from headwater.deploy.roles import Roles
+from headwater.deploy.rule_actions import RuleActions
+from headwater.deploy.rule_engine import RuleEngine
+from headwater.deploy.schedules import Schedules
+from headwater.deploy.user_pools import UserPools
+from headwater.errors import TemplateError
+from headwater.functions.async_invocation import EventDelivery
+from headwater.functions.service import FunctionService
+from headwater.mqtt.profile import AWS, STANDARD
+from headwater.server.aws_api import AwsApi
+from headwater.server.mqtt_server import MqttServer
+from headwater.storage.dynamodb_service import DynamoDbService
+from headwater.storage.dynamodb_streams_service import DynamoDbStreamsService
+from headwater.storage.kinesis_service import KinesisService
+from headwater.storage.s3_service import S3Service
+from headwater.storage.sqs_service import SqsService
+from headwater.storage.store import Store
+from headwater.template.attributes import ATTRIBUTES, Named, StackEnvironment
+
+
+async def bring_up(
+    options: UpOptions, loaded: LoadedTemplate, store: Store, data_dir: Path, ports: Ports, secret: str
+) -> Deployment:
+    """Deploy the whole template. Raises: TemplateError with every refusal before anything is made."""
+    environment = StackEnvironment(
+        region=options.region,
+        account_id=options.account_id,
+        stack_name=options.stack_name,
+        endpoint_url=ports.endpoint_url,
+        iot_endpoint=ports.local_host,
+        first_api=ports.first_api,
+        first_api_key=first_of(loaded, "AWS::AppSync::ApiKey"),
+        api_key=options.api_key,
+        secret=secret,
+    )
+    examination = examine(loaded, environment)
+    examination.raise_refusals()
+    deployment = _deployment(options, loaded, store, data_dir, ports, examination, secret)
+    await deploy_each(deployment, "AWS::DynamoDB::Table", data.deploy_table)
+    await _resolve_again(deployment, environment)
+    await _deploy_rest(deployment)
+    deployment.mappings = event_sources.event_source_mappings(deployment)
+    await ports.listen_for_devices(deployment.mqtt)
+    ports.router.fallback = _aws_api(deployment).handle
+    return deployment
+
+
+async def _deploy_rest(deployment: Deployment) -> None:
+    await policies.deploy_roles(deployment)
+    for kind, deploy in (
+        ("AWS::Kinesis::Stream", data.deploy_stream),
+        ("AWS::Kinesis::StreamConsumer", data.deploy_stream_consumer),
+        ("AWS::SQS::Queue", data.deploy_queue),
+        ("AWS::S3::Bucket", data.deploy_bucket),
+        ("AWS::Cognito::UserPool", policies.deploy_user_pool),
+        ("AWS::Lambda::Function", functions.deploy_function),
+        ("AWS::AppSync::GraphQLApi", graphql.deploy_api),
+        ("AWS::IoT::TopicRule", iot.deploy_rule),
+        ("AWS::Lambda::EventSourceMapping", event_sources.deploy_mapping),
+    ):
+        await deploy_each(deployment, kind, deploy)
+
+
+def _deployment(
+    options: UpOptions,
+    loaded: LoadedTemplate,
+    store: Store,
+    data_dir: Path,
+    ports: Ports,
+    examination: Examination,
+    secret: str,
+) -> Deployment:
+    place: dict[str, Any] = {"region": options.region, "account_id": options.account_id}
+    roles = Roles(options.account_id, options.checks_iam)
+    kinesis = KinesisService(store, **place, clock=time.time)
+    dynamodb = DynamoDbService(store, **place, clock=time.time)
+    sqs = SqsService(store, **place, clock=time.time, base_url=ports.endpoint_url)
+    s3 = S3Service(data_dir / "s3")
+    function_service = FunctionService(**place, deliver=_EventDelivery(sqs).deliver)
+    starter = _TargetDelivery(function_service, sqs)
+    rules = RuleEngine({}, os.urandom, options.account_id)
+    mqtt = MqttServer(
+        STANDARD if options.mqtt_profile == "standard" else AWS,
+        on_publish=rules.on_publish,
+        enforces_quotas=options.enforces_quotas,
+    )
+
+    async def republish(topic: str, payload: bytes, qos: int) -> None:
+        await mqtt.publish(topic, payload, qos=qos)
+
+    rules.performers = RuleActions(
+        roles=roles,
+        **place,
+        kinesis=kinesis,
+        dynamodb=dynamodb,
+        sqs=sqs,
+        s3=s3,
+        functions=function_service,
+        republish=republish,
+    ).performers()
+    return Deployment(
+        options=options,
+        loaded=loaded,
+        stack=examination.stack,
+        resources=examination.resources,
+        store=store,
+        data_dir=data_dir,
+        roles=roles,
+        dynamodb=dynamodb,
+        kinesis=kinesis,
+        sqs=sqs,
+        s3=s3,
+        functions=function_service,
+        user_pools=UserPools(data_dir, options.region),
+        rules=rules,
+        mqtt=mqtt,
+        schedules=Schedules(
+            store,
+            starter.deliver,
+            clock=time.time,
+            arn_prefix=f"arn:aws:scheduler:{options.region}:{options.account_id}",
+        ),
+        page_tokens=PageTokens(graphql.page_token_secret(secret)),
+        administrator_key=roles.issue_key(None),
+        clock=time.time,
+        api_key=_api_key(examination),
+    )
+
+
+def _api_key(examination: Examination) -> str:
+    """The key of the first API key resource there is; empty without one."""
+    for resource in examination.resources:
+        if resource.type == "AWS::AppSync::ApiKey":
+            named = Named(resource.logical_id, "", dict, examination.stack.environment)
+            return str(ATTRIBUTES[resource.type]["ApiKey"](named))
+    return ""
+
+
+async def _resolve_again(deployment: Deployment, environment: StackEnvironment) -> None:
+    """Resolve with the labels of the table streams, which exist only now."""
+    labels: dict[str, str] = {}
+    for table in deployment.of_type("AWS::DynamoDB::Table"):
+        name = deployment.stack.physical_id(table.logical_id)
+        label = await data.stream_label(deployment, name)
+        if label is not None:
+            labels[name] = label
+    examination = examine(deployment.loaded, replace(environment, stream_labels=labels))
+    examination.raise_refusals()
+    deployment.stack, deployment.resources = examination.stack, examination.resources
+
+
+def _aws_api(deployment: Deployment) -> AwsApi:
+    options = deployment.options
+    streams = DynamoDbStreamsService(
+        deployment.store, region=options.region, account_id=options.account_id, clock=deployment.clock
+    )
+    return AwsApi(
+        [deployment.dynamodb, streams, deployment.kinesis, deployment.sqs],
+        region=options.region,
+        account_id=options.account_id,
+        find_secret=deployment.roles.find_secret,
+        authorize=deployment.roles.authorize,
+        clock=deployment.clock,
+        rest_services=iot.rest_services(deployment),
+    )
+
+
+class _EventDelivery:
+    """Where asynchronous invocations end: destinations and dead-letter queues."""
+
+    def __init__(self, sqs: SqsService) -> None:
+        self._sqs = sqs
+
+    async def deliver(self, delivery: EventDelivery) -> None:
+        """Raises: TemplateError for a destination that does not work here."""
+        if delivery.arn.split(":")[2] != "sqs":
+            raise TemplateError(f"the destination {delivery.arn} does not work here; SQS does")
+        await self._sqs.send(delivery.arn, delivery.body)
+
+
+class _TargetDelivery:
+    """Starts what schedules are for."""
+
+    def __init__(self, functions: FunctionService, sqs: SqsService) -> None:
+        self._functions = functions
+        self._sqs = sqs
+
+    async def deliver(self, arn: str, text: str) -> None:
+        if arn.split(":")[2] == "sqs":
+            await self._sqs.send(arn, text)
+        else:
+            await self._functions.invoke_event(arn, text.encode())
+
+
+async def start_sources(deployment: Deployment) -> None:
+    """Warm the functions that event sources feed and start those."""
+    await deployment.functions.start()
+    names = event_sources.fed_functions(deployment)
+    await asyncio.gather(*(deployment.functions.warm(name) for name in names), return_exceptions=True)
+    await event_sources.start_mappings(deployment)

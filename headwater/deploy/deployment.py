@@ -1,0 +1,122 @@
+"""A stack while it is being brought up and while it runs: its services and what each resource became."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from headwater.datasource.tables.page_tokens import PageTokens
+from headwater.deploy.loading import LoadedTemplate
+from headwater.deploy.options import UpOptions
+from headwater.deploy.roles import AccessKey, Roles
+from headwater.deploy.schedules import Schedules
+from headwater.errors import HeadwaterError, TemplateError
+from headwater.functions.service import FunctionService
+from headwater.server.mqtt_server import MqttServer
+from headwater.storage.dynamodb_service import DynamoDbService
+from headwater.storage.kinesis_service import KinesisService
+from headwater.storage.s3_service import S3Service
+from headwater.storage.sqs_service import SqsService
+from headwater.storage.store import Store
+from headwater.template.intrinsics import Resource, Stack
+from headwater.values.identity import AwsPrincipal
+
+if TYPE_CHECKING:
+    from headwater.deploy.graphql import GraphQLApi
+    from headwater.deploy.rule_engine import RuleEngine
+    from headwater.deploy.user_pools import UserPools
+    from headwater.eventsource.mappings import EventSourceMappings
+
+
+@dataclass(frozen=True, slots=True)
+class LiveResource:
+    """One line of the start-up report."""
+
+    logical_id: str
+    type: str
+    where: str
+
+
+@dataclass(slots=True)
+class Deployment:
+    """Everything the resources of one stack share."""
+
+    options: UpOptions
+    loaded: LoadedTemplate
+    stack: Stack
+    resources: list[Resource]
+    store: Store
+    data_dir: Path
+    roles: Roles
+    dynamodb: DynamoDbService
+    kinesis: KinesisService
+    sqs: SqsService
+    s3: S3Service
+    functions: FunctionService
+    user_pools: "UserPools"
+    rules: "RuleEngine"
+    mqtt: MqttServer
+    page_tokens: PageTokens
+    schedules: Schedules
+    administrator_key: AccessKey
+    clock: Callable[[], float]
+    api_key: str = ""
+    apis: dict[str, "GraphQLApi"] = field(default_factory=dict)
+    live: list[LiveResource] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    _mappings: "EventSourceMappings | None" = None
+
+    @property
+    def mappings(self) -> "EventSourceMappings":
+        """The event source mappings, which need everything above."""
+        assert self._mappings is not None, "set right after the deployment is made"
+        return self._mappings
+
+    @mappings.setter
+    def mappings(self, mappings: "EventSourceMappings") -> None:
+        self._mappings = mappings
+
+    @property
+    def administrator(self) -> AwsPrincipal:
+        """Who the runtime is towards its own services."""
+        return AwsPrincipal("", self.options.account_id)
+
+    def of_type(self, kind: str) -> list[Resource]:
+        """The stack's resources of one type, in template order."""
+        return [resource for resource in self.resources if resource.type == kind]
+
+    def report(self, resource: Resource, where: str) -> None:
+        """Remember a live resource for the start-up report."""
+        self.live.append(LiveResource(resource.logical_id, resource.type, where))
+
+
+Deploy = Callable[[Deployment, Resource], Awaitable[None]]
+
+
+async def deploy_each(deployment: Deployment, kind: str, deploy: Deploy) -> None:
+    """Deploy all resources of a type. Raises: TemplateError that names the resource whatever was wrong with it."""
+    for resource in deployment.of_type(kind):
+        try:
+            await deploy(deployment, resource)
+        except TemplateError as error:
+            if error.logical_id:
+                raise
+            raise TemplateError(
+                error.message, logical_id=resource.logical_id, property_path=error.property_path
+            ) from error
+        except HeadwaterError as error:
+            raise TemplateError(str(error), logical_id=resource.logical_id) from error
+
+
+def picked(properties: dict[str, Any], *names: str) -> dict[str, Any]:
+    """The properties of these names that are given."""
+    return {name: properties[name] for name in names if name in properties}
+
+
+def integers(value: Any) -> Any:
+    """CloudFormation takes numbers as text; the APIs do not."""
+    if isinstance(value, dict):
+        return {name: integers(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [integers(child) for child in value]
+    return int(value) if isinstance(value, str) and value.isdigit() else value

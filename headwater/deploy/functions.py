@@ -1,0 +1,160 @@
+"""Functions: where their code lies, what environment they get, and whose keys they use."""
+
+import hashlib
+import shutil
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from headwater.deploy.deployment import Deployment
+from headwater.errors import TemplateError
+from headwater.functions.config import EventInvokeConfig, FunctionConfig
+from headwater.template.intrinsics import Resource
+
+# Layers whose content the functions' interpreter has anyway: it runs in the environment Headwater is installed in.
+_PROVIDED_LAYERS = ("AWSLambdaPowertoolsPython", "AWSSDK", "LambdaInsightsExtension")
+
+
+def _code_dir(deployment: Deployment, resource: Resource) -> Path:
+    code = resource.properties.get("Code")
+    if not isinstance(code, dict):
+        raise TemplateError(f"expected a mapping, found {code!r}", property_path="Code")
+    if "ZipFile" in code:
+        return _inline(deployment, resource.logical_id, str(code["ZipFile"]))
+    local = deployment.loaded.code.path_of(code.get("S3Bucket"), code.get("S3Key"))
+    if local is None:
+        raise TemplateError(
+            f"the code lies in S3 ({code.get('S3Bucket')}); give CodeUri a path beside the template",
+            property_path="Code",
+        )
+    path = deployment.loaded.path(local)
+    if path.is_dir():
+        return path
+    if path.is_file() and zipfile.is_zipfile(path):
+        return _unpacked(deployment.data_dir, path)
+    raise TemplateError(f"there is no folder or zip file {path}", property_path="CodeUri")
+
+
+def _inline(deployment: Deployment, logical_id: str, text: str) -> Path:
+    folder = deployment.data_dir / "functions" / logical_id
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "index.py").write_text(text)
+    return folder
+
+
+def _unpacked(data_dir: Path, archive: Path) -> Path:
+    """The content of a zip file, unpacked once for each of its states."""
+    data = archive.read_bytes()
+    folder = data_dir / "functions" / hashlib.sha256(data).hexdigest()[:24]
+    if folder.is_dir():
+        return folder
+    temporary = folder.with_suffix(".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    with zipfile.ZipFile(archive) as opened:
+        for name in opened.namelist():
+            target = (temporary / name).resolve()
+            if not target.is_relative_to(temporary.resolve()):
+                raise TemplateError(f"{archive} holds {name!r}, which points outside", property_path="CodeUri")
+        opened.extractall(temporary)
+    temporary.rename(folder)
+    return folder
+
+
+def _layers(deployment: Deployment, resource: Resource) -> tuple[Path, ...]:
+    folders: list[Path] = []
+    by_arn = {
+        deployment.stack.ref(layer.logical_id): layer for layer in deployment.of_type("AWS::Lambda::LayerVersion")
+    }
+    for arn in resource.properties.get("Layers") or []:
+        if arn in by_arn:
+            content = by_arn[arn].properties.get("Content") or {}
+            local = deployment.loaded.code.path_of(content.get("S3Bucket"), content.get("S3Key"))
+            if local is None:
+                raise TemplateError(f"the layer {by_arn[arn].logical_id} lies in S3", property_path="Layers")
+            path = deployment.loaded.path(local)
+            folders.append(path if path.is_dir() else _unpacked(deployment.data_dir, path))
+        elif not any(name in str(arn) for name in _PROVIDED_LAYERS):
+            raise TemplateError(
+                f"the layer {arn} cannot be fetched; put its content beside the template as a LayerVersion",
+                property_path="Layers",
+            )
+    return tuple(folders)
+
+
+def _role_name(resource: Resource) -> str:
+    return str(resource.properties.get("Role", "")).rsplit("/", 1)[-1]
+
+
+def _environment(deployment: Deployment, resource: Resource, endpoint_url: str) -> dict[str, str]:
+    variables = (resource.properties.get("Environment") or {}).get("Variables") or {}
+    key = deployment.roles.issue_key(_role_name(resource))
+    return {
+        "AWS_ACCESS_KEY_ID": key.access_key_id,
+        "AWS_SECRET_ACCESS_KEY": key.secret,
+        "AWS_ENDPOINT_URL": endpoint_url,
+        **{name: _text(value) for name, value in variables.items()},
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, (str, int, float)):
+        raise TemplateError(f"an environment variable is text, found {value!r}", property_path="Environment")
+    return str(value)
+
+
+def _event_invoke(deployment: Deployment, resource: Resource, name: str) -> EventInvokeConfig:
+    settings: dict[str, Any] = {}
+    dead_letter = (resource.properties.get("DeadLetterConfig") or {}).get("TargetArn")
+    if dead_letter:
+        settings["dead_letter"] = dead_letter
+    for config in deployment.of_type("AWS::Lambda::EventInvokeConfig"):
+        if str(config.properties["FunctionName"]).rsplit(":", 1)[-1] == name:
+            given = config.properties
+            destinations = given.get("DestinationConfig") or {}
+            if "MaximumRetryAttempts" in given:
+                settings["maximum_retry_attempts"] = int(given["MaximumRetryAttempts"])
+            if "MaximumEventAgeInSeconds" in given:
+                settings["maximum_event_age_s"] = float(given["MaximumEventAgeInSeconds"])
+            settings["on_success"] = (destinations.get("OnSuccess") or {}).get("Destination")
+            settings["on_failure"] = (destinations.get("OnFailure") or {}).get("Destination")
+    return EventInvokeConfig(**settings)
+
+
+def _aliases(deployment: Deployment, name: str) -> dict[str, str]:
+    return {
+        str(alias.properties["Name"]): str(alias.properties.get("FunctionVersion", "1"))
+        for alias in deployment.of_type("AWS::Lambda::Alias")
+        if str(alias.properties.get("FunctionName")).rsplit(":", 1)[-1] == name
+    }
+
+
+async def deploy_function(deployment: Deployment, resource: Resource) -> None:
+    """Register a function; its first environment starts when it is warmed or called."""
+    properties = resource.properties
+    name = deployment.stack.physical_id(resource.logical_id)
+    logging = properties.get("LoggingConfig") or {}
+    concurrency = properties.get("ReservedConcurrentExecutions")
+    config = FunctionConfig(
+        name=name,
+        arn=deployment.stack.environment.arn("lambda", f"function:{name}"),
+        handler=str(properties.get("Handler", "index.handler")),
+        code_dir=_code_dir(deployment, resource),
+        environment=_environment(deployment, resource, deployment.stack.environment.endpoint_url),
+        timeout_s=float(properties.get("Timeout", 3)),
+        memory_mb=int(properties.get("MemorySize", 128)),
+        layers=_layers(deployment, resource),
+        reserved_concurrency=int(concurrency) if concurrency is not None else None,
+        runtime_name=str(properties.get("Runtime", "")),
+        role_arn=str(properties.get("Role", "")),
+        description=str(properties.get("Description", "")),
+        aliases=_aliases(deployment, name),
+        versions=("1",) if _aliases(deployment, name) else (),
+        event_invoke=_event_invoke(deployment, resource, name),
+        log_format="JSON" if logging.get("LogFormat") == "JSON" else "Text",
+        log_level=logging.get("ApplicationLogLevel"),
+        log_group=str(logging.get("LogGroup", "")),
+    )
+    deployment.functions.register(config)
+    deployment.report(resource, name)

@@ -1,0 +1,59 @@
+"""What `up` says when everything answers: one line a live resource, and commands to paste."""
+
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.ports import Ports
+from headwater.template.verdicts import judge
+
+
+def report_lines(deployment: Deployment, ports: Ports, ready_s: float) -> list[str]:
+    """The start-up report."""
+    lines = [f"Headwater runs {deployment.options.template} (ready in {ready_s:.2f} s)", ""]
+    width = max((len(one.logical_id) for one in deployment.live), default=0)
+    lines += [f"  live  {one.logical_id:<{width}}  {one.type:<34}  {one.where}" for one in deployment.live]
+    deploy_only = _deploy_only(deployment)
+    if deploy_only:
+        lines.append(
+            f"  {deploy_only} more are deploy-only: `headwater check {deployment.options.template}` lists them"
+        )
+    lines += ["", *_addresses(deployment, ports)]
+    lines += [f"  warning: {warning}" for warning in deployment.warnings]
+    lines += ["", *_commands(deployment, ports)]
+    if deployment.options.devices:
+        lines.append(f"{deployment.options.devices} simulated devices publish over MQTT. Ctrl-C stops everything.")
+    return lines
+
+
+def _deploy_only(deployment: Deployment) -> int:
+    return sum(
+        judge(one.logical_id, deployment.loaded.document.resources[one.logical_id], one.properties)[0].verdict
+        == "deploy-only"
+        for one in deployment.resources
+    )
+
+
+def _addresses(deployment: Deployment, ports: Ports) -> list[str]:
+    ready = ports.ready_document(deployment)
+    rows = [
+        ("GraphQL", ready["graphqlUrl"]),
+        ("Real-time", ready["realtimeUrl"]),
+        ("API key", ready["apiKey"]),
+        ("MQTT", f"{ready['mqttHost']}:{ready['mqttPort']}" if ready["mqttPort"] else None),
+        ("MQTT, TLS", f"{ready['mqttHost']}:{ready['mqttTlsPort']}" if ready["mqttTlsPort"] else None),
+        ("AWS APIs", f"{ready['awsEndpointUrl']}  (AWS_ENDPOINT_URL; any key works from this machine)"),
+        ("Local CA", ready["caFile"]),
+        ("Data", str(deployment.data_dir) if deployment.options.data_dir else "kept in memory only"),
+    ]
+    return [f"  {name:<10} {value}" for name, value in rows if value]
+
+
+def _commands(deployment: Deployment, ports: Ports) -> list[str]:
+    examples = deployment.loaded.examples
+    if not examples:
+        return []
+    ready = ports.ready_document(deployment)
+    lines: list[str] = []
+    for name, text in examples.items():
+        for key, value in ready.items():
+            text = text.replace("${" + key + "}", str(value))
+        lines += [f"{name}:", f"  {text}", ""]
+    return lines

@@ -1,0 +1,83 @@
+"""A store as one file that another machine or version can read: JSON lines, keys and values in base64."""
+
+import base64
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+import orjson
+
+from headwater.storage.data_directory import FORMAT_VERSION, DataDirectory, DataDirectoryError
+
+_HEADER = "headwater-export"
+_PAIRS_PER_COMMIT = 5000
+
+
+def export_data(data_dir: Path, file: Path) -> int:
+    """Write everything the store of a directory holds; the number of pairs.
+
+    Raises: DataDirectoryError if an instance uses it, or it does not exist.
+    """
+    if not (data_dir / "store").exists():
+        raise DataDirectoryError(f"{data_dir} holds no store")
+    directory = DataDirectory.acquire(data_dir)
+    count = 0
+    try:
+        environment = lmdb.open(str(data_dir / "store"), readonly=True, max_dbs=64, lock=False)
+        with gzip.open(file, "wb") as out, environment.begin() as transaction:
+            out.write(orjson.dumps({"format": _HEADER, "version": FORMAT_VERSION}) + b"\n")
+            names = [bytes(name) for name, _ in transaction.cursor()]
+            for name in names:
+                database = environment.open_db(name, txn=transaction, create=False)
+                for key, value in transaction.cursor(database):
+                    line = [name.decode(), base64.b64encode(key).decode(), base64.b64encode(value).decode()]
+                    out.write(orjson.dumps(line) + b"\n")
+                    count += 1
+        environment.close()
+    finally:
+        directory.release()
+    return count
+
+
+def import_data(file: Path, data_dir: Path) -> int:
+    """Read an export into a directory that holds no data; the number of pairs.
+
+    Raises: DataDirectoryError for a directory in use or not empty, or a file that is no export.
+    """
+    if (data_dir / "store").exists():
+        raise DataDirectoryError(f"{data_dir} holds data already; import into a new one, or reset it first")
+    lines = _lines(file)
+    directory = DataDirectory.acquire(data_dir)
+    environment = lmdb.open(str(data_dir / "store"), map_size=1 << 40, max_dbs=64)
+    count = 0
+    pending: list[tuple[bytes, bytes, bytes]] = []
+    for name, key, value in lines:
+        pending.append((name.encode(), base64.b64decode(key), base64.b64decode(value)))
+        if len(pending) >= _PAIRS_PER_COMMIT:
+            count += _put(environment, pending)
+    count += _put(environment, pending)
+    environment.close()
+    directory.release()
+    return count
+
+
+def _put(environment: lmdb.Environment, pending: list[tuple[bytes, bytes, bytes]]) -> int:
+    databases = {name: environment.open_db(name) for name in {entry[0] for entry in pending}}
+    with environment.begin(write=True) as transaction:
+        for name, key, value in pending:
+            transaction.put(key, value, db=databases[name])
+    count = len(pending)
+    pending.clear()
+    return count
+
+
+def _lines(file: Path) -> Iterator[list[str]]:
+    try:
+        with gzip.open(file, "rb") as opened:
+            header = orjson.loads(opened.readline())
+            if header.get("format") != _HEADER or header.get("version", 0) > FORMAT_VERSION:
+                raise ValueError(f"header {header}")
+            yield from map(orjson.loads, opened)
+    except (OSError, ValueError, AttributeError) as error:
+        raise DataDirectoryError(f"{file} is no export this version reads: {error}") from error
