@@ -47,7 +47,8 @@ class Shape:
     """How to complete a value of one output type.
 
     `type_text` is the type without its own `!`. A leaf has `serialize` (None: the value passes as it is), a list its
-    `element`, an object or abstract type its possible `objects` by type name.
+    `element`, an object or abstract type its possible `objects` by type name. `has_batches` tells that a batched field
+    is somewhere below.
     """
 
     kind: ShapeKind
@@ -55,6 +56,7 @@ class Shape:
     is_required: bool
     is_pure: bool = True
     has_aliases: bool = False
+    has_batches: bool = False
     serialize: Callable[[Any], Any] | None = None
     fast_class: type | None = None
     enum_names: frozenset[str] | None = None
@@ -87,6 +89,10 @@ class FieldPlan:
     @property
     def is_introspection(self) -> bool:
         return self.name in _INTROSPECTION
+
+    @property
+    def has_batches_below(self) -> bool:
+        return self.shape.has_batches
 
     @property
     def is_plain(self) -> bool:
@@ -249,7 +255,15 @@ class PlanCompiler:
         text = str(nullable)
         if isinstance(nullable, GraphQLList):
             element = self._shape(nullable.of_type, sets, depth=depth, is_tracking=is_tracking)
-            return Shape(ShapeKind.LIST, text, is_required, element.is_pure, element.has_aliases, element=element)
+            return Shape(
+                ShapeKind.LIST,
+                text,
+                is_required,
+                element.is_pure,
+                element.has_aliases,
+                element.has_batches,
+                element=element,
+            )
         if is_leaf_type(nullable):
             return self._leaf(nullable, text, is_required)
         is_abstract = is_abstract_type(nullable)
@@ -267,6 +281,7 @@ class PlanCompiler:
             is_required,
             is_pure=all(plan.is_pure for plan in objects.values()),
             has_aliases=is_tracked or any(_has_aliases(plan) for plan in objects.values()),
+            has_batches=any(_has_batches(plan) for plan in objects.values()),
             objects=objects,
         )
 
@@ -289,6 +304,12 @@ def _refused(message: str) -> RequestRefused:
 
 def _has_aliases(plan: ObjectPlan) -> bool:
     return any(one.response_key != one.name or one.shape.has_aliases for one in plan.fields)
+
+
+def _has_batches(plan: ObjectPlan) -> bool:
+    return any(
+        one.shape.has_batches or (one.resolver is not None and one.resolver.max_batch_size > 0) for one in plan.special
+    )
 
 
 def _location(node: FieldNode) -> dict[str, Any]:

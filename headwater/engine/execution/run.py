@@ -5,10 +5,10 @@ at once and its own jobs start without waiting for its siblings.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections.abc import Awaitable, Sequence
+from typing import Any, TypeVar
 
-from headwater.engine.calls import FieldCall, PublishedMutation
+from headwater.engine.calls import FieldCall, FieldResolver, PublishedMutation
 from headwater.engine.execution.codegen import Bail
 from headwater.engine.execution.completion import (
     Bubble,
@@ -25,6 +25,8 @@ from headwater.engine.execution.published import real_names, selected_tree
 from headwater.engine.execution.selection import RequestSelection
 from headwater.engine.scalars import ScalarFault
 from headwater.errors import RequestError
+
+T = TypeVar("T")
 
 
 async def execute_query(run: Run, plan: ObjectPlan) -> dict[str, Any] | None:
@@ -70,27 +72,26 @@ async def _run_jobs(run: Run, jobs: list[Job]) -> None:
     if len(jobs) == 1 and not _batch_size(jobs[0]):
         await _run_job(run, jobs[0])
         return
-    batches: dict[int, list[Job]] = {}
+    groups: dict[int, list[Job]] = {}
     work: list[Awaitable[None]] = []
     for job in jobs:
-        if _batch_size(job):
-            batches.setdefault(id(job.plan), []).append(job)
+        # Siblings with a batched field below them finish together, so that its calls are siblings too.
+        if _batch_size(job) or job.plan.has_batches_below:
+            groups.setdefault(id(job.plan), []).append(job)
         else:
             work.append(_run_job(run, job))
-    for batch in batches.values():
-        size = _batch_size(batch[0])
-        work += [_run_batch(run, batch[start : start + size]) for start in range(0, len(batch), size)]
+    work += [_run_group(run, group) for group in groups.values()]
     if len(work) == 1:
         await work[0]
     else:
         await _together(work)
 
 
-async def _together(work: list[Awaitable[None]]) -> None:
-    """Wait for all; the first failure that is no GraphQL error cancels the others and is raised."""
+async def _together(work: Sequence[Awaitable[T]]) -> list[T]:
+    """The results of all, in order; the first failure that is no GraphQL error cancels the others and is raised."""
     tasks = [asyncio.ensure_future(one) for one in work]
     try:
-        await asyncio.gather(*tasks)
+        return await asyncio.gather(*tasks)
     finally:
         unfinished = [task for task in tasks if not task.done()]
         for task in unfinished:
@@ -125,44 +126,56 @@ async def _run_job(run: Run, job: Job) -> None:
     call = _call(run, job)
     if call is None or job.plan.resolver is None:
         return
-    try:
-        value: Any = await job.plan.resolver.resolve(call)
-    except RequestError as error:
-        value = error
-    _append(run, job, call)
-    started: list[Job] = []
-    run.jobs = started
-    _finish(run, job, value)
-    if started:
-        await _run_jobs(run, started)
+    await _finish_all(run, [(job, call)], [await _value(job.plan.resolver, call)])
 
 
-async def _run_batch(run: Run, jobs: list[Job]) -> None:
+async def _run_group(run: Run, jobs: list[Job]) -> None:
+    """Jobs of one field, resolved in batches or each for itself, and finished together."""
     pairs = [(job, call) for job in jobs if (call := _call(run, job)) is not None]
     resolver = jobs[0].plan.resolver
     if not pairs or resolver is None:
         return
+    calls = [call for _, call in pairs]
+    size = resolver.max_batch_size
+    if size:
+        chunks = [calls[start : start + size] for start in range(0, len(calls), size)]
+        answers = await _together([_batch_values(resolver, chunk) for chunk in chunks])
+        values = [value for answer in answers for value in answer]
+    else:
+        values = await _together([_value(resolver, call) for call in calls])
+    await _finish_all(run, pairs, values)
+
+
+async def _value(resolver: FieldResolver, call: FieldCall) -> Any:
+    """What a resolver gives, a GraphQL error included."""
     try:
-        values = await resolver.resolve_batch([call for _, call in pairs])
+        return await resolver.resolve(call)
     except RequestError as error:
-        values = [error] * len(pairs)
-    if len(values) != len(pairs):
-        message = f"The batch answered {len(values)} results for {len(pairs)} calls."
-        values = [RequestError(message, "BatchInvoke")] * len(pairs)
+        return error
+
+
+async def _batch_values(resolver: FieldResolver, calls: list[FieldCall]) -> list[Any]:
+    try:
+        values = await resolver.resolve_batch(calls)
+    except RequestError as error:
+        return [error] * len(calls)
+    if len(values) != len(calls):
+        message = f"The batch answered {len(values)} results for {len(calls)} calls."
+        return [RequestError(message, "BatchInvoke")] * len(calls)
+    return values
+
+
+async def _finish_all(run: Run, pairs: list[tuple[Job, FieldCall]], values: list[Any]) -> None:
     started: list[Job] = []
     run.jobs = started
     for (job, call), value in zip(pairs, values, strict=True):
-        _append(run, job, call)
+        for error in call.appended or ():
+            _record(run, job, error)
         if isinstance(value, Exception) and not isinstance(value, RequestError):
             raise value
         _finish(run, job, value)
     if started:
         await _run_jobs(run, started)
-
-
-def _append(run: Run, job: Job, call: FieldCall) -> None:
-    for error in call.appended or ():
-        _record(run, job, error)
 
 
 def _record(run: Run, job: Job, error: RequestError) -> None:

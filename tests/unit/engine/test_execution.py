@@ -254,6 +254,24 @@ async def test_sibling_calls_of_a_batched_field_go_together_in_chunks(make_api: 
     assert authors.batches == [2, 2, 1]
 
 
+async def test_a_batched_field_below_single_resolvers_is_still_called_together(make_api: Any, resolver: Any) -> None:
+    authors = resolver(lambda call: {"name": call.source["text"]}, max_batch_size=10)
+    api = make_api(
+        SDL,
+        {
+            "Query.posts": lambda call: [{"id": n} for n in range(3)],
+            "Post.comments": lambda call: [{"text": f"{call.source['id']}-{n}"} for n in range(2)],
+            "Comment.author": authors,
+        },
+    )
+
+    data = await api.data("{ posts { comments { author { name } } } }")
+
+    names = [[one["author"]["name"] for one in post["comments"]] for post in data["posts"]]
+    assert names == [["0-0", "0-1"], ["1-0", "1-1"], ["2-0", "2-1"]]
+    assert authors.batches == [6]
+
+
 async def test_a_batch_may_fail_for_some_of_its_calls(make_api: Any, resolver: Any) -> None:
     authors = resolver(
         lambda call: RequestError("none", "Missing") if call.source["id"] == 1 else {"name": "n"}, max_batch_size=10
