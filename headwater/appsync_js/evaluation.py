@@ -6,7 +6,9 @@ from typing import Any
 import orjson
 import quickjs
 
-from headwater.appsync_js.module import PLAIN_ANSWER_EXCEPT, JsEngine
+from headwater.appsync_js.module import PLAIN_ANSWER_EXCEPT, JsEngine, needed_files
+from headwater.appsync_js.syntax import SourceTree
+from headwater.appsync_js.usage import computes_members
 
 # Enough for ids that differ between evaluations only by `entropy`.
 DEFAULT_ENTROPY = b"headwater-eval-1"
@@ -37,7 +39,8 @@ def evaluate(
     Answers `{"result": V}` (undefined is null), `{"throws": {"message", "errorType", "data", "errorInfo"}}`, or
     `{"unsupported": why}` for text that is no expression. `context` is AppSync's context object; keys may be missing.
     """
-    engine = JsEngine()
+    computes = computes_members(SourceTree.parse(expression).root)
+    engine = JsEngine(needed_files(expression.encode(), computes_members=computes))
     code = (
         '(()=>{"use strict";'
         "const __hw_module=(name)=>__headwater.library['@aws-appsync/utils/'+name];"
@@ -56,7 +59,7 @@ def evaluate(
             engine.load_zone(answer[1:])
             answer = run(text, float(now_ms), entropy.hex())
     except quickjs.JSException as error:
-        return {"throws": {"message": str(error), "errorType": "Code", "data": None, "errorInfo": None}}
+        return {"throws": {"message": str(error).split("\n")[0], "errorType": "Code", "data": None, "errorInfo": None}}
     if answer[0] not in PLAIN_ANSWER_EXCEPT:
         return {"result": orjson.loads(answer)}
     if answer[0] == "U":

@@ -160,7 +160,7 @@ class JsModule:
             return f"{self.name} used more than {MEMORY_LIMIT_BYTES // (1024 * 1024)} MB of memory"
         if "interrupted" in message:
             return f"{self.name} ran longer than {int(TIME_LIMIT_S * 1000)} ms"
-        return message
+        return message.split("\n")[0]
 
 
 def compile_module(code: str, name: str) -> JsModule:

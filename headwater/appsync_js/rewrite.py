@@ -2,11 +2,13 @@
 
 from tree_sitter import Node
 
-from headwater.appsync_js.syntax import SourceTree, exported_names, string_value, text_of, walk
+from headwater.appsync_js.syntax import FUNCTION_TYPES, SourceTree, exported_names, string_value, text_of, walk
 
 MAX_LOOP_ITERATIONS = 1000
 # A function body instead of a real module: the engine reports no fault of a module's top level.
-PREFIX = '(()=>{"use strict";const {library:__hw_library,tick:__hw_tick}=__headwater;'
+PREFIX = '(()=>{"use strict";const {library:__hw_library,tick:__hw_tick}=__headwater;const __hw_make=()=>{'
+REGISTER = "__headwater.register(...__hw_make())"
+CONSTANT_TYPES = FUNCTION_TYPES | {"string", "number", "true", "false", "null", "undefined"}
 
 
 class _Edits:
@@ -62,8 +64,28 @@ def rewrite_module(tree: SourceTree) -> str:
             _count_loop(node, edits, loops)
             loops += 1
     exports = exported_names(tree.root)
-    suffix = f"\n;__headwater.register({exports['request']},{exports['response']});}})();"
-    return PREFIX + edits.apply(tree.source) + suffix
+    handlers = f"return [{exports['request']},{exports['response']}];"
+    register = "__headwater.registerFactory(__hw_make)" if keeps_state(tree.root) else REGISTER
+    return PREFIX + edits.apply(tree.source) + f"\n;{handlers}}};{register};}})();"
+
+
+def keeps_state(root: Node) -> bool:
+    """Whether a handler could leave something behind at the top level of its module for the next call.
+
+    The service evaluates the module for every call, so such a module is run anew each time; one with functions and
+    plain constants only is run once.
+    """
+    for statement in root.named_children:
+        declaration = statement.child_by_field_name("declaration") or statement
+        if declaration.type in ("import_statement", "export_statement", "function_declaration", "comment"):
+            continue
+        if declaration.type != "lexical_declaration" or text_of(declaration.child_by_field_name("kind")) != "const":
+            return True
+        for declarator in declaration.named_children:
+            value = declarator.child_by_field_name("value")
+            if declarator.type == "variable_declarator" and (value is None or value.type not in CONSTANT_TYPES):
+                return True
+    return False
 
 
 def _import_text(node: Node) -> str:

@@ -160,6 +160,10 @@
       library: rt.library,
       tick: rt.tick,
       register: (request, response) => Object.assign(handlers, { request, response }),
+      registerFactory: (make) => {
+        make();
+        Object.assign(handlers, { request: (ctx) => make()[0](ctx), response: (ctx) => make()[1](ctx) });
+      },
       prepare: (name, keepsStash) => prepare(handlers[name], keepsStash),
       setZone,
       seal,

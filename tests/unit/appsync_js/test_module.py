@@ -214,3 +214,61 @@ def test_names_of_object_members_may_be_keys_of_plain_objects() -> None:
 def test_a_fault_at_the_top_level_stops_the_load() -> None:
     with pytest.raises(TemplateError, match="fails when it is loaded"):
         module(head="const broken = undefined.x;")
+
+
+@pytest.mark.parametrize(
+    "head",
+    ["let n = 0;", "const state = { n: 0 };", "const seen = [];"],
+)
+def test_nothing_is_left_behind_for_the_next_call(head: str) -> None:
+    name = head.split()[1]
+    change = {"n": "n += 1; return n;", "state": "state.n += 1; return state.n;", "seen": "return seen.push(1);"}[name]
+    counter = module(change, head=head)
+
+    results = [counter.call("request", {}, now_ms=NOW_MS).result for _ in range(2)]
+
+    assert results == [1, 1]
+
+
+def test_a_pattern_that_backtracks_without_end_meets_the_time_limit() -> None:
+    outcome = ask("return util.matches('(a+)+b', ctx.args.s);", arguments={"s": "a" * 40})
+
+    assert outcome.error is not None
+
+
+def test_a_result_that_contains_itself_is_an_error() -> None:
+    assert ask("const o = {}; o.o = o; return o;").error is not None
+
+
+def test_keys_named_like_the_prototype_stay_data() -> None:
+    outcome = ask(
+        "const o = {}; for (const k of Object.keys(ctx.args)) { o[k] = ctx.args[k]; } return o;",
+        arguments={"__proto__": {"a": 1}, "constructor": 2},
+    )
+
+    assert outcome.result == {"__proto__": {"a": 1}, "constructor": 2}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "const k = 'construct' + 'or'; return util.autoId[k];",
+        "const k = 'construct' + 'or'; return [].map[k];",
+        "const k = '__pro' + 'to__'; return {}[k];",
+    ],
+)
+def test_no_computed_name_leads_to_a_function_constructor(body: str) -> None:
+    result = ask(f"const make = (() => {{ {body} }})(); return typeof make === 'function' ? make('return 1') : 'none';")
+
+    assert result.result == "none" or result.error is not None
+
+
+def test_the_helpers_cannot_be_replaced() -> None:
+    assert ask("util.autoId = () => 1; return 1;").error is not None
+    assert ask("util.time.nowISO8601 = () => 1; return 1;").error is not None
+
+
+def test_handlers_work_from_constants_and_helper_functions_of_the_module() -> None:
+    head = "const PREFIX = 'DEVICE#';\nconst keyOf = (id) => `${PREFIX}${id}`;"
+
+    assert ask("return keyOf(ctx.args.id);", head, arguments={"id": "1"}).result == "DEVICE#1"

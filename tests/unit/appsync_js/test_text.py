@@ -100,7 +100,7 @@ def test_random_numbers_stay_in_their_range() -> None:
 
 
 IAM = {"accountId": "1", "sourceIp": ["1.1.1.1"], "username": "u", "userArn": "arn"}
-USER_POOL = {
+USER_POOL: dict[str, Any] = {
     "sourceIp": ["1.1.1.1"],
     "username": "u",
     "groups": None,
