@@ -128,7 +128,8 @@ def entries(
             edge = after_prefix(bound) if is_long_key(after) else bound
             stop = edge if stop is None or (edge is not None and edge < stop) else stop
         else:
-            start = max(start, bound if is_long_key(after) else bound + b"\x00")
+            # Behind a short key, and behind the one short key that is the whole beginning of a group of long ones.
+            start = max(start, bound + b"\x00")
     group: list[tuple[bytes, bytes, bytes]] = []
     for key, value in transaction.scan(DATABASE, start, stop, reverse=reverse):
         if group and (not is_long_key(key) or group_of(key) != group_of(group[0][1])):

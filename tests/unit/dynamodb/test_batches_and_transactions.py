@@ -1,0 +1,124 @@
+from typing import Any
+
+
+def key(name: str) -> dict[str, Any]:
+    return {"PK": {"S": name}, "SK": {"S": "s"}}
+
+
+def put(name: str, **attributes: Any) -> dict[str, Any]:
+    return {"Put": {"TableName": "tab", "Item": {**key(name), **attributes}}}
+
+
+def names(table: Any) -> list[str]:
+    return sorted(item["PK"]["S"] for item in table("Scan", TableName="tab")["Items"])
+
+
+def test_a_batch_puts_and_deletes(table: Any) -> None:
+    table("PutItem", TableName="tab", Item=key("old"))
+
+    answer = table(
+        "BatchWriteItem",
+        RequestItems={"tab": [{"PutRequest": {"Item": key("new")}}, {"DeleteRequest": {"Key": key("old")}}]},
+    )
+
+    assert answer == {"UnprocessedItems": {}}
+    assert names(table) == ["new"]
+
+
+def test_a_batch_read_gives_what_there_is(table: Any) -> None:
+    table("PutItem", TableName="tab", Item={**key("a"), "x": {"N": "1"}})
+
+    answer = table("BatchGetItem", RequestItems={"tab": {"Keys": [key("a"), key("b")], "ProjectionExpression": "x"}})
+
+    assert answer == {"Responses": {"tab": [{"x": {"N": "1"}}]}, "UnprocessedKeys": {}}
+
+
+def test_a_transaction_writes_everything(table: Any) -> None:
+    table("PutItem", TableName="tab", Item={**key("c"), "n": {"N": "1"}})
+    table("PutItem", TableName="tab", Item=key("d"))
+
+    update = {
+        "TableName": "tab",
+        "Key": key("c"),
+        "UpdateExpression": "ADD n :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+    table(
+        "TransactWriteItems",
+        TransactItems=[put("a"), {"Update": update}, {"Delete": {"TableName": "tab", "Key": key("d")}}],
+    )
+
+    assert names(table) == ["a", "c"]
+    got = table("TransactGetItems", TransactItems=[{"Get": {"TableName": "tab", "Key": key("c")}}])
+    assert got == {"Responses": [{"Item": {**key("c"), "n": {"N": "2"}}}]}
+
+
+def test_one_false_condition_cancels_all_with_a_reason_for_each(table: Any) -> None:
+    table("PutItem", TableName="tab", Item={**key("b"), "n": {"N": "1"}})
+    guarded = put("b")
+    guarded["Put"].update(ConditionExpression="attribute_not_exists(PK)", ReturnValuesOnConditionCheckFailure="ALL_OLD")
+
+    error = table.error("TransactWriteItems", TransactItems=[put("a"), guarded])
+
+    assert error.code == "TransactionCanceledException"
+    assert error.message == (
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [None, ConditionalCheckFailed]"
+    )
+    assert error.fields["CancellationReasons"] == [
+        {"Code": "None"},
+        {
+            "Code": "ConditionalCheckFailed",
+            "Message": "The conditional request failed",
+            "Item": {**key("b"), "n": {"N": "1"}},
+        },
+    ]
+    assert names(table) == ["b"]
+
+
+def test_an_update_that_does_not_fit_cancels_all(table: Any) -> None:
+    table("PutItem", TableName="tab", Item={**key("b"), "n": {"S": "text"}})
+    update = {
+        "TableName": "tab",
+        "Key": key("b"),
+        "UpdateExpression": "SET n = n + :one",
+        "ExpressionAttributeValues": {":one": {"N": "1"}},
+    }
+
+    error = table.error("TransactWriteItems", TransactItems=[put("a"), {"Update": update}])
+
+    assert error.fields["CancellationReasons"] == [
+        {"Code": "None"},
+        {"Code": "ValidationError", "Message": "An operand in the update expression has an incorrect data type"},
+    ]
+    assert names(table) == ["b"]
+
+
+def test_a_token_makes_a_repetition_harmless_for_ten_minutes(table: Any) -> None:
+    add = {
+        "Update": {
+            "TableName": "tab",
+            "Key": key("a"),
+            "UpdateExpression": "ADD n :one",
+            "ExpressionAttributeValues": {":one": {"N": "1"}},
+        }
+    }
+
+    def count() -> str:
+        return str(table("GetItem", TableName="tab", Key=key("a"))["Item"]["n"]["N"])
+
+    table("TransactWriteItems", TransactItems=[add], ClientRequestToken="t")
+    table("TransactWriteItems", TransactItems=[add], ClientRequestToken="t")
+    assert count() == "1"
+    assert (
+        table.error("TransactWriteItems", TransactItems=[put("x")], ClientRequestToken="t").code
+        == "IdempotentParameterMismatchException"
+    )
+    table.now += 601
+    table("TransactWriteItems", TransactItems=[add], ClientRequestToken="t")
+    assert count() == "2"
+
+
+def test_two_actions_on_one_item_are_refused(table: Any) -> None:
+    message = table.message("TransactWriteItems", TransactItems=[put("a"), put("a")])
+
+    assert message == "Transaction request cannot include multiple operations on one item"
