@@ -164,19 +164,23 @@ class Ingestion:
             return ("DeviceRemoved", f"device {device_id!r} was removed") if known.is_removed else None
         if not self._settings.auto_register:
             return "UnknownDevice", f"device {device_id!r} is not registered"
-        now_ms = int(self._clock() * 1000)
-        try:
-            self._table.call(
-                "TransactWriteItems", items.registration(self._settings.table, device_id, AUTO_TENANT, now_ms=now_ms)
-            )
-        except AwsError as error:
-            if error.code != "TransactionCanceledException":
-                raise
-        # Registered meanwhile by somebody else, or by us: read whose it is.
+        self._register(device_id)
+        # Registered now by us, or meanwhile by somebody else: read whose it is.
         states.update(self._states([device_id]))
         if device_id not in states:
             return "UnknownDevice", f"device {device_id!r} could not be registered"
         return None
+
+    def _register(self, device_id: str) -> None:
+        table, now_ms = self._settings.table, int(self._clock() * 1000)
+        try:
+            self._table.call("TransactWriteItems", items.registration(table, device_id, AUTO_TENANT, now_ms=now_ms))
+        except AwsError as error:
+            if error.code != "TransactionCanceledException":
+                raise
+            return
+        # It connected before it sent anything: that presence is its tenant's from now on.
+        self._unless_done("UpdateItem", items.presence_adoption(table, device_id, AUTO_TENANT, None))
 
     def _write_history(
         self, groups: Mapping[str, Sequence[Accepted]], states: Mapping[str, StoredState]

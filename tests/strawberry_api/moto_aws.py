@@ -1,5 +1,6 @@
 """moto behind boto3: the template's table and queues, and services as the deployed code calls them."""
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -59,9 +60,9 @@ def stream_event(table: str, *, kinds: tuple[str, ...] = ("STATE", "PRESENCE", "
     """Read moto's table stream from its beginning, as the template's event source mapping would hand it over."""
     dynamodb = boto3.client("dynamodb", region_name=REGION)
     # moto knows the stream API by this host name; boto3 has since moved to account-based ones.
-    streams = boto3.client(
-        "dynamodbstreams", region_name=REGION, endpoint_url=f"https://streams.dynamodb.{REGION}.amazonaws.com"
-    )
+    in_process = f"https://streams.dynamodb.{REGION}.amazonaws.com"
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", in_process)
+    streams = boto3.client("dynamodbstreams", region_name=REGION, endpoint_url=endpoint)
     arn = dynamodb.describe_table(TableName=table)["Table"]["LatestStreamArn"]
     shard = streams.describe_stream(StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
     iterator = streams.get_shard_iterator(StreamArn=arn, ShardId=shard, ShardIteratorType="TRIM_HORIZON")[

@@ -8,8 +8,9 @@ from typing import Any
 import boto3
 import pytest
 
+from streams import ingest
 from streams.aws.calls import AwsError
-from streams.items import plain, plain_item
+from streams.items import plain, plain_item, state_key
 from tests.strawberry_api.moto_aws import REGION, stream_event
 
 NOW_MS = 1_732_489_762_000
@@ -79,7 +80,7 @@ def test_a_concurrent_newer_state_is_kept_by_the_condition(make_backend: Any, ki
             self.service = service
 
         def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-            if operation == "UpdateItem":
+            if operation == "UpdateItem" and request["Key"]["SK"]["S"] == "STATE":
                 values = {":ts": {"N": str(NOW_MS + 1)}, ":seq": {"N": "3"}, ":name": {"S": "other"}}
                 newer = {**request, "UpdateExpression": "SET #ts = :ts, seq = :seq, writer = :name"}
                 newer = {k: v for k, v in newer.items() if k in ("TableName", "Key", "UpdateExpression")}
@@ -184,7 +185,7 @@ def test_a_throttled_state_brings_its_device_again_and_no_other(make_backend: An
             self.service = service
 
         def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
-            if operation == "UpdateItem" and request["Key"]["PK"]["S"] == "DEV#dev-2":
+            if operation == "UpdateItem" and request["Key"] == state_key("dev-2"):
                 raise AwsError("ThrottlingException", "slow down", status=400, document={})
             answer: dict[str, Any] = self.service.call(operation, request)
             return answer
@@ -293,12 +294,11 @@ def put_rule(backend: Any) -> None:
 
 @pytest.mark.parametrize("variable", ["TABLE_NAME", "DEAD_LETTER_QUEUE_URL", "AUTO_REGISTER", "RETENTION_DAYS"])
 def test_a_missing_environment_variable_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from streams.ingest import handler
-
+    ingest._ingestion.cache_clear()
     monkeypatch.setenv("AWS_REGION", REGION)
     for name in ("TABLE_NAME", "DEAD_LETTER_QUEUE_URL", "AUTO_REGISTER", "RETENTION_DAYS"):
         monkeypatch.setenv(name, "1")
     monkeypatch.delenv(variable)
 
     with pytest.raises(RuntimeError, match=f"environment variable {variable} is missing"):
-        handler({"Records": []}, None)
+        ingest.handler({"Records": []}, None)
