@@ -34,7 +34,7 @@ from headwater.engine.introspection import Introspection
 from headwater.engine.schema import ApiSchema
 from headwater.engine.subscription import PreparedSubscription, Projection
 from headwater.engine.validation.documents import DocumentValidator, select_operation
-from headwater.errors import TemplateError
+from headwater.errors import RequestError, TemplateError
 from headwater.values.identity import AuthMode, GraphQLCaller
 
 
@@ -157,7 +157,9 @@ class GraphQLEngine:
         except SubscriptionRefused:
             raise
         except RequestRefused as refused:
-            errors = [{key: value for key, value in error.items() if key != "path"} for error in refused.errors]
+            # The channel's errors have neither path nor locations.
+            kept: tuple[str, ...] = ("errorType", "message")
+            errors = [{name: one[name] for name in kept if name in one} for one in refused.errors]
             raise SubscriptionRefused(errors) from refused
         if plan.projection is None:
             raise SubscriptionRefused([document_error("The subscription selects no field.", None)])
@@ -169,9 +171,13 @@ class GraphQLEngine:
         root = projection.root
         if root.refusal is not None:
             raise SubscriptionRefused([request_error(root.refusal[1], root.refusal[0])])
+        try:
+            arguments = root.build_arguments(variables)
+        except RequestError as error:
+            raise SubscriptionRefused([{"message": error.message}]) from error
         return PreparedSubscription(
             field_name=root.name,
-            arguments=root.build_arguments(variables),
+            arguments=arguments,
             mutation_fields=self.schema.subscribed.get(root.name, ()),
             group_key=projection.group_key,
             resolver=self._resolvers.get((root.parent_type, root.name)),

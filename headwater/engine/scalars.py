@@ -122,7 +122,7 @@ def _string_output(value: Any) -> str:
 def _id(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, int | Decimal) and not isinstance(value, bool) and value == int(value):
+    if _is_integral(value):
         return str(int(value))
     raise _wrong("ID", value)
 

@@ -170,7 +170,7 @@ def _utf8_body(body: bytes, content_type: str) -> bytes:
         return body.decode(charset).encode()
     except LookupError as error:
         raise HttpFault(415, "UnsupportedMediaTypeException", f"The charset {charset} is not supported.") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise HttpFault(400, _MALFORMED, f"The request body is not {charset}.") from error
 
 

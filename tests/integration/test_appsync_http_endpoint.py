@@ -70,16 +70,15 @@ class Endpoint:
             default_mode="API_KEY",
             limits=Limits(timeout_s=0.2),
         )
-        self.server = HttpServer(
-            AppSyncHttp(
-                engine,
-                self.authenticate,
-                clock=lambda: 1.5,
-                new_request_id=lambda: f"request-{next(numbers)}",
-                publish=self.publish,
-                invalidate=lambda context: self.invalidated.extend(context.invalidations),
-            )
+        self.handler = AppSyncHttp(
+            engine,
+            self.authenticate,
+            clock=lambda: 1.5,
+            new_request_id=lambda: f"request-{next(numbers)}",
+            publish=self.publish,
+            invalidate=lambda context: self.invalidated.extend(context.invalidations),
         )
+        self.server = HttpServer(self.handler)
 
     def say(self, call: FieldCall) -> Any:
         if call.arguments["text"] == "invalidate":
@@ -157,6 +156,16 @@ async def test_a_body_of_another_charset_is_decoded_and_an_unknown_charset_refus
 
     assert (status, json.loads(body)) == (200, {"data": {"hello": "hello ü"}})
     assert refused == 415
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "rot13", "utf-16", "utf-8\x00"])
+async def test_no_charset_makes_the_endpoint_fail(charset: str) -> None:
+    headers = (("content-type", f"application/json; charset={charset}"), ("x-api-key", "key"))
+    request = HttpRequest("POST", "/graphql", "", headers, b'{"query":"{hello}"\xff', "127.0.0.1")
+
+    response = await Endpoint().handler(request)
+
+    assert response.status in (400, 415)
 
 
 async def test_a_bare_query_is_read_as_application_graphql(endpoint: Endpoint) -> None:

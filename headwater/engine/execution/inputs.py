@@ -263,10 +263,9 @@ def _null_fault(variable: str, type_text: str) -> VariableFault:
 def _refuse_unknown_fields(value: dict[str, Any], input_type: GraphQLInputObjectType) -> None:
     for name in value:
         if name not in input_type.fields:
-            # The service's text ends with a space.
+            # The service does not name the field, and its text ends with a space (aws-appsync-community#273).
             raise VariableFault(
-                f"The variables input contains a field name '{name}' that is not defined for input object type "
-                f"'{input_type.name}' ",
+                f"The variables input contains a field that is not defined for input object type '{input_type.name}' ",
                 has_location=False,
             )
 
