@@ -78,6 +78,7 @@ class Broker:
             for subscription in session.subscriptions.values():
                 self._subscriptions.add(subscription)
             self.schedule(session)
+        self._announce_cut_off()
 
     # -- what the shell calls -------------------------------------------------------------------------------------
 
@@ -225,7 +226,7 @@ class Broker:
         version = 0 if known is None or is_fresh else known.version + 1
         connection.session_identifier = self.new_id()
         connection.presence_version = version
-        self._remember_version(client.client_id, version)
+        self._remember_version(client, version, connection.session_identifier)
         self._announce(lifecycle.connected(client, connection.session_identifier, version, self.now))
         logger.info("MQTT client connected", extra={"client_id": client.client_id})
 
@@ -236,7 +237,7 @@ class Broker:
             return
         session.connection = None
         logger.info("MQTT client disconnected", extra={"client_id": client.client_id, "disconnect_reason": reason})
-        self._remember_version(client.client_id, connection.presence_version)
+        self._remember_version(client, connection.presence_version, "")
         event = lifecycle.disconnected(
             client, connection.session_identifier, connection.presence_version, self.now, reason=reason
         )
@@ -304,12 +305,25 @@ class Broker:
             client=client,
         )
 
-    def _remember_version(self, client_id: str, version: int) -> None:
-        entry = PresenceVersion(client_id, version, self.now)
+    def _remember_version(self, client: ClientContext, version: int, session_identifier: str) -> None:
+        """`session_identifier` is empty once the client has gone."""
+        client_id = client.client_id
+        entry = PresenceVersion(client_id, version, self.now, session_identifier, client.principal_id)
         self._versions[client_id] = entry
         self._change(persistence.version_key(client_id), persistence.encode_version(entry))
         if len(self._versions) > self._prune_versions_at:
             self._prune_versions()
+
+    def _announce_cut_off(self) -> None:
+        """Connections that were open when the process was killed: nobody has heard yet that they ended."""
+        for entry in list(self._versions.values()):
+            if entry.session_identifier:
+                client = ClientContext(entry.client_id, entry.principal_id)
+                self._remember_version(client, entry.version, "")
+                event = lifecycle.disconnected(
+                    client, entry.session_identifier, entry.version, self.now, reason="SERVER_ERROR"
+                )
+                self._announce(event)
 
     def _prune_versions(self) -> None:
         """Forget clients that would start again at version 0 anyway."""

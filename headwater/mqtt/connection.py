@@ -379,7 +379,8 @@ class MqttConnection:
         self._max_packet_out = connect.properties.maximum_packet_size
         self._permissions = Permissions(client, broker.authorize, profile)
         aliases = min(connect.properties.topic_alias_maximum or 0, profile.topic_alias_maximum)
-        self._aliases_out = TopicAliases(aliases) if aliases else None
+        # A publish left out for its size must not be the one that told the client an alias.
+        self._aliases_out = TopicAliases(aliases) if aliases and self._max_packet_out is None else None
         session_present = broker.attach(self, client, connect)
         session = self.session
         if session is None:

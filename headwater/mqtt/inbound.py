@@ -18,6 +18,7 @@ from headwater.mqtt.permissions import Permissions
 from headwater.mqtt.ports import ClientContext, Publish
 from headwater.mqtt.profile import Profile
 from headwater.mqtt.quotas import QuotaWatch
+from headwater.values.topics import is_wildcard
 
 _PUBACK, _PUBREC = int(PacketType.PUBACK), int(PacketType.PUBREC)
 
@@ -157,6 +158,9 @@ class PublishIntake:
             raise MqttProtocolError("PUBLISH has neither topic nor topic alias", ReasonCode.PROTOCOL_ERROR)
         if properties.subscription_identifiers:
             raise MqttProtocolError("a client's PUBLISH has a subscription identifier", ReasonCode.PROTOCOL_ERROR)
+        response_topic = properties.response_topic
+        if response_topic is not None and is_wildcard(response_topic):
+            raise MqttProtocolError("the response topic has a wildcard", ReasonCode.PROTOCOL_ERROR)  # MQTT-3.3.2-14
         alias = properties.topic_alias
         if alias is None:
             return topic, properties

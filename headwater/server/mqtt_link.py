@@ -50,6 +50,7 @@ class MqttLink:
         self._outstanding = 0
         self._is_reading = True
         self._is_closing = False
+        server.begin()
         self.connection = server.broker.open(transport, server.clock(), self._wake)
         server.links.add(self)
 

@@ -105,8 +105,7 @@ class MqttServer:
             backlog=_BACKLOG,
         )
         self._listeners.append(listener)
-        if self._ticker is None:
-            self._tick()
+        self.begin()
         number: int = listener.sockets[0].getsockname()[1]
         return number
 
@@ -156,6 +155,12 @@ class MqttServer:
         if work is not None:
             await work
 
+    def begin(self) -> None:
+        """Start the broker's time, and what it has to say from before a restart; the first socket does it."""
+        if self._ticker is None:
+            self._tick()
+            self._flush_soon()
+
     # -- what links call ------------------------------------------------------------------------------------------
 
     def commit(self, publishes: list[Publish]) -> Awaitable[None] | None:
@@ -180,7 +185,7 @@ class MqttServer:
         self._flush_soon()
 
     def _flush_soon(self) -> None:
-        if not self._is_flush_due and not self._is_stopped:
+        if not self._is_flush_due and not self._is_stopped and self._ticker is not None:
             self._is_flush_due = True
             self.loop.call_soon(self._flush)
 

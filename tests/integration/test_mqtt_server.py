@@ -146,6 +146,29 @@ async def test_a_broken_authentication_refuses_the_client(caplog: pytest.LogCapt
         assert await client.closed() == [Connack(False, 3)]
 
 
+async def test_a_client_is_not_read_while_too_many_of_its_publishes_wait() -> None:
+    gate = asyncio.get_running_loop().create_future()
+    handed: list[int] = []
+
+    def on_publish(batch: list[Publish]) -> "asyncio.Future[None] | None":
+        if batch[0].topic != "a":
+            return None
+        handed.append(len(batch))
+        return asyncio.shield(gate)
+
+    async with serving(on_publish=on_publish) as (_, port):
+        client = await RawClient.connect(port, "c1")
+        client.send(*(PublishPacket("a", b"x" * 1000) for _ in range(20_000)))
+        await until(lambda: sum(handed) > 4000)
+        await asyncio.sleep(0)
+        waiting = sum(handed)
+        gate.set_result(None)
+        await until(lambda: sum(handed) == 20_000)
+        client.close()
+
+    assert waiting < 6000
+
+
 async def test_an_oversized_packet_is_refused_before_its_body_arrives() -> None:
     async with serving() as (_, port):
         client = await RawClient.connect(port, "c1", V5)

@@ -92,7 +92,6 @@ class Served:
 
     async def __aenter__(self) -> "Served":
         self.port = await self._http.start("127.0.0.1", 0)
-        await self.mqtt.start("127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *error: object) -> None:

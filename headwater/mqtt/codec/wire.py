@@ -53,6 +53,8 @@ class Reader:
             byte = self.byte()
             value |= (byte & 0x7F) << shift
             if not byte & 0x80:
+                if shift and not byte:
+                    raise MqttProtocolError("variable byte integer is longer than it needs to be")  # MQTT-1.5.5-1
                 return value
         raise MqttProtocolError("variable byte integer is longer than 4 bytes")
 

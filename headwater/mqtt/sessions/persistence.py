@@ -51,11 +51,16 @@ class StoredDelivery(msgspec.Struct, array_like=True):
 
 
 class PresenceVersion(msgspec.Struct, array_like=True):
-    """`left_at` is when the client was last seen; its next connect counts on from `version`."""
+    """`left_at` is when the client was last seen; its next connect counts on from `version`.
+
+    `session_identifier` is that of a connection that is open, else empty.
+    """
 
     client_id: str
     version: int
     left_at: float
+    session_identifier: str = ""
+    principal_id: str = ""
 
 
 def session_key(client_id: str) -> bytes:

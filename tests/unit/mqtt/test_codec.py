@@ -191,6 +191,7 @@ def test_damaged_packets_give_packets_or_a_protocol_error(
         (b"\x10\x0c\x00\x04MQTT\x04\x03\x00\x00\x00\x00", V311, ReasonCode.MALFORMED_PACKET),  # reserved flag
         (b"\x30\x06\x00\x01a\x02\x11\x00", V5, ReasonCode.MALFORMED_PACKET),  # misplaced property
         (b"\x30\x08\x00\x01a\x04\x01\x00\x01\x00", V5, ReasonCode.PROTOCOL_ERROR),  # repeated property
+        (b"\x30\x05\x00\x01a\x80\x00", V5, ReasonCode.MALFORMED_PACKET),  # property length in two bytes
     ],
 )
 def test_a_malformed_packet_is_refused_with_its_reason_code(data: bytes, version: int, code: ReasonCode) -> None:

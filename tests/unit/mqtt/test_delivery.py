@@ -192,6 +192,16 @@ def test_the_server_uses_topic_aliases_as_far_as_the_client_allows() -> None:
     assert seen == [("a", 1), ("", 1), ("b", None)]
 
 
+def test_a_response_topic_with_a_wildcard_closes_the_connection() -> None:
+    client = Harness().connect("c1", V5)
+
+    client.send(PublishPacket("a", b"", properties=Properties(response_topic="a/+")))
+
+    packet = client.received()[0]
+    assert isinstance(packet, Disconnect)
+    assert packet.reason_code == ReasonCode.PROTOCOL_ERROR
+
+
 def test_a_publish_larger_than_the_client_takes_is_left_out() -> None:
     harness = Harness()
     client = harness.connect("c1", V5, properties=Properties(maximum_packet_size=40))

@@ -105,6 +105,22 @@ def test_the_version_goes_on_after_a_restart() -> None:
     assert bodies(restarted)[-1]["versionNumber"] == 1
 
 
+def test_connections_cut_off_by_a_kill_are_announced_after_the_restart() -> None:
+    harness = Harness()
+    harness.connect("stays")
+    harness.connect("gone").lose()
+
+    restarted = Harness(stored=harness.save().items())
+    once_more = Harness(stored=restarted.save().items())
+
+    (body,) = bodies(restarted)
+    assert (body["clientId"], body["disconnectReason"], body["versionNumber"]) == ("stays", "SERVER_ERROR", 0)
+    assert body["sessionIdentifier"] == "id-1"
+    assert body["principalIdentifier"] == "principal-1"
+    assert [p.topic for p in restarted.broker.take_publishes()] == ["$aws/events/presence/disconnected/stays"]
+    assert once_more.lifecycle == []
+
+
 def test_a_second_connection_with_the_same_client_id_ends_the_first() -> None:
     harness = Harness()
     first = harness.connect("dev-1", V5)
