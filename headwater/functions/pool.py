@@ -1,9 +1,20 @@
 """The environments of one function and the invocations that wait for them; plain bookkeeping without I/O."""
 
 from collections import deque
+from dataclasses import dataclass
 
 from headwater.functions.config import FunctionConfig
 from headwater.functions.worker.environment import ExecutionEnvironment, Invocation
+
+
+@dataclass(frozen=True, slots=True)
+class EnvironmentCounts:
+    """A function's environments by state, and the invocations that wait for one."""
+
+    total: int
+    idle: int
+    busy: int
+    waiting: int
 
 
 class FunctionPool:
@@ -23,6 +34,10 @@ class FunctionPool:
     def idle(self) -> list[ExecutionEnvironment]:
         """Idle environments, the longest idle first."""
         return self._idle
+
+    def counts(self) -> EnvironmentCounts:
+        busy = sum(environment.state == "busy" for environment in self.environments)
+        return EnvironmentCounts(len(self.environments), len(self._idle), busy, len(self._waiting))
 
     @property
     def starting(self) -> int:

@@ -19,7 +19,7 @@ from headwater.functions.config import (
     LogSink,
     parse_function_name,
 )
-from headwater.functions.pool import FunctionPool
+from headwater.functions.pool import EnvironmentCounts, FunctionPool
 from headwater.functions.worker.environment import ExecutionEnvironment, Invocation
 from headwater.functions.worker.process import Client, available_client
 
@@ -126,6 +126,9 @@ class FunctionService:
 
     def functions(self) -> list[FunctionConfig]:
         return [pool.config for pool in self._pools.values()]
+
+    def environment_counts(self, name: str) -> EnvironmentCounts:
+        return self._find(name).counts()
 
     def config(self, name_or_arn: str) -> FunctionConfig:
         """Raises: ServiceError ResourceNotFoundException."""

@@ -1,0 +1,33 @@
+"""Function references in every form the API takes."""
+
+import pytest
+
+from headwater.errors import ServiceError
+from headwater.functions.config import FunctionName, parse_function_name
+
+ARN = "arn:aws:lambda:us-east-1:123456789012:function:my-fn"
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("my-fn", FunctionName("my-fn")),
+        ("my-fn:live", FunctionName("my-fn", "live")),
+        ("my-fn:$LATEST", FunctionName("my-fn", "$LATEST")),
+        ("my-fn:7", FunctionName("my-fn", "7")),
+        ("123456789012:function:my-fn", FunctionName("my-fn", None, "123456789012")),
+        ("123456789012:my-fn:live", FunctionName("my-fn", "live", "123456789012")),
+        (ARN, FunctionName("my-fn", None, "123456789012", "us-east-1")),
+        (f"{ARN}:live", FunctionName("my-fn", "live", "123456789012", "us-east-1")),
+    ],
+)
+def test_reference_is_taken_apart(reference: str, expected: FunctionName) -> None:
+    assert parse_function_name(reference) == expected
+
+
+@pytest.mark.parametrize("reference", ["", "a b", "invalid:function:name", "arn:aws:sqs:us-east-1:123456789012:q"])
+def test_other_text_is_refused(reference: str) -> None:
+    with pytest.raises(ServiceError) as refusal:
+        parse_function_name(reference)
+
+    assert refusal.value.code == "ValidationException"
