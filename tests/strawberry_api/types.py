@@ -225,11 +225,13 @@ class Device:
 
     @strawberry.field
     def state(self, info: Info[Any, Any]) -> DeviceState | None:
-        return info.context.resolve(info, self, {})  # type: ignore[no-any-return]
+        found: DeviceState | None = info.context.resolve(info, self, {})
+        return found
 
     @strawberry.field
     def presence(self, info: Info[Any, Any]) -> Presence | None:
-        return info.context.resolve(info, self, {})  # type: ignore[no-any-return]
+        found: Presence | None = info.context.resolve(info, self, {})
+        return found
 
 
 @strawberry.type
@@ -325,7 +327,8 @@ class CommandConnection:
 class Query:
     @strawberry.field
     def getDevice(self, info: Info[Any, Any], deviceId: strawberry.ID) -> Device | None:
-        return info.context.resolve(info, self, {"deviceId": deviceId})  # type: ignore[no-any-return]
+        found: Device | None = info.context.resolve(info, self, {"deviceId": deviceId})
+        return found
 
     @strawberry.field
     def listDevices(
@@ -336,13 +339,15 @@ class Query:
         limit: int | None = strawberry.UNSET,
         nextToken: str | None = strawberry.UNSET,
     ) -> DeviceConnection:
-        return info.context.resolve(
+        found: DeviceConnection = info.context.resolve(
             info, self, {"siteId": siteId, "tenantId": tenantId, "limit": limit, "nextToken": nextToken}
-        )  # type: ignore[no-any-return]
+        )
+        return found
 
     @strawberry.field
     def getDeviceState(self, info: Info[Any, Any], deviceId: strawberry.ID) -> DeviceState | None:
-        return info.context.resolve(info, self, {"deviceId": deviceId})  # type: ignore[no-any-return]
+        found: DeviceState | None = info.context.resolve(info, self, {"deviceId": deviceId})
+        return found
 
     @strawberry.field
     def listTelemetry(
@@ -354,9 +359,10 @@ class Query:
         limit: int | None = strawberry.UNSET,
         nextToken: str | None = strawberry.UNSET,
     ) -> TelemetryConnection:
-        return info.context.resolve(
+        found: TelemetryConnection = info.context.resolve(
             info, self, {"deviceId": deviceId, "from": from_, "to": to, "limit": limit, "nextToken": nextToken}
-        )  # type: ignore[no-any-return]
+        )
+        return found
 
     @strawberry.field
     def listAlertRules(
@@ -366,7 +372,10 @@ class Query:
         limit: int | None = strawberry.UNSET,
         nextToken: str | None = strawberry.UNSET,
     ) -> AlertRuleConnection:
-        return info.context.resolve(info, self, {"tenantId": tenantId, "limit": limit, "nextToken": nextToken})  # type: ignore[no-any-return]
+        found: AlertRuleConnection = info.context.resolve(
+            info, self, {"tenantId": tenantId, "limit": limit, "nextToken": nextToken}
+        )
+        return found
 
     @strawberry.field
     def listAlerts(
@@ -376,7 +385,10 @@ class Query:
         limit: int | None = strawberry.UNSET,
         nextToken: str | None = strawberry.UNSET,
     ) -> AlertConnection:
-        return info.context.resolve(info, self, {"deviceId": deviceId, "limit": limit, "nextToken": nextToken})  # type: ignore[no-any-return]
+        found: AlertConnection = info.context.resolve(
+            info, self, {"deviceId": deviceId, "limit": limit, "nextToken": nextToken}
+        )
+        return found
 
     @strawberry.field
     def listOpenAlerts(
@@ -386,11 +398,15 @@ class Query:
         limit: int | None = strawberry.UNSET,
         nextToken: str | None = strawberry.UNSET,
     ) -> AlertConnection:
-        return info.context.resolve(info, self, {"tenantId": tenantId, "limit": limit, "nextToken": nextToken})  # type: ignore[no-any-return]
+        found: AlertConnection = info.context.resolve(
+            info, self, {"tenantId": tenantId, "limit": limit, "nextToken": nextToken}
+        )
+        return found
 
     @strawberry.field
     def getCommand(self, info: Info[Any, Any], deviceId: strawberry.ID, commandId: strawberry.ID) -> Command | None:
-        return info.context.resolve(info, self, {"deviceId": deviceId, "commandId": commandId})  # type: ignore[no-any-return]
+        found: Command | None = info.context.resolve(info, self, {"deviceId": deviceId, "commandId": commandId})
+        return found
 
     @strawberry.field
     def listCommands(
@@ -400,7 +416,10 @@ class Query:
         limit: int | None = strawberry.UNSET,
         nextToken: str | None = strawberry.UNSET,
     ) -> CommandConnection:
-        return info.context.resolve(info, self, {"deviceId": deviceId, "limit": limit, "nextToken": nextToken})  # type: ignore[no-any-return]
+        found: CommandConnection = info.context.resolve(
+            info, self, {"deviceId": deviceId, "limit": limit, "nextToken": nextToken}
+        )
+        return found
 
 
 @strawberry.type
@@ -426,51 +445,62 @@ class DeviceRemoval:
 class Mutation:
     @strawberry.field
     def registerDevice(self, info: Info[Any, Any], input: RegisterDeviceInput) -> DeviceRegistration:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: DeviceRegistration = info.context.resolve(info, self, {"input": input})
+        return found
 
     @strawberry.field
     def removeDevice(self, info: Info[Any, Any], deviceId: strawberry.ID) -> DeviceRemoval:
-        return info.context.resolve(info, self, {"deviceId": deviceId})  # type: ignore[no-any-return]
+        found: DeviceRemoval = info.context.resolve(info, self, {"deviceId": deviceId})
+        return found
 
     @strawberry.field
     def putAlertRule(self, info: Info[Any, Any], input: AlertRuleInput) -> AlertRule:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: AlertRule = info.context.resolve(info, self, {"input": input})
+        return found
 
     @strawberry.field
     def removeAlertRule(
         self, info: Info[Any, Any], ruleId: strawberry.ID, tenantId: strawberry.ID | None = strawberry.UNSET
     ) -> AlertRule:
-        return info.context.resolve(info, self, {"ruleId": ruleId, "tenantId": tenantId})  # type: ignore[no-any-return]
+        found: AlertRule = info.context.resolve(info, self, {"ruleId": ruleId, "tenantId": tenantId})
+        return found
 
     @strawberry.field
     def acknowledgeAlert(
         self, info: Info[Any, Any], deviceId: strawberry.ID, alertId: strawberry.ID, note: str | None = strawberry.UNSET
     ) -> Alert:
-        return info.context.resolve(info, self, {"deviceId": deviceId, "alertId": alertId, "note": note})  # type: ignore[no-any-return]
+        found: Alert = info.context.resolve(info, self, {"deviceId": deviceId, "alertId": alertId, "note": note})
+        return found
 
     @strawberry.field
     def sendCommand(self, info: Info[Any, Any], input: SendCommandInput) -> Command:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: Command = info.context.resolve(info, self, {"input": input})
+        return found
 
     @strawberry.field
     def publishDeviceState(self, info: Info[Any, Any], input: DeviceStateInput) -> DeviceState | None:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: DeviceState | None = info.context.resolve(info, self, {"input": input})
+        return found
 
     @strawberry.field
     def publishAlert(self, info: Info[Any, Any], input: AlertInput) -> Alert | None:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: Alert | None = info.context.resolve(info, self, {"input": input})
+        return found
 
     @strawberry.field
     def publishCommand(self, info: Info[Any, Any], input: CommandInput) -> Command | None:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: Command | None = info.context.resolve(info, self, {"input": input})
+        return found
 
     @strawberry.field
     def publishPresence(self, info: Info[Any, Any], input: PresenceInput) -> Presence | None:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: Presence | None = info.context.resolve(info, self, {"input": input})
+        return found
 
     @strawberry.field
     def publishDeviceRemoval(self, info: Info[Any, Any], input: DeviceRemovalInput) -> DeviceRemoval | None:
-        return info.context.resolve(info, self, {"input": input})  # type: ignore[no-any-return]
+        found: DeviceRemoval | None = info.context.resolve(info, self, {"input": input})
+        return found
 
 
 @strawberry.type
