@@ -310,6 +310,7 @@ class MqttConnection:
         limit = self._max_packet_out
         if limit is not None and len(head) + len(tail) + (2 if qos else 0) > limit:
             return False
+        self._quotas.count_delivery(broker.now)
         if qos:
             self.write(b"".join((head, packet_id.to_bytes(2, "big"), tail)))
         else:
@@ -466,8 +467,6 @@ class MqttConnection:
             )
         sends_will = packet.reason_code == ReasonCode.DISCONNECT_WITH_WILL
         self._finish("CLIENT_INITIATED_DISCONNECT", sends_will=sends_will)
-
-    # -- ends -----------------------------------------------------------------------------------------------------
 
     def _fail(self, error: MqttProtocolError) -> None:
         code, message = error.reason_code, str(error)

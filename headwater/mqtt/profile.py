@@ -13,6 +13,7 @@ class Quotas:
     """
 
     publishes_per_s: int | None = None
+    deliveries_per_s: int | None = None
     bytes_per_s: int | None = None
     subscriptions: int | None = None
     unacknowledged_publishes: int | None = None
@@ -80,5 +81,7 @@ AWS = Profile(
     session_expiry_of_311_s=3600,
     max_session_expiry_s=3600,
     topic_alias_maximum=8,
-    quotas=Quotas(publishes_per_s=100, bytes_per_s=524_288, subscriptions=50, unacknowledged_publishes=100),
+    quotas=Quotas(
+        publishes_per_s=100, deliveries_per_s=100, bytes_per_s=524_288, subscriptions=50, unacknowledged_publishes=100
+    ),
 )

@@ -11,7 +11,17 @@ class QuotaWatch:
     With `enforces` a publish over a rate is refused: AWS drops it at QoS 0 and does not acknowledge it at QoS 1.
     """
 
-    __slots__ = ("_bytes", "_enforces", "_exceeded", "_on_exceeded", "_publishes", "_quotas", "_second_ends")
+    __slots__ = (
+        "_bytes",
+        "_delivered",
+        "_delivery_second_ends",
+        "_enforces",
+        "_exceeded",
+        "_on_exceeded",
+        "_publishes",
+        "_quotas",
+        "_second_ends",
+    )
 
     def __init__(self, quotas: Quotas, on_exceeded: Callable[[str], None], *, enforces: bool) -> None:
         self._quotas = quotas
@@ -21,6 +31,8 @@ class QuotaWatch:
         self._second_ends = 0.0
         self._publishes = 0
         self._bytes = 0
+        self._delivery_second_ends = 0.0
+        self._delivered = 0
 
     def count_bytes(self, size: int, now: float) -> None:
         if now >= self._second_ends:
@@ -31,6 +43,18 @@ class QuotaWatch:
         limit = self._quotas.bytes_per_s
         if limit is not None and self._bytes > limit:
             self.exceed("bytes_per_s")
+
+    def count_delivery(self, now: float) -> None:
+        """A publish went out to the client. Only observed: what AWS does above the rate depends on its QoS."""
+        limit = self._quotas.deliveries_per_s
+        if limit is None:
+            return
+        if now >= self._delivery_second_ends:
+            self._delivery_second_ends = now + 1.0
+            self._delivered = 0
+        self._delivered += 1
+        if self._delivered > limit:
+            self.exceed("deliveries_per_s")
 
     def allows_publish(self) -> bool:
         """Count a publish; whether it may pass."""

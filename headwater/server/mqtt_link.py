@@ -235,6 +235,8 @@ class TcpCarrier(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
+        if self._link is not None and self._link.unstall():
+            self._server.stalled.discard(self._link)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._transport = None

@@ -391,6 +391,18 @@ def test_quotas_are_observed_once_per_connection_and_not_enforced() -> None:
     assert len(harness.handed_on) == 303
 
 
+def test_a_subscriber_that_gets_more_than_aws_would_deliver_is_noticed() -> None:
+    harness = Harness()
+    viewer, publishers = harness.connect("v"), [harness.connect("p1"), harness.connect("p2")]
+    viewer.subscribe("a")
+
+    for publisher in publishers:
+        publisher.send(*(PublishPacket("a", b"") for _ in range(60)))
+
+    assert harness.quotas == [("deliveries_per_s", "v")]
+    assert len(viewer.publishes()) == 120
+
+
 def test_enforced_quotas_drop_qos0_and_leave_qos1_unacknowledged() -> None:
     harness = Harness(enforces_quotas=True)
     client = harness.connect()
