@@ -95,6 +95,11 @@ class GraphQLEngine:
         self._documents: dict[tuple[str, str | None], CompiledDocument] = {}
         self._documents_size = 0
 
+    @property
+    def cached_queries(self) -> tuple[str, ...]:
+        """The texts of the documents that are kept, the one to be forgotten first in front."""
+        return tuple(query for query, _ in self._documents)
+
     async def execute(self, request: GraphQLRequest, context: RequestContext) -> GraphQLResult:
         """Run a query or mutation; faults of the request become the result's `errors` and status."""
         raw_variables = request.variables or {}

@@ -1,9 +1,4 @@
-"""The scalars of AppSync: what each accepts, what resolvers get, and what goes into a response.
-
-Every scalar has three functions. `parse` turns a JSON value (a variable) into what resolvers see, `literal` does so
-for a value written in the document, `serialize` turns a resolver's value into JSON. All raise `ScalarFault`.
-Source: AppSync Developer Guide, "Scalar types in AWS AppSync"; the five built-in ones coerce as graphql-java does.
-"""
+"""The scalars of AppSync: what each accepts, what resolvers get, and what goes into a response."""
 
 import ipaddress
 import math
@@ -33,7 +28,13 @@ class ScalarFault(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """`fast_class` is the class whose instances `serialize` returns unchanged, None if there is no such class."""
+    """One scalar type.
+
+    `parse` turns a JSON value (a variable) into what resolvers see, `literal` does so for a value written in the
+    document, `serialize` turns a resolver's value into JSON; all raise ScalarFault. `fast_class` is the class whose
+    instances `serialize` returns unchanged, None if there is no such class.
+    Source: AppSync Developer Guide, "Scalar types in AWS AppSync"; the built-in ones coerce as graphql-java does.
+    """
 
     name: str
     parse: Callable[[Any], Any]

@@ -1,8 +1,4 @@
-"""Complete values by their plan: nulls, lists, leaves, errors with paths, and the resolver jobs that remain.
-
-Completion never waits. Fields with resolvers become jobs, which remember the place their value goes to; a null that
-may not stand there climbs through the slots above until it may.
-"""
+"""Complete values by their plan: nulls, lists, leaves, errors with paths, and the resolver jobs that remain."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,7 +18,11 @@ class Bubble(Exception):
 
 @dataclass(slots=True)
 class Slot:
-    """A place in the response: `container[key]`. `parent` is the slot of the container, None for `data`."""
+    """A place in the response: `container[key]`. `parent` is the slot of the container, None for `data`.
+
+    Completion never waits: fields with resolvers become jobs, which remember their slot. A null that may not stand
+    there climbs through the slots above until it may.
+    """
 
     container: Any
     key: Any

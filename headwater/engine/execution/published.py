@@ -1,7 +1,4 @@
-"""Turn the completed response of a mutation field into what subscriptions are cut from.
-
-Subscribers name fields by their real names, so aliases are undone; a field that was selected twice is merged.
-"""
+"""Turn the completed response of a mutation field into what subscriptions are cut from."""
 
 from typing import Any
 
@@ -10,7 +7,10 @@ from headwater.engine.execution.plan import FieldPlan, ObjectPlan, Shape, ShapeK
 
 
 def real_names(run: Run, shape: Shape, value: Any) -> Any:
-    """A completed value keyed by real field names; objects of abstract types get their `__typename`."""
+    """A completed value keyed by real field names, by which subscribers select; a field selected twice is merged.
+
+    Objects of abstract types get their `__typename`.
+    """
     if value is None or not shape.has_aliases:
         return value
     if shape.element is not None:

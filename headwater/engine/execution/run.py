@@ -1,8 +1,4 @@
-"""Flow 7/8: resolve the fields of an operation and complete its response.
-
-Query fields resolve concurrently, root mutation fields one after the other. A finished resolver's value is completed
-at once and its own jobs start without waiting for its siblings.
-"""
+"""Flow 7/8: resolve the fields of an operation and complete its response."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -30,7 +26,10 @@ T = TypeVar("T")
 
 
 async def execute_query(run: Run, plan: ObjectPlan) -> dict[str, Any] | None:
-    """The `data` of a query; the errors are in the run."""
+    """The `data` of a query; the errors are in the run.
+
+    Sibling fields resolve concurrently, and what is below one starts without waiting for the others.
+    """
     try:
         data = complete_object(run, plan, {}, None, None)
     except Bubble:

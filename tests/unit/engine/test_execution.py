@@ -478,7 +478,7 @@ async def test_documents_are_forgotten_in_order_of_use(make_api: Any) -> None:
     for query in ("{ text }", "{ kind }", "{ text }", "{ list }"):
         await api.data(query)
 
-    assert [query for query, _ in api.engine._documents] == ["{ text }", "{ list }"]
+    assert api.engine.cached_queries == ("{ text }", "{ list }")
 
 
 async def test_extensions_of_the_request_are_part_of_the_response(make_api: Any) -> None:
