@@ -131,7 +131,7 @@ def check_functions(root: Node) -> Iterator[Finding]:
             yield node, "no-function-return", "a function may not return a function"
         elif node.type in ("assignment_expression", "augmented_assignment_expression"):
             left = node.child_by_field_name("left")
-            if left is not None and left.type == "identifier" and text_of(left) in functions:
+            if left is not None and left.type == "identifier" and _names_function(left, functions):
                 yield node, "no-function-reassign", f"the function {text_of(left)} may not be assigned again"
     yield from _check_recursion(functions)
 
@@ -139,7 +139,22 @@ def check_functions(root: Node) -> Iterator[Finding]:
 def _is_function(node: Node | None, functions: dict[str, Node]) -> bool:
     if node is None:
         return False
-    return node.type in FUNCTION_TYPES or (node.type == "identifier" and text_of(node) in functions)
+    return node.type in FUNCTION_TYPES or (node.type == "identifier" and _names_function(node, functions))
+
+
+def _names_function(identifier: Node, functions: dict[str, Node]) -> bool:
+    """Whether an identifier is the name of a function and not a parameter that happens to be called so."""
+    name = text_of(identifier)
+    if name not in functions:
+        return False
+    scope = identifier.parent
+    while scope is not None:
+        if scope.type in FUNCTION_TYPES:
+            bound = (text_of(one) for pattern in parameters_of(scope) for one in bound_identifiers(pattern))
+            if name in bound:
+                return False
+        scope = scope.parent
+    return True
 
 
 def _returns_function(node: Node, functions: dict[str, Node]) -> bool:
@@ -179,7 +194,7 @@ def _called(function: Node, functions: dict[str, Node]) -> set[str]:
         for node in walk(function)
         if node.type == "call_expression"
         for callee in [node.child_by_field_name("function")]
-        if callee is not None and callee.type == "identifier" and text_of(callee) in functions
+        if callee is not None and callee.type == "identifier" and _names_function(callee, functions)
     }
 
 

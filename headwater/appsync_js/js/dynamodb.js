@@ -72,11 +72,26 @@
   };
 
   // Copies the named members that were given; null counts as not given.
-  const withGiven = (request, members) => {
-    for (const name of Object.keys(members)) {
-      if (!isAbsent(members[name])) {
-        request[name] = members[name];
+  const withGiven = (request, input, names) => {
+    for (const name of names) {
+      const value = input[name];
+      if (value !== null && value !== undefined) {
+        request[name] = value;
       }
+    }
+    return request;
+  };
+  const withExpression = (request, name, filter) => {
+    const expression = toExpression(filter);
+    if (expression !== null) {
+      request[name] = expression;
+    }
+    return request;
+  };
+  const withProjection = (request, { projection }) => {
+    const expression = toProjection(projection);
+    if (expression !== null) {
+      request.projection = expression;
     }
     return request;
   };
@@ -84,13 +99,10 @@
   // Conditions, filters and key conditions leave out expressionValues when they bind none.
   const toExpression = (filter) => {
     const built = isAbsent(filter) ? null : rt.buildExpression(filter);
-    if (built === null) {
-      return null;
+    if (built !== null && Object.keys(built.expressionValues).length === 0) {
+      delete built.expressionValues;
     }
-    const { expression, expressionNames, expressionValues } = built;
-    return Object.keys(expressionValues).length === 0
-      ? { expression, expressionNames }
-      : { expression, expressionNames, expressionValues };
+    return built;
   };
 
   // One alias for each distinct name, numbered in order of first use.
@@ -175,22 +187,16 @@
     return { expression, expressionNames: alias.names(), expressionValues };
   };
 
-  const pageMembers = ({ index, limit, nextToken, consistentRead, scanIndexForward, select, filter, projection }) => ({
-    index,
-    limit,
-    nextToken,
-    consistentRead,
-    scanIndexForward,
-    select,
-    filter: toExpression(filter),
-    projection: toProjection(projection),
-  });
-  const writeMembers = ({ condition, _version, customPartitionKey, populateIndexFields }) => ({
-    condition: toExpression(condition),
-    _version,
-    customPartitionKey,
-    populateIndexFields,
-  });
+  const PAGE_MEMBERS = ["index", "limit", "nextToken", "consistentRead"];
+  const QUERY_MEMBERS = [...PAGE_MEMBERS, "scanIndexForward", "select"];
+  const SCAN_MEMBERS = [...PAGE_MEMBERS, "segment", "totalSegments"];
+  const SYNC_MEMBERS = ["basePartitionKey", "deltaIndexName", "limit", "nextToken", "lastSync"];
+  const WRITE_MEMBERS = ["_version", "customPartitionKey", "populateIndexFields"];
+  const READ_MEMBERS = ["consistentRead"];
+  const page = (request, input, members) =>
+    withProjection(withExpression(withGiven(request, input, members), "filter", input.filter), input);
+  const write = (request, input) =>
+    withGiven(withExpression(request, "condition", input.condition), input, WRITE_MEMBERS);
   const mapTables = (tables, convert) =>
     Object.fromEntries(Object.entries(tables).map(([table, value]) => [table, convert(value)]));
 
@@ -205,43 +211,28 @@
     if (kind === undefined) {
       rt.fault("An item of transactWrite is expected to hold putItem, updateItem, deleteItem or conditionCheck");
     }
-    const write = item[kind];
-    const [operation, members] = WRITES[kind](write);
-    return withGiven(
-      { table: write.table, operation, key: toMapValues(write.key), ...members },
-      { condition: toExpression(write.condition) },
-    );
+    const input = item[kind];
+    const [operation, members] = WRITES[kind](input);
+    const request = { table: input.table, operation, key: toMapValues(input.key), ...members };
+    return withExpression(request, "condition", input.condition);
   };
 
   rt.library["@aws-appsync/utils/dynamodb"] = {
-    get: ({ key, consistentRead, projection }) =>
-      withGiven({ operation: "GetItem", key: toMapValues(key) }, { consistentRead, projection: toProjection(projection) }),
+    get: (input) =>
+      withProjection(withGiven({ operation: "GetItem", key: toMapValues(input.key) }, input, READ_MEMBERS), input),
     put: (input) =>
-      withGiven(
-        { operation: "PutItem", key: toMapValues(input.key), attributeValues: toMapValues(input.item) },
-        writeMembers(input),
-      ),
+      write({ operation: "PutItem", key: toMapValues(input.key), attributeValues: toMapValues(input.item) }, input),
     update: (input) =>
-      withGiven(
-        { operation: "UpdateItem", key: toMapValues(input.key), update: toUpdate(input.update) },
-        writeMembers(input),
-      ),
-    remove: (input) => withGiven({ operation: "DeleteItem", key: toMapValues(input.key) }, writeMembers(input)),
-    query: (input) => withGiven({ operation: "Query", query: toExpression(input.query) }, pageMembers(input)),
-    scan: ({ scanIndexForward, select, ...input } = {}) =>
-      withGiven(
-        { operation: "Scan" },
-        { ...pageMembers(input), segment: input.segment, totalSegments: input.totalSegments },
-      ),
-    sync: ({ basePartitionKey, deltaIndexName, limit, nextToken, lastSync, filter } = {}) =>
-      withGiven(
-        { operation: "Sync" },
-        { basePartitionKey, deltaIndexName, limit, nextToken, lastSync, filter: toExpression(filter) },
-      ),
+      write({ operation: "UpdateItem", key: toMapValues(input.key), update: toUpdate(input.update) }, input),
+    remove: (input) => write({ operation: "DeleteItem", key: toMapValues(input.key) }, input),
+    query: (input) => page(withExpression({ operation: "Query" }, "query", input.query), input, QUERY_MEMBERS),
+    scan: (input = {}) => page({ operation: "Scan" }, input, SCAN_MEMBERS),
+    sync: (input = {}) =>
+      withExpression(withGiven({ operation: "Sync" }, input, SYNC_MEMBERS), "filter", input.filter),
     batchGet: ({ tables }) => ({
       operation: "BatchGetItem",
-      tables: mapTables(tables, ({ keys, consistentRead, projection }) =>
-        withGiven({ keys: keys.map(toMapValues) }, { consistentRead, projection: toProjection(projection) }),
+      tables: mapTables(tables, (input) =>
+        withProjection(withGiven({ keys: input.keys.map(toMapValues) }, input, READ_MEMBERS), input),
       ),
     }),
     batchPut: ({ tables }) => ({ operation: "BatchPutItem", tables: mapTables(tables, (items) => items.map(toMapValues)) }),
@@ -251,9 +242,7 @@
     }),
     transactGet: ({ items }) => ({
       operation: "TransactGetItems",
-      transactItems: items.map(({ table, key, projection }) =>
-        withGiven({ table, key: toMapValues(key) }, { projection: toProjection(projection) }),
-      ),
+      transactItems: items.map((input) => withProjection({ table: input.table, key: toMapValues(input.key) }, input)),
     }),
     transactWrite: ({ items }) => ({ operation: "TransactWriteItems", transactItems: items.map(toTransactWrite) }),
     toStringSet: (list) => ({ SS: list }),

@@ -156,13 +156,24 @@
     deepFreeze(rt.library);
     Object.assign(globalThis, main, { console: Object.freeze(rt.console) });
     const handlers = {};
+    const setHandlers = (request, response) => {
+      for (const [name, handler] of [["request", request], ["response", response]]) {
+        if (typeof handler !== "function") {
+          throw new Error(`${name} is not a function`);
+        }
+        handlers[name] = handler;
+      }
+    };
     globalThis.__headwater = {
       library: rt.library,
       tick: rt.tick,
-      register: (request, response) => Object.assign(handlers, { request, response }),
+      register: setHandlers,
       registerFactory: (make) => {
-        make();
-        Object.assign(handlers, { request: (ctx) => make()[0](ctx), response: (ctx) => make()[1](ctx) });
+        setHandlers(...make());
+        setHandlers(
+          (ctx) => make()[0](ctx),
+          (ctx) => make()[1](ctx),
+        );
       },
       prepare: (name, keepsStash) => prepare(handlers[name], keepsStash),
       setZone,

@@ -16,7 +16,13 @@
       throw error;
     }
   };
-  const entriesOf = (value) => (rt.isMap(value) ? Object.entries(value).filter(([, member]) => member !== undefined) : refuse());
+  const entriesOf = (value) => {
+    if (!rt.isMap(value)) {
+      return refuse();
+    }
+    const entries = Object.entries(value);
+    return entries.some(([, member]) => member === undefined) ? entries.filter(([, member]) => member !== undefined) : entries;
+  };
 
   const COMPARISONS = { eq: "=", ne: "<>", lt: "<", le: "<=", gt: ">", ge: ">=" };
   const FUNCTIONS = { contains: "contains", notContains: "NOT contains", beginsWith: "begins_with" };
@@ -45,31 +51,35 @@
     }
     // `path` names the placeholders: and/or with their index, not, the field, one size for each size.
     filter(filter, path, isWrapped) {
-      const parts = entriesOf(filter).map(([key, value]) => {
+      const parts = [];
+      for (const [key, value] of entriesOf(filter)) {
         if (key === "and" || key === "or") {
-          return this.group(key, value, path);
+          parts.push(this.group(key, value, path));
+        } else if (key === "not") {
+          parts.push(`(NOT ${this.filter(value, `${path}not_`, true)})`);
+        } else {
+          parts.push(this.field(key, value, `${path}${key}_`, `#${key}`));
         }
-        if (key === "not") {
-          return `(NOT ${this.filter(value, [...path, "not"], true)})`;
-        }
-        return this.field(key, value, [...path, key], `#${key}`);
-      });
+      }
       return join(parts, "AND", isWrapped);
     }
     group(key, members, path) {
       if (!Array.isArray(members)) {
         refuse();
       }
-      const parts = members.map((member, index) => this.filter(member, [...path, key, index], false));
+      const parts = members.map((member, index) => this.filter(member, `${path}${key}_${index}_`, false));
       return join(parts, key.toUpperCase(), true);
     }
     field(name, operators, path, target) {
       this.expressionNames[`#${name}`] = name;
-      const parts = entriesOf(operators).map(([operator, operand]) =>
-        operator === "size"
-          ? this.field(name, operand, [...path, "size"], `size(#${name})`)
-          : this.operator(operator, operand, target, `:${[...path, operator].join("_")}`),
-      );
+      const parts = [];
+      for (const [operator, operand] of entriesOf(operators)) {
+        parts.push(
+          operator === "size"
+            ? this.field(name, operand, `${path}size_`, `size(#${name})`)
+            : this.operator(operator, operand, target, path + operator),
+        );
+      }
       return join(parts, "AND", true);
     }
     operator(operator, operand, target, placeholder) {
@@ -100,6 +110,9 @@
   }
   // Parts that render to nothing are joined like the others: a dangling AND shows the mistake, as on the service.
   const join = (parts, joiner, isWrapped) => {
+    if (parts.length === 1) {
+      return parts[0];
+    }
     const text = parts.join(` ${joiner} `);
     return isWrapped && parts.length > 1 ? `(${text})` : text;
   };
@@ -107,7 +120,7 @@
   rt.buildExpression = (filter) =>
     orNull(() => {
       const builder = new ExpressionBuilder();
-      const expression = builder.filter(filter, [], false);
+      const expression = builder.filter(filter, ":", false);
       return { expression, expressionNames: builder.expressionNames, expressionValues: builder.expressionValues };
     });
   const toExpressionText = (filter) => {

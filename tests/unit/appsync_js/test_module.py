@@ -272,3 +272,8 @@ def test_handlers_work_from_constants_and_helper_functions_of_the_module() -> No
     head = "const PREFIX = 'DEVICE#';\nconst keyOf = (id) => `${PREFIX}${id}`;"
 
     assert ask("return keyOf(ctx.args.id);", head, arguments={"id": "1"}).result == "DEVICE#1"
+
+
+def test_a_handler_that_is_no_function_stops_the_load() -> None:
+    with pytest.raises(TemplateError, match="response is not a function"):
+        compile_module("export const request = (ctx) => 1;\nexport const response = 1;", "test.js")
