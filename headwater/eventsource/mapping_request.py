@@ -74,7 +74,7 @@ def source_service(arn: str | None) -> SourceService:
     raise invalid("Unrecognized event source.")  # (recorded)
 
 
-def check_create(request: Mapping[str, Any]) -> MappingSettings:
+def check_create(request: Mapping[str, Any], *, now: float) -> MappingSettings:
     """Check a create request and fill in its defaults.
 
     Raises: ServiceError with the service's code and message.
@@ -85,7 +85,7 @@ def check_create(request: Mapping[str, Any]) -> MappingSettings:
     defaults = _QUEUE_DEFAULTS if service == "sqs" else _STREAM_DEFAULTS
     values = {**defaults, **{name: value for name, value in request.items() if value is not None}}
     if service != "sqs":
-        _check_position(values, source_arn, service)
+        _check_position(values, source_arn, service, now)
     _check(values, service, source_arn)
     return MappingSettings(service, source_arn, values)
 
@@ -164,7 +164,7 @@ def _check_known(values: Mapping[str, Any], service: SourceService) -> None:
         raise invalid(f"Unsupported {unknown[0]} parameter for given event source mapping type.")
 
 
-def _check_position(values: Mapping[str, Any], source_arn: str, service: SourceService) -> None:
+def _check_position(values: Mapping[str, Any], source_arn: str, service: SourceService, now: float) -> None:
     position = values.get("StartingPosition")
     if position is None:  # (recorded)
         raise invalid(
@@ -179,6 +179,8 @@ def _check_position(values: Mapping[str, Any], source_arn: str, service: SourceS
         raise invalid(f"Unsupported starting position for arn type: {source_arn}")
     if (position == "AT_TIMESTAMP") != ("StartingPositionTimestamp" in values):
         raise invalid("StartingPositionTimestamp must be given with StartingPosition AT_TIMESTAMP, and only then.")
+    if float(values.get("StartingPositionTimestamp") or 0) > now:
+        raise invalid("StartingPositionTimestamp can't be in the future.")
 
 
 def _check_range(name: str, value: Any, low: int, high: int) -> None:

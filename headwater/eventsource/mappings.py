@@ -31,13 +31,15 @@ class FunctionReference:
     name: str
     arn: str
     role_arn: str
+    timeout_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class MappingPorts:
     """What mappings work with.
 
-    `find_function` and `find_source` give None for what does not exist.
+    `find_function` and `find_source` give None for what does not exist. `visibility_timeout_s` answers for a queue's
+    ARN; without it nobody checks that a queue hides messages for as long as the function may run.
     """
 
     find_function: Callable[[str], FunctionReference | None]
@@ -47,6 +49,7 @@ class MappingPorts:
     on_failure: OnFailure | None
     clock: Callable[[], float]
     backoff: Backoff | None = None
+    visibility_timeout_s: Callable[[str], float] | None = None
 
 
 class Definitions(Protocol):
@@ -96,9 +99,10 @@ class EventSourceMappings:
 
         Raises: ServiceError InvalidParameterValueException, ValidationException, ResourceConflictException.
         """
-        settings = check_create(request)
+        settings = check_create(request, now=self._ports.clock())
         function = self._function(str(request.get("FunctionName", "")))
         self._refuse_duplicate(settings, function)
+        self._check_visibility(settings, function)
         identifier = mapping_id or str(uuid.uuid4())
         mapping = self._build(identifier, settings, function, MappingCounts())
         is_enabled = request.get("Enabled") is not False
@@ -186,6 +190,16 @@ class EventSourceMappings:
                 else f"The event source arn {pair} provided mapping already exists. {tail}"
             )  # (recorded)
             raise ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
+
+    def _check_visibility(self, settings: MappingSettings, function: FunctionReference) -> None:
+        if settings.service != "sqs" or self._ports.visibility_timeout_s is None:
+            return
+        visibility_s = self._ports.visibility_timeout_s(settings.source_arn)
+        if visibility_s < function.timeout_s:
+            raise invalid(
+                f"Queue visibility timeout: {visibility_s:.0f} seconds is less than "
+                f"Function timeout: {function.timeout_s:.0f} seconds"
+            )
 
     def _build(
         self, mapping_id: str, settings: MappingSettings, function: FunctionReference, counts: MappingCounts

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from headwater.errors import ServiceError
-from headwater.functions.config import parse_function_name
+from headwater.functions.config import LATEST, parse_function_name
 from headwater.functions.function_admin import FunctionAdmin
 from headwater.functions.service import FunctionService
 from headwater.values.http import HttpRequest, HttpResponse
@@ -118,13 +118,17 @@ class LambdaApi:
         headers = [
             _JSON,
             ("x-amzn-requestid", result.request_id),
-            ("x-amz-executed-version", result.executed_version),
+            ("x-amz-executed-version", self._version(name, qualifier)),
         ]
         if result.function_error is not None:
             headers.append(("x-amz-function-error", result.function_error))
         if request.header("x-amz-log-type") == "Tail":
             headers.append(("x-amz-log-result", base64.b64encode(result.log_tail.encode()).decode()))
         return HttpResponse(200, tuple(headers), result.payload)
+
+    def _version(self, name: str, qualifier: str | None) -> str:
+        """The version that an alias names; code is the same for all of them here."""
+        return self._service.config(name).aliases.get(qualifier or LATEST, qualifier or LATEST)
 
     def _name(self, call: _Call, reference: str) -> str:
         """The plain name of a function in this account and region.

@@ -419,16 +419,9 @@ def _bound(operator: Any, number: Any, place: str) -> tuple[str, float]:
 
 
 def _compare(number: float, operator: str, bound: float) -> bool:
-    match operator:
-        case "=":
-            return number == bound
-        case "<":
-            return number < bound
-        case "<=":
-            return number <= bound
-        case ">":
-            return number > bound
-    return number >= bound
+    if operator[-1] == "=" and number == bound:
+        return True
+    return number < bound if operator[0] == "<" else operator[0] == ">" and number > bound
 
 
 def _wildcard(text: str, place: str) -> str:

@@ -110,6 +110,10 @@ class Lane:
         return len(self._gathered)
 
     @property
+    def gathered_bytes(self) -> int:
+        return self._gathered_bytes
+
+    @property
     def is_empty(self) -> bool:
         return not (self._gathered or self._again or self._busy)
 

@@ -154,14 +154,18 @@ class StreamMapping:
         self._tasks[shard.shard_id] = asyncio.get_running_loop().create_task(self._follow(runner))
 
     async def _follow(self, runner: ShardRunner) -> None:
+        is_ended = False
         try:
             is_ended = await runner.run()
-        except Exception:
+        except Exception:  # the boundary of a shard: it is started again from its checkpoint
             _LOGGER.exception("event source mapping %s: shard %s", self.config.mapping_id, runner.shard_id)
             self.counts.last_result = "PROBLEM: internal error"
-            raise
+        if not self._is_running:
+            return
+        self._positions[runner.shard_id] = Checkpoint(is_ended=True) if is_ended else runner.saved
+        self._runners.pop(runner.shard_id, None)
+        self._tasks.pop(runner.shard_id, None)
         if is_ended:
-            self._positions[runner.shard_id] = Checkpoint(is_ended=True)
-            self._runners.pop(runner.shard_id, None)
-            self._tasks.pop(runner.shard_id, None)
             self._discover()
+        elif self._discovery is None:
+            self._discovery = asyncio.get_running_loop().call_later(_DISCOVERY_S, self._discover)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwater.errors import ServiceError
-from headwater.eventsource.config import Backoff, StreamMappingConfig
+from headwater.eventsource.config import MAX_PAYLOAD_BYTES, Backoff, StreamMappingConfig
 from headwater.eventsource.counts import MappingCounts
 from headwater.eventsource.events import EventWindow, build_event, encode_record
 from headwater.eventsource.filters import RecordFilter
@@ -31,8 +31,11 @@ from headwater.eventsource.stream.windows import TumblingWindows
 
 _LOGGER = logging.getLogger(__name__)
 _READ_BYTES = 10 * 1024 * 1024
-# Records held in memory for one shard, so that one blocked lane can't make the others read the whole stream.
+# What is held in memory for one shard, so that one blocked lane can't make the others read the whole stream.
 _MAX_OUTSTANDING = 20_000
+_MAX_GATHERED_BYTES = 64 * 1024 * 1024
+# Reads in a row before the loop gets its turn: a filter that refuses everything would hold it otherwise.
+_READS_PER_TURN = 16
 _DELIVERY_ATTEMPTS = 6
 _SOURCE_RETRY_S = 1.0
 
@@ -72,6 +75,11 @@ class ShardRunner:
         self._running: set[asyncio.Task[None]] = set()
         self._saved = start.encode()
         self._saving: asyncio.Task[None] | None = None
+
+    @property
+    def saved(self) -> Checkpoint:
+        """The last checkpoint that is durable."""
+        return Checkpoint.decode(self._saved)
 
     def wake(self) -> None:
         self._wake.set()
@@ -127,7 +135,12 @@ class ShardRunner:
     def _read(self, now: float) -> None:
         """Fill the lanes that can take a batch; records beyond that stay in the source, so that batches grow."""
         self._is_caught_up = False
-        while self._progress.outstanding < _MAX_OUTSTANDING and self._wants_records():
+        reads = 0
+        while self._wants_records():
+            reads += 1
+            if reads > _READS_PER_TURN:
+                self._wake.set()
+                break
             limit = self._config.batch_size * len(self._lanes)
             records = self._ports.source.read(
                 self.shard_id, self._read_after, limit=min(limit, 10_000), max_bytes=_READ_BYTES
@@ -154,8 +167,16 @@ class ShardRunner:
         self._save_progress()
 
     def _wants_records(self) -> bool:
+        if self._progress.outstanding >= _MAX_OUTSTANDING:
+            return False
+        if sum(lane.gathered_bytes for lane in self._lanes) >= _MAX_GATHERED_BYTES:
+            return False
         return any(
-            not lane.is_busy and not lane.is_blocked and lane.gathered < self._config.batch_size for lane in self._lanes
+            not lane.is_busy
+            and not lane.is_blocked
+            and lane.gathered < self._config.batch_size
+            and lane.gathered_bytes < MAX_PAYLOAD_BYTES
+            for lane in self._lanes
         )
 
     def _lane_of(self, ordering_key: str) -> Lane:
@@ -228,11 +249,12 @@ class ShardRunner:
             outcome = BatchOutcome(state=outcome.state, has_state=outcome.has_state)
         if outcome.is_malformed:
             return Failure("function")
+        index = first_failed(sequence_numbers, outcome.failed)
         if batch.window is not None and not batch.is_final and self._windows is not None:
             if not outcome.has_state:
                 return Failure("function")
-            self._windows.keep_state(outcome.state)
-        index = first_failed(sequence_numbers, outcome.failed)
+            if index != 0:  # a batch that failed from its first record has aggregated nothing
+                self._windows.keep_state(outcome.state)
         return None if index is None else Failure("partial", index)
 
     def _event_window(self, batch: Batch) -> EventWindow | None:

@@ -13,6 +13,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from headwater.functions.config import FunctionConfig, InvokeResult, LogSink
@@ -95,17 +96,17 @@ class ExecutionEnvironment:
 
     async def start(self) -> None:
         """Listen, spawn and return; the owner hears when the environment is idle or has failed."""
-        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        listener.bind(("127.0.0.1", 0))
-        address = "{}:{}".format(*listener.getsockname())
-        self._server = await self._loop.create_server(lambda: RuntimeChannel(self), sock=listener)
-        variables = environment_variables(
-            self.config, region=self._region, api_address=address, log_stream=self._log_stream
-        )
-        self._started_at = time.perf_counter()
         try:
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            listener.bind(("127.0.0.1", 0))
+            address = "{}:{}".format(*listener.getsockname())
+            self._server = await self._loop.create_server(lambda: RuntimeChannel(self), sock=listener)
+            variables = environment_variables(
+                self.config, region=self._region, api_address=address, log_stream=self._log_stream
+            )
+            self._started_at = time.perf_counter()
             self._worker = spawn(self._client, self.config, variables)
-        except OSError as error:
+        except OSError as error:  # no such task root, or the machine is out of descriptors or processes
             self._init_error = _error_payload("Runtime.InvalidEntrypoint", f"Error: {error}")
             self._stopped()
             return
@@ -251,7 +252,8 @@ class ExecutionEnvironment:
         prefix = f"RequestId: {request_id} " if request_id else ""
         if self._kill_reason == "timeout":
             message = f"{prefix}Error: Task timed out after {self.config.timeout_s:.2f} seconds"
-            self._log.note(message.replace("RequestId: ", "", 1).replace(" Error:", "", 1))
+            stamp = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
+            self._log.note(f"{stamp}Z {request_id} Task timed out after {self.config.timeout_s:.2f} seconds")
             return _error_payload("Sandbox.Timedout", message), "Status: timeout"
         kind = "Runtime.OutOfMemory" if self._kill_reason == "memory" else "Runtime.ExitError"
         message = f"{prefix}Error: {exit_text(status)}"
