@@ -144,11 +144,15 @@ class JsModule:
         except quickjs.JSException as error:
             return HandlerOutcome(error=RequestError(self._limit_message(str(error)), "Code"))
         kind = answer[0]
-        if kind not in PLAIN_ANSWER_EXCEPT:
-            return HandlerOutcome(orjson.loads(answer))
         if kind == "U":
             return HandlerOutcome()
-        outcome = outcome_from(orjson.loads(answer[1:]))
+        try:
+            if kind not in PLAIN_ANSWER_EXCEPT:
+                return HandlerOutcome(orjson.loads(answer))
+            outcome = outcome_from(orjson.loads(answer[1:]))
+        except orjson.JSONDecodeError:
+            # JavaScript strings may hold half a surrogate pair, which is no Unicode text.
+            return HandlerOutcome(error=RequestError(f"{self.name} returned a string that is not Unicode", "Code"))
         if outcome.error is not None and "out of memory" in outcome.error.message:
             self._reset()
         return outcome

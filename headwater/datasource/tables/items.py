@@ -6,7 +6,7 @@ from headwater.datasource.ports import SourceCall, malformed, require
 from headwater.datasource.tables.expressions import Parameters, read_expression
 from headwater.datasource.tables.table import Table, table_fault
 from headwater.datasource.tables.typed_values import to_plain_item, to_wire_map
-from headwater.errors import ServiceError
+from headwater.errors import DataSourceError, ServiceError
 
 Item = dict[str, Any]
 
@@ -150,7 +150,10 @@ async def _ask_handler(
         },
         "identity": call.identity,
     }
-    reply = await table.handle_condition(arn, payload)
+    try:
+        reply = await table.handle_condition(arn, payload)
+    except ServiceError as fault:
+        raise DataSourceError(fault.message, f"Lambda:{fault.code}", data=to_plain_item(current)) from fault
     action = reply.get("action") if isinstance(reply, dict) else None
     if action == "discard":
         return to_plain_item(current)

@@ -277,3 +277,10 @@ def test_handlers_work_from_constants_and_helper_functions_of_the_module() -> No
 def test_a_handler_that_is_no_function_stops_the_load() -> None:
     with pytest.raises(TemplateError, match="response is not a function"):
         compile_module("export const request = (ctx) => 1;\nexport const response = 1;", "test.js")
+
+
+def test_half_a_surrogate_pair_is_an_error_of_the_code() -> None:
+    error = ask("return '\\ud83d';").error
+
+    assert error is not None
+    assert "not Unicode" in error.message

@@ -120,7 +120,7 @@ def test_the_error_names_file_line_column_and_rule() -> None:
         "ctx.stash.seen = true; delete ctx.stash.old; return Object.keys(ctx.stash);",
         "const keyOf = (x) => x.id; return ctx.args.xs.map(keyOf);",
         "const name = () => 'n'; const of = (name) => name; return [name(), of('x'), ctx.args.xs.map((name) => name)];",
-        "const count = () => 1; const add = (count) => { const sum = (n) => n + count; return sum(1); }; return add(1);",
+        "const count = () => 1; const add = (count) => { const f = (n) => n + count; return f(1); }; return add(2);",
         "return Object.assign({}, Object.fromEntries(Object.entries(ctx.args)));",
         "if (!ctx.identity) { util.unauthorized(); } return [1, 2].includes(1) && 'abc'.includes('b');",
         "return Number('1') + parseInt('2', 10) + Math.max(1, 2) + JSON.parse('3');",

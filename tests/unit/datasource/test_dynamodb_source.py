@@ -222,6 +222,18 @@ async def test_a_custom_condition_handler_may_reject() -> None:
         await Backend(CONDITION_FAILED, {}).run({**PUT_IF_NEW, "condition": condition}, handle_condition=handle)
 
 
+async def test_a_condition_handler_that_fails_is_a_lambda_error() -> None:
+    async def handle(arn: str, payload: dict[str, Any]) -> Any:
+        raise ServiceError("TooManyRequestsException", "slow down")
+
+    condition = {"expression": "a = b", "conditionalCheckFailedHandler": {"strategy": "Custom", "lambdaArn": "arn:f"}}
+
+    with pytest.raises(DataSourceError, match="slow down") as failure:
+        await Backend(CONDITION_FAILED, {}).run({**PUT_IF_NEW, "condition": condition}, handle_condition=handle)
+
+    assert failure.value.error_type == "Lambda:TooManyRequestsException"
+
+
 QUERY = {
     "operation": "Query",
     "query": {
