@@ -76,7 +76,7 @@ def put_record(
             f"{catalog.account_id} is invalid.",
         )
     shard_id, number = append_records(transaction, router, [record], now_ms=now_ms)[0]
-    return {"ShardId": shard_id, "SequenceNumber": number, "EncryptionType": router.stream.encryption}
+    return {"ShardId": shard_id, "SequenceNumber": number, **_encryption(router.stream)}
 
 
 def put_records(
@@ -92,8 +92,12 @@ def put_records(
     return {
         "FailedRecordCount": 0,
         "Records": [{"SequenceNumber": number, "ShardId": shard_id} for shard_id, number in answers],
-        "EncryptionType": router.stream.encryption,
+        **_encryption(router.stream),
     }
+
+
+def _encryption(stream: Stream) -> dict[str, str]:
+    return {"EncryptionType": stream.encryption} if stream.encryption != "NONE" else {}
 
 
 def _is_from_the_past(number: str, now_ms: int) -> bool:

@@ -39,13 +39,13 @@ def split_shard(transaction: WriteTransaction, catalog: StreamCatalog, request: 
 def merge_shards(
     transaction: WriteTransaction, catalog: StreamCatalog, request: Request, now_ms: int
 ) -> dict[str, Any]:
-    """Raises: ServiceError for an unknown or closed shard, or two that are not neighbours."""
+    """Raises: ServiceError for an unknown or closed shard, or two that are no neighbours in rising order."""
     name = stream_name(catalog, request)
     indices = [_index_of(catalog, name, request[member]) for member in ("ShardToMerge", "AdjacentShardToMerge")]
     stream = catalog.get(transaction, name).without_expired(now_ms)
     first, second = (_require(catalog, stream, index) for index in indices)
     _require_provisioned(catalog, stream)
-    if int(first.end_hash) + 1 != int(second.start_hash) and int(second.end_hash) + 1 != int(first.start_hash):
+    if int(first.end_hash) + 1 != int(second.start_hash):
         raise _invalid(
             f"Shards {first.shard_id} and {second.shard_id} in stream {name} under account {catalog.account_id} "
             "are not an adjacent pair of shards eligible for merging"
@@ -95,12 +95,12 @@ def split(stream: Stream, shard: Shard, start: int, *, now_ms: int) -> Stream:
 
 
 def merge(stream: Stream, first: Shard, second: Shard, *, now_ms: int) -> Stream:
-    """Close two neighbours and open their child."""
+    """Close two neighbours, the lower one first, and open their child."""
     closed_ms = max(now_ms, first.created_s * 1000, second.created_s * 1000)
     child = Shard(
         stream.next_index,
-        start_hash=str(min(int(first.start_hash), int(second.start_hash))),
-        end_hash=str(max(int(first.end_hash), int(second.end_hash))),
+        start_hash=first.start_hash,
+        end_hash=second.end_hash,
         created_s=closed_ms // 1000 + 1,
         parent=first.index,
         adjacent_parent=second.index,

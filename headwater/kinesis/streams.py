@@ -249,9 +249,10 @@ def add_tags(catalog: StreamCatalog, stream: Stream, tags: Mapping[str, str]) ->
     _check_tags(catalog, stream, [*tags, *tags.values()], "add tags to")
     merged = {**stream.tags, **tags}
     if len(merged) > MAX_TAGS:
+        # The service says 10 and means 50.
         raise _invalid(
             f"Failed to add tags to stream {stream.name} under account {catalog.account_id} because a given stream "
-            f"cannot have more than {MAX_TAGS} tags associated with it."
+            "cannot have more than 10 tags associated with it."
         )
     return replace(stream, tags=merged)
 

@@ -43,6 +43,7 @@ class WireForm:
     validation_prefix: str = ""
     coral_prefix: str = ""
     has_crc32: bool = False
+    is_bodiless_without_output: bool = False
     query_codes: Mapping[str, str] | None = None
 
 
@@ -71,7 +72,7 @@ _DYNAMODB = WireForm(
 _FORMS: Mapping[str, WireForm] = {
     "DynamoDB_20120810": _DYNAMODB,
     "DynamoDBStreams_20120810": _DYNAMODB,
-    "Kinesis_20131202": WireForm("application/x-amz-json-1.1"),
+    "Kinesis_20131202": WireForm("application/x-amz-json-1.1", is_bodiless_without_output=True),
     "AmazonSQS": WireForm(
         "application/x-amz-json-1.0", prefix="com.amazonaws.sqs#", coral_prefix=_CORAL, query_codes=_SQS_CODES
     ),
@@ -111,7 +112,10 @@ def _seconds_of(value: Any, is_immutable: bool) -> float:
 
 
 def encode_answer(value: Mapping[str, Any], form: WireForm, content_type: str, request_id: str) -> HttpResponse:
-    """An answer in the form of its request. Operations without output answer an empty body in CBOR too."""
+    """An answer in the form of its request; Kinesis answers an empty body for an operation without output."""
+    if not value and form.is_bodiless_without_output:
+        kind = CBOR_TYPE if content_type == CBOR_TYPE else form.content_type
+        return HttpResponse(200, (("content-type", kind), ("x-amzn-requestid", request_id)))
     return _respond(200, value, form, content_type, request_id)
 
 

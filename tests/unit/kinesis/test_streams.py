@@ -228,7 +228,7 @@ def test_tags_are_limited_in_characters_and_number(kinesis: Any) -> None:
         streams.add_tags(kinesis.catalog, stream, {"a": "!"})
     with pytest.raises(ServiceError, match="some tags contained illegal characters"):
         streams.add_tags(kinesis.catalog, stream, {"a": "%"})
-    with pytest.raises(ServiceError, match="cannot have more than 50 tags"):
+    with pytest.raises(ServiceError, match="cannot have more than 10 tags"):
         streams.add_tags(kinesis.catalog, stream, {str(n): "x" for n in range(51)})
     tagged = streams.add_tags(kinesis.catalog, stream, {"a": "1", "b": "2"})
     assert streams.remove_tags(kinesis.catalog, tagged, ["a"]).tags == {"b": "2"}
