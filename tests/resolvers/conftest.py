@@ -1,0 +1,22 @@
+"""Run one resolver file's handlers on a context, with a clock that stands still."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from headwater.appsync_js import HandlerOutcome, compile_module
+from tests.strawberry_api.template_file import ROOT
+
+NOW_MS = 1_732_489_762_123
+Run = Callable[..., HandlerOutcome]
+
+
+@pytest.fixture
+def run() -> Run:
+    def call(name: str, handler: Any, **context: Any) -> HandlerOutcome:
+        module = compile_module((ROOT / "resolvers" / f"{name}.js").read_text(encoding="utf-8"), name)
+        base: dict[str, Any] = {"arguments": {}, "identity": None, "stash": {}, "info": {}, "source": None}
+        return module.call(handler, {**base, **context}, now_ms=NOW_MS, entropy=bytes(32))
+
+    return call

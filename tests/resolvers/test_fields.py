@@ -1,0 +1,182 @@
+"""Field resolvers in APPSYNC_JS: the requests they make and what they show."""
+
+from typing import Any
+
+import pytest
+
+from tests.strawberry_api.callers import SERVICE, person
+from tests.strawberry_api.template_file import ROOT
+
+NOW_MS = 1_732_489_762_123
+SHOWING = {
+    "Query.getDevice": {"deviceId": "d", "tenantId": "acme", "registeredAt": NOW_MS},
+    "Query.getDeviceState": {
+        "deviceId": "d",
+        "tenantId": "acme",
+        "ts": NOW_MS,
+        "seq": 1,
+        "version": 1,
+        "sampleCount": 1,
+        "spans": {},
+    },
+    "Query.getCommand": {"deviceId": "d", "tenantId": "acme", "commandId": "c", "sentAt": NOW_MS, "timeoutAt": NOW_MS},
+}
+LISTS_OF_ONE_DEVICE = ["Query.listAlerts", "Query.listCommands", "Query.listTelemetry"]
+LISTS_OF_A_TENANT = ["Query.listDevices", "Query.listAlertRules", "Query.listOpenAlerts"]
+WITH_A_SOURCE = [
+    path.stem
+    for path in sorted((ROOT / "resolvers").glob("*.js"))
+    if ".publish" not in path.stem and not path.stem.startswith("Subscription")
+]
+RANGE = {"from": "2024-11-24T00:00:00Z", "to": "2024-11-24T23:00:00Z"}
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_an_item_is_there_for_its_own_tenant_alone(run: Any, name: str) -> None:
+    callers = {
+        "own": person("acme").identity,
+        "foreign": person("other", "admin").identity,
+        "demo": None,
+        "service": SERVICE.identity,
+    }
+
+    shown = {
+        caller: run(name, "response", identity=identity, result=SHOWING[name]).result is not None
+        for caller, identity in callers.items()
+    }
+
+    assert shown == {"own": True, "foreign": False, "demo": False, "service": True}
+
+
+@pytest.mark.parametrize("name", SHOWING)
+def test_an_item_that_is_not_there_is_null(run: Any, name: str) -> None:
+    assert run(name, "response", result=None).result is None
+
+
+@pytest.mark.parametrize("name", LISTS_OF_ONE_DEVICE)
+def test_a_device_list_is_filtered_by_the_callers_tenant(run: Any, name: str) -> None:
+    arguments = {"deviceId": "d", **RANGE}
+
+    person_request = run(name, "request", identity=person("acme").identity, arguments=arguments).result
+    service_request = run(name, "request", identity=SERVICE.identity, arguments=arguments).result
+
+    assert list(person_request["filter"]["expressionValues"].values()) == [{"S": "acme"}]
+    assert "filter" not in service_request or service_request["filter"] is None
+    assert person_request["scanIndexForward"] is False
+
+
+@pytest.mark.parametrize("name", LISTS_OF_A_TENANT)
+def test_a_tenant_list_reads_the_callers_partition_whatever_it_names(run: Any, name: str) -> None:
+    request = run(name, "request", identity=person("acme").identity, arguments={"tenantId": "other"}).result
+
+    partitions = [value["S"] for value in request["query"]["expressionValues"].values()]
+    assert any(partition.startswith("TENANT#acme") for partition in partitions)
+    assert not any("other" in partition for partition in partitions)
+
+
+@pytest.mark.parametrize("name", LISTS_OF_A_TENANT)
+def test_a_service_has_to_name_the_tenant(run: Any, name: str) -> None:
+    outcome = run(name, "request", identity=SERVICE.identity)
+
+    assert outcome.error is not None
+    assert outcome.error.error_type == "BadRequest"
+
+
+@pytest.mark.parametrize("name", [*LISTS_OF_ONE_DEVICE, *LISTS_OF_A_TENANT])
+@pytest.mark.parametrize("limit", [0, -1, 501])
+def test_every_list_has_a_limit(run: Any, name: str, limit: int) -> None:
+    outcome = run(name, "request", arguments={"deviceId": "d", **RANGE, "limit": limit})
+
+    assert outcome.error is not None
+    assert f"limit is {limit}, expected 1 to" in outcome.error.message
+
+
+@pytest.mark.parametrize("name", WITH_A_SOURCE)
+def test_a_data_source_error_is_raised(run: Any, name: str) -> None:
+    outcome = run(name, "response", error={"message": "slow down", "type": "DynamoDB:Throttling"}, result=None)
+
+    assert outcome.error is not None
+    assert (outcome.error.message, outcome.error.error_type) == ("slow down", "DynamoDB:Throttling")
+
+
+def test_telemetry_of_a_day_is_one_query(run: Any) -> None:
+    outcome = run("Query.listTelemetry", "request", arguments={"deviceId": "d", **RANGE, "limit": 10})
+
+    values = sorted(value["S"] for value in outcome.result["query"]["expressionValues"].values())
+    assert values == ["DEV#d#2024-11-24", "TS#1732406400000#", "TS#1732489200000#~"]
+    assert outcome.result["limit"] == 10
+
+
+def test_telemetry_pages_walk_the_days_backwards_to_the_first(run: Any) -> None:
+    arguments: dict[str, Any] = {"deviceId": "d", "from": "2024-11-22T12:00:00Z", "to": "2024-11-24T12:00:00Z"}
+    partitions = []
+
+    while True:
+        asked = run("Query.listTelemetry", "request", arguments=arguments)
+        partitions += [
+            value["S"] for value in asked.result["query"]["expressionValues"].values() if "#2024" in value["S"]
+        ]
+        page = run(
+            "Query.listTelemetry",
+            "response",
+            arguments=arguments,
+            stash=asked.stash,
+            result={"items": [], "nextToken": None},
+        ).result
+        if page["nextToken"] is None:
+            break
+        arguments = {**arguments, "nextToken": page["nextToken"]}
+
+    assert partitions == [f"DEV#d#2024-11-{day}" for day in (24, 23, 22)]
+
+
+def test_a_page_within_a_day_goes_on_in_that_day(run: Any) -> None:
+    arguments = {"deviceId": "d", **RANGE}
+    asked = run("Query.listTelemetry", "request", arguments=arguments)
+    item = {"deviceId": "d", "ts": NOW_MS, "seq": 2, "readings": {"t": 1}, "tenantId": "demo"}
+
+    page = run(
+        "Query.listTelemetry",
+        "response",
+        arguments=arguments,
+        stash=asked.stash,
+        result={"items": [item], "nextToken": "opaque"},
+    ).result
+
+    again = run("Query.listTelemetry", "request", arguments={**arguments, "nextToken": page["nextToken"]})
+    assert again.result["nextToken"] == "opaque"
+    assert page["items"] == [
+        {
+            "deviceId": "d",
+            "eventId": f"d#{NOW_MS}#2",
+            "time": "2024-11-24T23:09:22.123Z",
+            "seq": 2,
+            "readings": {"t": 1},
+        }
+    ]
+
+
+def test_without_an_end_history_goes_to_now(run: Any) -> None:
+    outcome = run("Query.listTelemetry", "request", arguments={"deviceId": "d", "from": "2024-11-24T00:00:00Z"})
+
+    assert "TS#1732489762123#~" in [value["S"] for value in outcome.result["query"]["expressionValues"].values()]
+
+
+def test_a_rule_without_an_id_gets_one(run: Any) -> None:
+    rule = {"name": "n", "reading": "t", "comparison": "ABOVE", "threshold": 1, "severity": "INFO", "siteId": None}
+
+    request = run(
+        "Mutation.putAlertRule", "request", identity=person("acme").identity, arguments={"input": rule}
+    ).result
+
+    assert request["key"]["PK"] == {"S": "TENANT#acme"}
+    assert len(request["key"]["SK"]["S"]) == len("RULE#") + 26
+    assert "siteId" not in request["attributeValues"]
+
+
+def test_a_publish_mutation_hands_its_input_on(run: Any) -> None:
+    given = {"deviceId": "d", "readings": {"t": 1}}
+
+    request = run("Mutation.publishDeviceState", "request", arguments={"input": given}).result
+
+    assert run("Mutation.publishDeviceState", "response", result=request["payload"]).result == given
