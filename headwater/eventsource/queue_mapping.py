@@ -220,6 +220,9 @@ class QueueMapping:
         return everything
 
     async def _sleep(self, wait_until: float | None) -> None:
+        if self._wake.is_set():
+            await asyncio.sleep(0)
+            return
         if wait_until is None:
             await self._wake.wait()
             return

@@ -72,6 +72,7 @@ class ShardRunner:
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_caught_up = False
+        self._fault: BaseException | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._saved = start.encode()
         self._saving: asyncio.Task[None] | None = None
@@ -90,10 +91,15 @@ class ShardRunner:
         self._wake.set()
 
     async def run(self) -> bool:
-        """True if the shard is drained for good."""
+        """True if the shard is drained for good.
+
+        Raises: whatever a port raised that is no ServiceError; the shard can be run again from `saved`.
+        """
         try:
             while True:
                 self._wake.clear()
+                if self._fault is not None:
+                    raise self._fault
                 wait_until = None if self._is_stopping else self._try_to_advance()
                 if self._is_stopping and not self._running:
                     return False
@@ -125,9 +131,9 @@ class ShardRunner:
             )
             match action:
                 case InvokeBatch(batch):
-                    self._spawn(lane, self._invoke(lane, batch))
+                    self._spawn(self._invoke(lane, batch))
                 case DiscardBatch():
-                    self._spawn(lane, self._discard(lane, action))
+                    self._spawn(self._discard(lane, action))
                 case WaitUntil(epoch_s):
                     wait_until = epoch_s if wait_until is None else min(wait_until, epoch_s)
         return wait_until
@@ -190,6 +196,9 @@ class ShardRunner:
         return all(lane.is_empty and not lane.has_open_window for lane in self._lanes)
 
     async def _sleep(self, wait_until: float | None) -> None:
+        if self._wake.is_set():
+            await asyncio.sleep(0)  # waiting for a set event would not let the loop have its turn
+            return
         if wait_until is None:
             await self._wake.wait()
             return
@@ -203,7 +212,7 @@ class ShardRunner:
 
     # One batch
 
-    def _spawn(self, lane: Lane, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._running.add(task)
         task.add_done_callback(self._ended)
@@ -211,7 +220,7 @@ class ShardRunner:
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
         if not task.cancelled() and task.exception() is not None:
-            _LOGGER.error("shard %s: a batch ended by a fault", self.shard_id, exc_info=task.exception())
+            self._fault = task.exception()
         self._wake.set()
 
     async def _invoke(self, lane: Lane, batch: Batch) -> None:
@@ -328,14 +337,18 @@ class ShardRunner:
         """Save what is done; saves in a row are joined, so the function is never waited for by the disk."""
         if self._saving is None and self._checkpoint().encode() != self._saved:
             self._saving = asyncio.get_running_loop().create_task(self._save_until_current())
+            self._saving.add_done_callback(self._saved_or_failed)
+
+    def _saved_or_failed(self, task: "asyncio.Task[None]") -> None:
+        self._saving = None
+        if not task.cancelled() and task.exception() is not None:
+            self._fault = task.exception()
+        self._wake.set()
 
     async def _save_until_current(self) -> None:
-        try:
-            while (text := self._checkpoint().encode()) != self._saved:
-                await self._ports.checkpoints.save(self._config.mapping_id, self.shard_id, text)
-                self._saved = text
-        finally:
-            self._saving = None
+        while (text := self._checkpoint().encode()) != self._saved:
+            await self._ports.checkpoints.save(self._config.mapping_id, self.shard_id, text)
+            self._saved = text
 
     async def _save_now(self, checkpoint: Checkpoint) -> None:
         if self._saving is not None:
@@ -349,6 +362,6 @@ class ShardRunner:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
         if self._saving is not None:
-            await self._saving
-        if self._saved != "SHARD_END" and self._checkpoint().encode() != self._saved:
+            await asyncio.gather(self._saving, return_exceptions=True)
+        if self._saved != "SHARD_END" and self._fault is None:
             await self._save_until_current()
