@@ -1,7 +1,9 @@
 """What one client may publish, subscribe to and receive: the profile's rules first, then its policies."""
 
+import logging
+
 from headwater.mqtt.codec.packets import MqttProtocolError, ReasonCode, SubscriptionRequest
-from headwater.mqtt.ports import Authorize, ClientContext
+from headwater.mqtt.ports import Action, Authorize, ClientContext
 from headwater.mqtt.profile import Profile
 from headwater.values.topics import (
     BASIC_INGEST_PREFIX,
@@ -11,6 +13,8 @@ from headwater.values.topics import (
     split_basic_ingest,
     split_share,
 )
+
+logger = logging.getLogger(__name__)
 
 _KNOWN_TOPICS = 256
 
@@ -51,17 +55,17 @@ class Permissions:
         is_reserved = topic.startswith("$") and (not topic.startswith("$aws/") or topic.startswith("$aws/events/"))
         if profile.reserves_dollar_topics and is_reserved:
             return ReasonCode.TOPIC_NAME_INVALID
-        if not self._authorize(self._client, "Publish", topic):
+        if not self._allows("Publish", topic):
             return ReasonCode.NOT_AUTHORIZED
         return split_basic_ingest(topic)
 
     def may_retain(self, topic: str) -> bool:
-        return self._authorize(self._client, "RetainPublish", topic)
+        return self._allows("RetainPublish", topic)
 
     def may_receive(self, topic: str) -> bool:
         allowed = self._receivable.get(topic)
         if allowed is None:
-            allowed = self._authorize(self._client, "Receive", topic)
+            allowed = self._allows("Receive", topic)
             if len(self._receivable) >= _KNOWN_TOPICS:
                 self._receivable.clear()
             self._receivable[topic] = allowed
@@ -85,4 +89,12 @@ class Permissions:
         if profile.reserves_dollar_topics and topic_filter.startswith("$") and not topic_filter.startswith("$aws/"):
             return ReasonCode.TOPIC_FILTER_INVALID
         # A policy is written for the filter, not for the group that shares it.
-        return None if self._authorize(self._client, "Subscribe", topic_filter) else ReasonCode.NOT_AUTHORIZED
+        return None if self._allows("Subscribe", topic_filter) else ReasonCode.NOT_AUTHORIZED
+
+    def _allows(self, action: Action, resource: str) -> bool:
+        """AWS says nothing to the device and little in its logs; here the developer reads why nothing happens."""
+        is_allowed = self._authorize(self._client, action, resource)
+        if not is_allowed:
+            client_id = self._client.client_id
+            logger.info("%s is denied iot:%s on %r", client_id, action, resource, extra={"client_id": client_id})
+        return is_allowed

@@ -1,7 +1,7 @@
 """Topic names, topic filters and the trie, against the sections of MQTT 3.1.1 they come from."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headwater.values.topics import (
@@ -118,6 +118,7 @@ FILTERS = st.tuples(
 ).map(lambda parts: "/".join([*parts[0], parts[1]]))
 
 
+@settings(deadline=None)
 @given(st.lists(FILTERS, max_size=12), TOPICS, st.booleans())
 def test_the_trie_finds_exactly_the_filters_that_match_one_by_one(
     filters: list[str], topic: str, hash_matches_parent: bool
