@@ -55,6 +55,10 @@ def normalise_item(item: Any) -> tuple[Item, int]:
             text = value["S"]
             result[name] = {"S": text}
             size += len(text) if text.isascii() else text_size(text)
+        elif value.__class__ is dict and len(value) == 1 and "N" in value and value["N"].__class__ is str:
+            text = normalise_number(value["N"])
+            result[name] = {"N": text}
+            size += number_size(text)
         else:
             result[name], value_size = normalise_value(value)
             size += value_size
@@ -243,6 +247,16 @@ def _token_name(content: Any) -> str:
     if isinstance(content, float):
         return "DECIMAL_VALUE"
     return "STRING_VALUE"
+
+
+def keys_size(item: Item, names: tuple[str, ...]) -> int:
+    """The size of some canonical scalar attributes, names included."""
+    size = 0
+    for name in names:
+        ((kind, content),) = item[name].items()
+        size += text_size(name)
+        size += text_size(content) if kind == "S" else number_size(content) if kind == "N" else len(b64decode(content))
+    return size
 
 
 def item_size(item: Item) -> int:

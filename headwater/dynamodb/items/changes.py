@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from headwater.dynamodb.items.attributes import Item, items_equal, normalise_item
+from headwater.dynamodb.items.attributes import Item, items_equal, keys_size
 from headwater.dynamodb.items.keys import hash_bytes, item_key
 from headwater.dynamodb.items.numbers import encode_number
 from headwater.dynamodb.items.schema import index_entry, primary_bytes
@@ -106,7 +106,7 @@ def _record(
     new_raw: bytes | None,
     identity: dict[str, str] | None,
 ) -> bytes:
-    size = normalise_item(keys)[1]
+    size = keys_size(keys, tuple(keys))
     name = "REMOVE" if new_raw is None else "INSERT" if old_raw is None else "MODIFY"
     record: dict[str, Any] = {"name": name, "time": now, "keys": keys}
     if new_raw is not None and stream.view_type in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:

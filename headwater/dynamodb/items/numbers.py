@@ -10,7 +10,8 @@ _MAX_EXPONENT = 125
 _MIN_EXPONENT = -130
 # Room for the sum of the largest and the smallest number, so that nothing is rounded before it is checked.
 _EXACT = Context(prec=400, Emax=999_999, Emin=-999_999)
-_CANONICAL_INTEGER = re.compile(r"(?:0|-?[1-9][0-9]{0,37})\Z")
+# Numbers that are in the service's spelling already: nearly all, and the only ones a write should pay little for.
+_CANONICAL = re.compile(r"(?:0|-?[1-9][0-9]{0,37}|-?(?:0|[1-9][0-9]{0,17})\.[0-9]{0,19}[1-9])\Z", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?\Z", re.ASCII)
 
 
@@ -19,7 +20,7 @@ def normalise_number(text: str) -> str:
 
     Raises: ServiceError `ValidationException` for text that is no number or is out of range.
     """
-    if _CANONICAL_INTEGER.match(text):
+    if _CANONICAL.match(text):
         return text
     if not text:
         raise validation("The parameter cannot be converted to a numeric value")
