@@ -151,10 +151,12 @@
     },
   };
 
-  const log = (level) => (...values) => {
-    rt.effects().logs.push(
-      `${level}: ${values.map((value) => (typeof value === "string" ? value : rt.stringify(value))).join(" ")}`,
-    );
-  };
+  const log =
+    (level) =>
+    (...values) => {
+      rt.effects().logs.push(
+        `${level}: ${values.map((value) => (typeof value === "string" ? value : rt.stringify(value))).join(" ")}`
+      );
+    };
   rt.console = { log: log("INFO"), error: log("ERROR"), debug: log("DEBUG") };
 };

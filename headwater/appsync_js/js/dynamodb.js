@@ -2,7 +2,7 @@
 (rt) => {
   "use strict";
   const isAbsent = (value) => value === null || value === undefined;
-  const typed = (type) => (value) => (isAbsent(value) ? null : { [type]: value });
+  const typed = (type) => (value) => isAbsent(value) ? null : { [type]: value };
 
   const toDynamoDB = (value) => {
     switch (typeof value) {
@@ -138,9 +138,12 @@
     prepend: (items) => ({ type: "OPERATION_PREPEND", items }),
     updateListItem: (value, index) => ({ type: "OPERATION_UPDATE_LIST_ITEM", value, index }),
   };
-  const isOperation = (value) => rt.isMap(value) && typeof value.type === "string" && value.type.startsWith("OPERATION_");
+  const isOperation = (value) =>
+    rt.isMap(value) && typeof value.type === "string" && value.type.startsWith("OPERATION_");
   const isListUpdate = (value) =>
-    Array.isArray(value) && value.length > 0 && value.every((item) => isOperation(item) && item.type === "OPERATION_UPDATE_LIST_ITEM");
+    Array.isArray(value) &&
+    value.length > 0 &&
+    value.every((item) => isOperation(item) && item.type === "OPERATION_UPDATE_LIST_ITEM");
 
   const CLAUSES = {
     OPERATION_ADD: (name, bind, { value }) => `${name} = ${bind(value)}`,
@@ -181,7 +184,9 @@
       expressionValues[`:expValue_${bound}`] = toDynamoDB(value);
       return `:expValue_${bound}`;
     };
-    const setText = sets.map(([field, operation]) => CLAUSES[operation.type](alias.of(field), bind, operation)).join(", ");
+    const setText = sets
+      .map(([field, operation]) => CLAUSES[operation.type](alias.of(field), bind, operation))
+      .join(", ");
     const removeText = removes.map(alias.of).join(", ");
     const expression = [setText && `SET ${setText}`, removeText && `REMOVE ${removeText}`].filter(Boolean).join(" ");
     return { expression, expressionNames: alias.names(), expressionValues };
@@ -227,15 +232,17 @@
     remove: (input) => write({ operation: "DeleteItem", key: toMapValues(input.key) }, input),
     query: (input) => page(withExpression({ operation: "Query" }, "query", input.query), input, QUERY_MEMBERS),
     scan: (input = {}) => page({ operation: "Scan" }, input, SCAN_MEMBERS),
-    sync: (input = {}) =>
-      withExpression(withGiven({ operation: "Sync" }, input, SYNC_MEMBERS), "filter", input.filter),
+    sync: (input = {}) => withExpression(withGiven({ operation: "Sync" }, input, SYNC_MEMBERS), "filter", input.filter),
     batchGet: ({ tables }) => ({
       operation: "BatchGetItem",
       tables: mapTables(tables, (input) =>
-        withProjection(withGiven({ keys: input.keys.map(toMapValues) }, input, READ_MEMBERS), input),
+        withProjection(withGiven({ keys: input.keys.map(toMapValues) }, input, READ_MEMBERS), input)
       ),
     }),
-    batchPut: ({ tables }) => ({ operation: "BatchPutItem", tables: mapTables(tables, (items) => items.map(toMapValues)) }),
+    batchPut: ({ tables }) => ({
+      operation: "BatchPutItem",
+      tables: mapTables(tables, (items) => items.map(toMapValues)),
+    }),
     batchDelete: ({ tables }) => ({
       operation: "BatchDeleteItem",
       tables: mapTables(tables, (keys) => keys.map(toMapValues)),

@@ -3,8 +3,24 @@
   "use strict";
   const MAX_RESULT_BYTES = 5 * 1024 * 1024;
   const KEPT_GLOBALS = [
-    "Array", "Boolean", "Infinity", "JSON", "Math", "NaN", "Number", "Object", "String", "undefined", "isNaN",
-    "isFinite", "parseInt", "parseFloat", "util", "runtime", "extensions", "console",
+    "Array",
+    "Boolean",
+    "Infinity",
+    "JSON",
+    "Math",
+    "NaN",
+    "Number",
+    "Object",
+    "String",
+    "undefined",
+    "isNaN",
+    "isFinite",
+    "parseInt",
+    "parseFloat",
+    "util",
+    "runtime",
+    "extensions",
+    "console",
   ];
   const { Raised, EarlyReturn, ZoneNeeded } = rt;
 
@@ -37,7 +53,7 @@
 
   const faultOf = (error) => {
     const message = error instanceof Error ? error.message : String(error);
-    const place = /<input>:(\d+):(\d+)/.exec(error instanceof Error ? (error.stack ?? "") : "");
+    const place = /<input>:(\d+):(\d+)/.exec(error instanceof Error ? error.stack ?? "" : "");
     return new Raised(place === null ? message : `code.js:${place[1]}:${place[2]}: ${message}`, "Code");
   };
   const describe = (raised) => ({
@@ -83,7 +99,11 @@
       error = new Raised(`The result is larger than ${MAX_RESULT_BYTES} bytes`, "Code");
       result = null;
     }
-    const outcome = { result: result === undefined ? null : result, skipTo, error: error === null ? null : describe(error) };
+    const outcome = {
+      result: result === undefined ? null : result,
+      skipTo,
+      error: error === null ? null : describe(error),
+    };
     if (keepsStash && ctx !== null) {
       outcome.stash = ctx.stash;
     }
@@ -113,7 +133,9 @@
     }
   };
   const seal = () => {
-    const makers = [() => {}, async () => {}, function* () {}, async function* () {}].map((maker) => Object.getPrototypeOf(maker));
+    const makers = [() => {}, async () => {}, function* () {}, async function* () {}].map((maker) =>
+      Object.getPrototypeOf(maker)
+    );
     for (const prototype of makers) {
       Object.defineProperty(prototype, "constructor", { value: undefined });
     }
@@ -157,7 +179,10 @@
     Object.assign(globalThis, main, { console: Object.freeze(rt.console) });
     const handlers = {};
     const setHandlers = (request, response) => {
-      for (const [name, handler] of [["request", request], ["response", response]]) {
+      for (const [name, handler] of [
+        ["request", request],
+        ["response", response],
+      ]) {
         if (typeof handler !== "function") {
           throw new Error(`${name} is not a function`);
         }
@@ -172,7 +197,7 @@
         setHandlers(...make());
         setHandlers(
           (ctx) => make()[0](ctx),
-          (ctx) => make()[1](ctx),
+          (ctx) => make()[1](ctx)
         );
       },
       prepare: (name, keepsStash) => prepare(handlers[name], keepsStash),

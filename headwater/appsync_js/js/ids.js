@@ -63,11 +63,7 @@
       ["accountId", "sourceIp", "username", "userArn"],
       ["cognitoIdentityPoolId", "cognitoIdentityId", "cognitoIdentityAuthType", "cognitoIdentityAuthProvider"],
     ],
-    [
-      "User Pool Authorization",
-      ["sourceIp", "username", "sub", "issuer", "claims", "defaultAuthStrategy"],
-      ["groups"],
-    ],
+    ["User Pool Authorization", ["sourceIp", "username", "sub", "issuer", "claims", "defaultAuthStrategy"], ["groups"]],
     ["Open ID Connect Authorization", ["sub", "issuer", "claims"], []],
     ["Lambda Authorization", [], ["resolverContext", "handlerContext"]],
   ];

@@ -80,7 +80,10 @@
     }
     // Clauses that render to nothing leave no gap; the text ends without blanks.
     clauses(parts) {
-      return parts.filter((part) => part !== "").join(" ").replace(/\s+$/, "");
+      return parts
+        .filter((part) => part !== "")
+        .join(" ")
+        .replace(/\s+$/, "");
     }
     SELECT(payload) {
       const { columns, where, orderBy, limit, offset, groupBy, having } = payload;
@@ -132,7 +135,12 @@
       return isAbsent(value) ? "NULL" : this.bind(value);
     }
     quote(name) {
-      return name === "*" ? name : String(name).split(".").map((part) => this.quoteMark + part + this.quoteMark).join(".");
+      return name === "*"
+        ? name
+        : String(name)
+            .split(".")
+            .map((part) => this.quoteMark + part + this.quoteMark)
+            .join(".");
     }
     keyword(word, body) {
       return body === "" ? "" : `${word} ${body}`;
@@ -183,8 +191,10 @@
           if (!isAbsent(join.using)) {
             return `${head} USING (${join.using.map((column) => this.quote(column)).join(", ")})`;
           }
-          return isAbsent(join.on) ? head : `${head} ON ${join.on instanceof Template ? this.template(join.on) : this.joinConditions(join.on)}`;
-        }),
+          return isAbsent(join.on)
+            ? head
+            : `${head} ON ${join.on instanceof Template ? this.template(join.on) : this.joinConditions(join.on)}`;
+        })
       );
     }
     // In a join's ON a string names the other column.
@@ -193,8 +203,10 @@
         .flatMap(([left, operators]) =>
           Object.entries(operators).map(([operator, right]) => {
             const comparison = COMPARISONS[operator] ?? rt.fault(`Unsupported condition ${left}.${operator}.`);
-            return `${this.quote(left)} ${comparison} ${typeof right === "string" ? this.quote(right) : this.bind(right)}`;
-          }),
+            return `${this.quote(left)} ${comparison} ${
+              typeof right === "string" ? this.quote(right) : this.bind(right)
+            }`;
+          })
         )
         .join(" AND ");
     }
@@ -243,7 +255,10 @@
       if (!Array.isArray(columns)) {
         rt.fault("groupBy expects an array.");
       }
-      return this.keyword("GROUP BY", columns.map((column) => (typeof column === "number" ? String(column) : this.quote(column))).join(", "));
+      return this.keyword(
+        "GROUP BY",
+        columns.map((column) => (typeof column === "number" ? String(column) : this.quote(column))).join(", ")
+      );
     }
     orderBy(items) {
       if (!Array.isArray(items)) {
@@ -332,7 +347,9 @@
             const inner = `${name === operator ? "" : "DISTINCT "}${target}`;
             return this.measure(`${AGGREGATES[name]}(${inner})`, value, path);
           }
-          const comparison = Object.hasOwn(COMPARISONS, operator) ? COMPARISONS[operator] : rt.fault(`Unsupported condition ${path}.`);
+          const comparison = Object.hasOwn(COMPARISONS, operator)
+            ? COMPARISONS[operator]
+            : rt.fault(`Unsupported condition ${path}.`);
           return `${target} ${comparison} ${this.bind(this.present(value, path))}`;
         }
       }
@@ -355,7 +372,9 @@
           if (operator === "between") {
             return this.between(target, value, path);
           }
-          const comparison = Object.hasOwn(COMPARISONS, operator) ? COMPARISONS[operator] : rt.fault(`${path} has invalid size operator.`);
+          const comparison = Object.hasOwn(COMPARISONS, operator)
+            ? COMPARISONS[operator]
+            : rt.fault(`${path} has invalid size operator.`);
           return `${target} ${comparison} ${this.value(value)}`;
         })
         .join(" AND ");
@@ -364,25 +383,29 @@
       return isAbsent(value) ? rt.fault(`Value for ${path} can't be null.`) : value;
     }
     expect(type, value, path) {
-      return typeof this.present(value, path) === type ? value : rt.fault(`${path} expects a ${type} value to be passed.`);
+      return typeof this.present(value, path) === type
+        ? value
+        : rt.fault(`${path} expects a ${type} value to be passed.`);
     }
   }
 
-  const create = (quote, entryPoint, hasReturning) => (...statements) => {
-    const given = statements.filter((statement, index) => index === 0 || !isAbsent(statement));
-    if (given.length === 0) {
-      rt.fault(`An argument is expected to be passed to ${entryPoint}`);
-    }
-    if (given.length > 2) {
-      rt.fault(`${entryPoint} takes at most 2 statements, ${given.length} were passed`);
-    }
-    const renderer = new Renderer(quote, entryPoint, hasReturning);
-    return {
-      statements: given.map((statement) => renderer.statement(statement)),
-      variableMap: renderer.variableMap,
-      variableTypeHintMap: renderer.variableTypeHintMap,
+  const create =
+    (quote, entryPoint, hasReturning) =>
+    (...statements) => {
+      const given = statements.filter((statement, index) => index === 0 || !isAbsent(statement));
+      if (given.length === 0) {
+        rt.fault(`An argument is expected to be passed to ${entryPoint}`);
+      }
+      if (given.length > 2) {
+        rt.fault(`${entryPoint} takes at most 2 statements, ${given.length} were passed`);
+      }
+      const renderer = new Renderer(quote, entryPoint, hasReturning);
+      return {
+        statements: given.map((statement) => renderer.statement(statement)),
+        variableMap: renderer.variableMap,
+        variableTypeHintMap: renderer.variableTypeHintMap,
+      };
     };
-  };
 
   const fieldValue = (field) => {
     if (field.isNull === true) {
@@ -392,7 +415,7 @@
       const { arrayValue } = field;
       return arrayValue.arrayValues
         ? arrayValue.arrayValues.map((inner) => fieldValue({ arrayValue: inner }))
-        : (Object.values(arrayValue)[0] ?? []);
+        : Object.values(arrayValue)[0] ?? [];
     }
     return Object.values(field)[0];
   };
@@ -411,7 +434,7 @@
               }
             });
             return row;
-          }),
+          })
     );
   };
 

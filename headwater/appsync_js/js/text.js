@@ -15,12 +15,7 @@
       } else if (point < 0x10000) {
         bytes.push(0xe0 | (point >> 12), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63));
       } else {
-        bytes.push(
-          0xf0 | (point >> 18),
-          0x80 | ((point >> 12) & 63),
-          0x80 | ((point >> 6) & 63),
-          0x80 | (point & 63),
-        );
+        bytes.push(0xf0 | (point >> 18), 0x80 | ((point >> 12) & 63), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63));
       }
     }
     return bytes;
@@ -31,7 +26,16 @@
     let text = "";
     for (let i = 0; i < bytes.length; ) {
       const lead = bytes[i];
-      const extra = lead < 0x80 ? 0 : lead >= 0xc2 && lead < 0xe0 ? 1 : (lead & 0xf0) === 0xe0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : -1;
+      const extra =
+        lead < 0x80
+          ? 0
+          : lead >= 0xc2 && lead < 0xe0
+          ? 1
+          : (lead & 0xf0) === 0xe0
+          ? 2
+          : lead >= 0xf0 && lead < 0xf5
+          ? 3
+          : -1;
       let point = extra === 0 ? lead : lead & (0x3f >> extra);
       let taken = 1;
       while (taken <= extra && (bytes[i + taken] & 0xc0) === 0x80) {
@@ -86,18 +90,30 @@
   rt.util.urlEncode = (value) =>
     value === null || value === undefined
       ? null
-      : encodeURIComponent(String(value)).replace(/[!'()~]/g, percent).replace(/%20/g, "+");
+      : encodeURIComponent(String(value))
+          .replace(/[!'()~]/g, percent)
+          .replace(/%20/g, "+");
   rt.util.urlDecode = (value) =>
     value === null || value === undefined ? null : decodeURIComponent(String(value).replace(/\+/g, " "));
 
-  const ESCAPES = { "'": "\\'", '"': '\\"', "\\": "\\\\", "/": "\\/", "\b": "\\b", "\n": "\\n", "\t": "\\t", "\f": "\\f", "\r": "\\r" };
+  const ESCAPES = {
+    "'": "\\'",
+    '"': '\\"',
+    "\\": "\\\\",
+    "/": "\\/",
+    "\b": "\\b",
+    "\n": "\\n",
+    "\t": "\\t",
+    "\f": "\\f",
+    "\r": "\\r",
+  };
   rt.util.escapeJavaScript = (value) =>
     value === null || value === undefined
       ? null
       : String(value).replace(
           /['"\\/\u0000-\u001f\u0080-\uffff]/g,
           (character) =>
-            ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`,
+            ESCAPES[character] ?? `\\u${character.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}`
         );
 
   rt.util.str = {
@@ -139,7 +155,8 @@
   const HORIZONTAL = " \\t\\xa0\\u1680\\u180e\\u2000-\\u200a\\u202f\\u205f\\u3000";
   const SYNTAX = "^$\\.*+?()[]{}|/";
   const quote = (character) => (SYNTAX.includes(character) ? `\\${character}` : character);
-  const unsupported = (what, pattern) => rt.fault(`${what} in the pattern ${rt.stringify(pattern)} is not supported here`);
+  const unsupported = (what, pattern) =>
+    rt.fault(`${what} in the pattern ${rt.stringify(pattern)} is not supported here`);
 
   // Translates the escape at pattern[i] = "\\"; returns [text, index after it].
   const translateEscape = (pattern, i, isInClass) => {
@@ -149,10 +166,12 @@
     }
     const wrap = (inner, isNegated) => (isInClass && !isNegated ? inner : `[${isNegated ? "^" : ""}${inner}]`);
     if (letter === "p" || letter === "P") {
-      const [whole, long, short] = /^\{(\w+(?:=\w+)?)\}|^(\w)/.exec(pattern.slice(i + 2)) ?? unsupported("\\p without a name", pattern);
+      const [whole, long, short] =
+        /^\{(\w+(?:=\w+)?)\}|^(\w)/.exec(pattern.slice(i + 2)) ?? unsupported("\\p without a name", pattern);
       const name = long ?? short;
       const known = CLASSES[name];
-      const text = known !== undefined ? wrap(known, letter === "P") : `\\${letter}{${name.replace(/^Is(?=[A-Z])/, "")}}`;
+      const text =
+        known !== undefined ? wrap(known, letter === "P") : `\\${letter}{${name.replace(/^Is(?=[A-Z])/, "")}}`;
       return [text, i + 2 + whole.length];
     }
     if (letter === "h" || letter === "H") {
@@ -163,7 +182,15 @@
       const quoted = pattern.slice(i + 2, end < 0 ? pattern.length : end);
       return [[...quoted].map(quote).join(""), end < 0 ? pattern.length : end + 2];
     }
-    const anchors = { A: "(?<![\\s\\S])", z: "(?![\\s\\S])", Z: "(?=\\n?(?![\\s\\S]))", R: "(?:\\r\\n|[\\n-\\r\\x85\\u2028\\u2029])", E: "", e: "\\x1b", a: "\\x07" };
+    const anchors = {
+      A: "(?<![\\s\\S])",
+      z: "(?![\\s\\S])",
+      Z: "(?=\\n?(?![\\s\\S]))",
+      R: "(?:\\r\\n|[\\n-\\r\\x85\\u2028\\u2029])",
+      E: "",
+      e: "\\x1b",
+      a: "\\x07",
+    };
     if (anchors[letter] !== undefined) {
       return [anchors[letter], i + 2];
     }
@@ -259,7 +286,10 @@
     if (regex === undefined) {
       const [source, flags] = translate(String(pattern));
       try {
-        regex = new RegExp(extraFlags === "match" ? `^(?:${source})$` : source, extraFlags === "g" ? `${flags}g` : flags);
+        regex = new RegExp(
+          extraFlags === "match" ? `^(?:${source})$` : source,
+          extraFlags === "g" ? `${flags}g` : flags
+        );
       } catch (error) {
         rt.fault(`Invalid pattern ${rt.stringify(pattern)}: ${error.message}`);
       }
@@ -276,12 +306,14 @@
 
   // String.replace and replaceAll take Java patterns and Java replacements ($1, ${name}, backslash escapes).
   const native = { replace: String.prototype.replace };
-  const expand = (replacement) => (...found) => {
-    const named = typeof found[found.length - 1] === "object" ? found.pop() : {};
-    return native.replace.call(replacement, /\\([\s\S])|\$(\d)|\$\{(\w+)\}/g, (_, escaped, digit, name) =>
-      escaped !== undefined ? escaped : ((digit !== undefined ? found[Number(digit)] : named[name]) ?? ""),
-    );
-  };
+  const expand =
+    (replacement) =>
+    (...found) => {
+      const named = typeof found[found.length - 1] === "object" ? found.pop() : {};
+      return native.replace.call(replacement, /\\([\s\S])|\$(\d)|\$\{(\w+)\}/g, (_, escaped, digit, name) =>
+        escaped !== undefined ? escaped : (digit !== undefined ? found[Number(digit)] : named[name]) ?? ""
+      );
+    };
   const replacer = (flag) =>
     function replace(pattern, replacement) {
       if (pattern instanceof RegExp) {
@@ -290,7 +322,10 @@
       return native.replace.call(this, compile(pattern, flag), expand(String(replacement)));
     };
   rt.installText = () => {
-    for (const [name, flag] of [["replace", ""], ["replaceAll", "g"]]) {
+    for (const [name, flag] of [
+      ["replace", ""],
+      ["replaceAll", "g"],
+    ]) {
       Object.defineProperty(String.prototype, name, { value: replacer(flag) });
     }
   };

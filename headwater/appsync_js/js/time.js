@@ -2,7 +2,20 @@
 (rt) => {
   "use strict";
   const DAY_MS = 86400000;
-  const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
+  const MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+  ];
   const DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
   const QUARTERS = ["1st quarter", "2nd quarter", "3rd quarter", "4th quarter"];
   const ZONE_NAMES = {
@@ -31,79 +44,8 @@
     NZST: "New Zealand Standard Time",
     NZDT: "New Zealand Daylight Time",
   };
-  const floorDiv = (value, by) => Math.floor(value / by);
-  const floorMod = (value, by) => value - by * Math.floor(value / by);
+  const { floorDiv, floorMod, daysOf, dateOf, monthLength, parseOffset, zoneOf, periodAt, instantOf } = rt.calendar;
   const pad = (value, width) => String(Math.abs(value)).padStart(width, "0");
-
-  // ---- calendar: proleptic Gregorian, days since 1970-01-01 ----
-  const daysOf = (year, month, day) => {
-    const shifted = month <= 2 ? year - 1 : year;
-    const era = floorDiv(shifted, 400);
-    const yearOfEra = shifted - era * 400;
-    const dayOfYear = Math.floor((153 * (month + (month > 2 ? -3 : 9)) + 2) / 5) + day - 1;
-    return era * 146097 + yearOfEra * 365 + floorDiv(yearOfEra, 4) - floorDiv(yearOfEra, 100) + dayOfYear - 719468;
-  };
-  const dateOf = (days) => {
-    const shifted = days + 719468;
-    const era = floorDiv(shifted, 146097);
-    const dayOfEra = shifted - era * 146097;
-    const yearOfEra = Math.floor((dayOfEra - Math.floor(dayOfEra / 1460) + Math.floor(dayOfEra / 36524) - Math.floor(dayOfEra / 146096)) / 365);
-    const dayOfYear = dayOfEra - (365 * yearOfEra + Math.floor(yearOfEra / 4) - Math.floor(yearOfEra / 100));
-    const shiftedMonth = Math.floor((5 * dayOfYear + 2) / 153);
-    const month = shiftedMonth + (shiftedMonth < 10 ? 3 : -9);
-    return { year: yearOfEra + era * 400 + (month <= 2 ? 1 : 0), month, day: dayOfYear - Math.floor((153 * shiftedMonth + 2) / 5) + 1 };
-  };
-  const monthLength = (year, month) => (month === 12 ? 31 : daysOf(year, month + 1, 1) - daysOf(year, month, 1));
-
-  // ---- zones: fixed offsets here, regions by tables handed in from outside ----
-  const parseOffset = (text) => {
-    const [, sign, hours, minutes, seconds] = /^([+-])(\d{1,2})(?::?(\d{2}))?(?::?(\d{2}))?$/.exec(text) ?? [];
-    if (sign === undefined) {
-      return null;
-    }
-    const total = Number(hours) * 3600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0);
-    return sign === "-" ? -total : total;
-  };
-  const fixedZone = (id, offset) => ({ id, at: [], offsets: [offset], names: [id] });
-  const zoneOf = (id) => {
-    const name = String(id);
-    if (name === "Z" || name === "UTC" || name === "GMT" || name === "UT") {
-      return fixedZone(name, 0);
-    }
-    const offset = parseOffset(name.replace(/^(?:UTC|GMT|UT)(?=[+-])/, ""));
-    if (offset !== null) {
-      return fixedZone(name, offset);
-    }
-    const table = rt.zones.get(name);
-    if (table === undefined) {
-      throw new rt.ZoneNeeded(name);
-    }
-    return table === null ? rt.fault(`Unknown time-zone ID: ${name}`) : table;
-  };
-  const periodAt = (zone, seconds) => {
-    let low = 0;
-    let high = zone.at.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (zone.at[middle] <= seconds) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return low;
-  };
-  // In an overlap the earlier instant counts, in a gap the time moves forward by it (ZonedDateTime.ofLocal).
-  const instantOf = (localMs, zone) => {
-    const seconds = floorDiv(localMs, 1000);
-    const before = zone.offsets[periodAt(zone, seconds - 86400)];
-    const after = zone.offsets[periodAt(zone, seconds + 86400)];
-    if (zone.offsets[periodAt(zone, seconds - before)] === before || before === after) {
-      return localMs - before * 1000;
-    }
-    const candidate = seconds - after;
-    return localMs - (zone.offsets[periodAt(zone, candidate)] === after ? after : before) * 1000;
-  };
 
   // ---- patterns: a list of literals (strings), fields and optional sections ----
   const patterns = new Map();
@@ -164,7 +106,8 @@
     patterns.set(text, stack[0]);
     return stack[0];
   };
-  const unknownLetter = ({ letter, count }) => rt.fault(`Unknown or unsupported pattern letter: ${letter.repeat(count)}`);
+  const unknownLetter = ({ letter, count }) =>
+    rt.fault(`Unknown or unsupported pattern letter: ${letter.repeat(count)}`);
 
   // ---- printing ----
   const offsetText = (offset, form, zero) => {
@@ -202,7 +145,8 @@
     return { ms, zone, offset, zoneName: zone.names[period], days, year, month, day, dayMs: floorMod(local, DAY_MS) };
   };
   const numeric = (value, count) => (value < 0 ? "-" : "") + pad(value, count);
-  const yearText = (year, count) => (count === 2 ? pad(floorMod(year, 100), 2) : (count >= 4 && year >= 10 ** count ? "+" : "") + numeric(year, count));
+  const yearText = (year, count) =>
+    count === 2 ? pad(floorMod(year, 100), 2) : (count >= 4 && year >= 10 ** count ? "+" : "") + numeric(year, count);
   const named = (names, index, count, shortLength) =>
     count === 5 ? names[index][0] : count === 4 ? names[index] : names[index].slice(0, shortLength);
   const weekday = (moment) => floorMod(moment.days + 3, 7);
@@ -210,10 +154,17 @@
   const hourOf = (moment) => Math.floor(moment.dayMs / 3600000);
   const quarter = (moment, count) => {
     const index = Math.floor((moment.month - 1) / 3);
-    return count <= 2 ? pad(index + 1, count) : count === 3 ? `Q${index + 1}` : count === 4 ? QUARTERS[index] : String(index + 1);
+    return count <= 2
+      ? pad(index + 1, count)
+      : count === 3
+      ? `Q${index + 1}`
+      : count === 4
+      ? QUARTERS[index]
+      : String(index + 1);
   };
   const PRINTERS = {
-    G: (m, n) => (m.year > 0 ? (n === 4 ? "Anno Domini" : n === 5 ? "A" : "AD") : n === 4 ? "Before Christ" : n === 5 ? "B" : "BC"),
+    G: (m, n) =>
+      m.year > 0 ? (n === 4 ? "Anno Domini" : n === 5 ? "A" : "AD") : n === 4 ? "Before Christ" : n === 5 ? "B" : "BC",
     u: (m, n) => yearText(m.year, n),
     y: (m, n) => yearText(m.year > 0 ? m.year : 1 - m.year, n),
     Y: (m, n) => yearText(weekOf(m.days, m.year).year, n),
@@ -239,11 +190,13 @@
     n: (m, n) => pad((m.dayMs % 1000) * 1000000, n),
     N: (m, n) => pad(m.dayMs * 1000000, n),
     V: (m, n) => (n === 2 ? m.zone.id : rt.fault(`Pattern letter count must be 2: ${"V".repeat(n)}`)),
-    z: (m, n) => (n < 4 ? m.zoneName : ZONE_NAMES[m.zoneName] ?? rt.fault(`No long name is known for the zone ${m.zone.id}`)),
+    z: (m, n) =>
+      n < 4 ? m.zoneName : ZONE_NAMES[m.zoneName] ?? rt.fault(`No long name is known for the zone ${m.zone.id}`),
     O: (m, n) => localizedOffset(m.offset, n === 4),
     X: (m, n) => offsetText(m.offset, n, "Z"),
     x: (m, n) => offsetText(m.offset, n, null),
-    Z: (m, n) => (n < 4 ? offsetText(m.offset, 2, null) : n === 4 ? localizedOffset(m.offset, true) : offsetText(m.offset, 5, "Z")),
+    Z: (m, n) =>
+      n < 4 ? offsetText(m.offset, 2, null) : n === 4 ? localizedOffset(m.offset, true) : offsetText(m.offset, 5, "Z"),
   };
   PRINTERS.L = PRINTERS.M;
   PRINTERS.c = PRINTERS.e;
@@ -260,7 +213,8 @@
     }
     return text;
   };
-  const format = (ms, pattern, zone) => print(parsePattern(String(pattern)), momentOf(Number(ms), zoneOf(zone ?? "UTC")));
+  const format = (ms, pattern, zone) =>
+    print(parsePattern(String(pattern)), momentOf(Number(ms), zoneOf(zone ?? "UTC")));
   const toIso = (ms) => format(ms, "uuuu-MM-dd'T'HH:mm:ss.SSS'Z'", "UTC");
 
   // ---- parsing ----
@@ -271,8 +225,11 @@
   }
   const NUMERIC = "uyYDdQqwWFhKkHmsAnN";
   const isNumeric = (item) =>
-    typeof item === "object" && item.items === undefined && (NUMERIC.includes(item.letter) || ("MLec".includes(item.letter) && item.count <= 2) || item.letter === "S");
-  const isFixed = (item) => isNumeric(item) && (item.letter === "S" || item.count === 2 || (item.count > 1 && !"uyY".includes(item.letter)));
+    typeof item === "object" &&
+    item.items === undefined &&
+    (NUMERIC.includes(item.letter) || ("MLec".includes(item.letter) && item.count <= 2) || item.letter === "S");
+  const isFixed = (item) =>
+    isNumeric(item) && (item.letter === "S" || item.count === 2 || (item.count > 1 && !"uyY".includes(item.letter)));
   const readNumber = (input, items, index) => {
     const item = items[index];
     let reserved = 0;
@@ -315,7 +272,12 @@
     } else {
       const allowsZ = letter === "X" || count === 5;
       const hasColon = count === 5 || (letter !== "Z" && count === 3);
-      const shape = letter !== "Z" && count === 1 ? /^[+-]\d{2}(?:\d{2})?/ : hasColon ? /^[+-]\d{2}:\d{2}(?::\d{2})?/ : /^[+-]\d{4}(?:\d{2})?/;
+      const shape =
+        letter !== "Z" && count === 1
+          ? /^[+-]\d{2}(?:\d{2})?/
+          : hasColon
+          ? /^[+-]\d{2}:\d{2}(?::\d{2})?/
+          : /^[+-]\d{4}(?:\d{2})?/;
       const text = allowsZ && input.text[input.at] === "Z" ? readMatch(input, /^Z/) : readMatch(input, shape);
       fields.offset = text === "Z" ? 0 : parseOffset(text);
     }
@@ -328,7 +290,8 @@
       if (letter === "S") {
         fields.fractionMs = Math.floor(value / 10 ** (count - 3));
       } else {
-        fields["uyY".includes(letter) && count === 2 ? "yy" : letter === "L" ? "M" : letter === "c" ? "e" : letter] = value;
+        fields["uyY".includes(letter) && count === 2 ? "yy" : letter === "L" ? "M" : letter === "c" ? "e" : letter] =
+          value;
       }
     } else if (letter === "M" || letter === "L") {
       fields.M = readText(input, count === 3 ? MONTHS.map((name) => name.slice(0, 3)) : MONTHS) + 1;
@@ -372,7 +335,9 @@
     }
   };
   const limited = (value, low, high, name) =>
-    value >= low && value <= high ? value : rt.fault(`Invalid value for ${name} (valid values ${low} - ${high}): ${value}`);
+    value >= low && value <= high
+      ? value
+      : rt.fault(`Invalid value for ${name} (valid values ${low} - ${high}): ${value}`);
   const resolveDays = (fields) => {
     const eraYear = fields.y !== undefined && fields.G === 0 ? 1 - fields.y : fields.y;
     const year = fields.u ?? eraYear ?? (fields.yy === undefined ? fields.Y : 2000 + fields.yy);
@@ -433,7 +398,11 @@
     const days = resolveDays(fields);
     const timeMs = resolveTime(fields);
     if (days === null || timeMs === null) {
-      rt.fault(`Text '${input.text}' could not be parsed: the pattern ${pattern} gives no ${days === null ? "date" : "time of day"}`);
+      rt.fault(
+        `Text '${input.text}' could not be parsed: the pattern ${pattern} gives no ${
+          days === null ? "date" : "time of day"
+        }`
+      );
     }
     const localMs = days * DAY_MS + timeMs;
     if (fields.offset !== undefined) {
@@ -441,11 +410,14 @@
     }
     return instantOf(localMs, fields.zone ?? zoneOf(timezone ?? "UTC"));
   };
+  const ISO_DATE = "([+-]?\\d{4,9}-\\d{2}-\\d{2})";
+  const ISO_CLOCK = "(\\d{2}:\\d{2}(?::\\d{2})?)(?:[.,](\\d{1,9}))?";
+  const ISO_OFFSET = "(Z|z|[+-]\\d{2}(?::?\\d{2})?(?::\\d{2})?)";
+  const ISO = new RegExp(`^${ISO_DATE}[Tt]${ISO_CLOCK}${ISO_OFFSET}$`);
   const parseIso = (timestamp) => {
     const text = String(timestamp);
     const [, date, clock, fraction, zone] =
-      /^([+-]?\d{4,9}-\d{2}-\d{2})[Tt](\d{2}:\d{2}(?::\d{2})?)(?:[.,](\d{1,9}))?(Z|z|[+-]\d{2}(?::?\d{2})?(?::\d{2})?)$/.exec(text) ??
-      rt.fault(`Text '${text}' could not be parsed as an ISO 8601 timestamp`);
+      ISO.exec(text) ?? rt.fault(`Text '${text}' could not be parsed as an ISO 8601 timestamp`);
     const [, year, month, day] = /^([+-]?\d+)-(\d{2})-(\d{2})$/.exec(date);
     const [hour, minute, second] = clock.split(":").map(Number);
     const fields = { u: Number(year), M: Number(month), d: Number(day), H: hour, m: minute, s: second ?? 0 };

@@ -21,7 +21,9 @@
       return refuse();
     }
     const entries = Object.entries(value);
-    return entries.some(([, member]) => member === undefined) ? entries.filter(([, member]) => member !== undefined) : entries;
+    return entries.some(([, member]) => member === undefined)
+      ? entries.filter(([, member]) => member !== undefined)
+      : entries;
   };
 
   const COMPARISONS = { eq: "=", ne: "<>", lt: "<", le: "<=", gt: ">", ge: ">=" };
@@ -77,7 +79,7 @@
         parts.push(
           operator === "size"
             ? this.field(name, operand, `${path}size_`, `size(#${name})`)
-            : this.operator(operator, operand, target, path + operator),
+            : this.operator(operator, operand, target, path + operator)
         );
       }
       return join(parts, "AND", true);
@@ -154,7 +156,9 @@
   const toSubscriptionFilter = (filter, ignoredFields, rules) =>
     orNull(() => {
       let groups = toGroups(filter, Array.isArray(ignoredFields) ? ignoredFields : []);
-      const strict = rt.isMap(rules) ? Object.entries(rules).flatMap(([field, operators]) => fieldAlternatives(field, operators)) : [];
+      const strict = rt.isMap(rules)
+        ? Object.entries(rules).flatMap(([field, operators]) => fieldAlternatives(field, operators))
+        : [];
       if (strict.length > 0) {
         groups = cross(groups, strict);
       }
@@ -181,8 +185,8 @@
   const toFieldQuery = (field, operators) =>
     must(
       entriesOf(operators).map(([operator, value]) =>
-        Object.hasOwn(QUERIES, operator) ? QUERIES[operator](field, value) : refuse(),
-      ),
+        Object.hasOwn(QUERIES, operator) ? QUERIES[operator](field, value) : refuse()
+      )
     );
   const toQuery = (filter) =>
     must(
@@ -197,7 +201,7 @@
           default:
             return toFieldQuery(key, value);
         }
-      }),
+      })
     );
 
   rt.util.transform = {

@@ -2,12 +2,27 @@
 (rt) => {
   "use strict";
   const NOT_COPIED = [
-    "transfer-encoding", "connection", "host", "expect", "keep-alive", "upgrade", "proxy-authenticate",
-    "proxy-authorization", "te", "content-length",
+    "transfer-encoding",
+    "connection",
+    "host",
+    "expect",
+    "keep-alive",
+    "upgrade",
+    "proxy-authenticate",
+    "proxy-authorization",
+    "te",
+    "content-length",
   ];
   const NOT_ADDED = [
-    ...NOT_COPIED, "access-control-allow-credentials", "access-control-allow-origin", "access-control-expose-headers",
-    "access-control-max-age", "access-control-allow-methods", "access-control-allow-headers", "vary", "content-type",
+    ...NOT_COPIED,
+    "access-control-allow-credentials",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "access-control-max-age",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "vary",
+    "content-type",
   ];
   const MAX_HEADER_BYTES = 4096;
 
@@ -64,7 +79,9 @@
       return null;
     }
     // A number is one only if it prints back the same: codes such as 007 or 1e5 stay text.
-    return /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/.test(text) && Number.isFinite(Number(text)) && text.length < 17 ? Number(text) : text;
+    return /^-?(?:0|[1-9]\d*)(?:\.\d+)?$/.test(text) && Number.isFinite(Number(text)) && text.length < 17
+      ? Number(text)
+      : text;
   };
   const put = (map, name, value) => {
     if (!Object.hasOwn(map, name)) {
@@ -82,7 +99,12 @@
     }
     return attributes;
   };
-  const TOKEN = /<!\[CDATA\[([\s\S]*?)\]\]>|<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<![^>]*>|<\/([\w:.-]+)\s*>|<([\w:.-]+)((?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>|([^<]+)|</g;
+  const OPENED = /<([\w:.-]+)((?:\s+[\w:.-]+\s*=\s*(?:"[^"]*"|'[^']*'))*)\s*(\/?)>/;
+  const SKIPPED = /<!--[\s\S]*?-->|<\?[\s\S]*?\?>|<![^>]*>/;
+  const TOKEN = new RegExp(
+    `<!\\[CDATA\\[([\\s\\S]*?)\\]\\]>|${SKIPPED.source}|<\\/([\\w:.-]+)\\s*>|${OPENED.source}|([^<]+)|<`,
+    "g"
+  );
   const toMap = (xml) => {
     const root = {};
     const open = [{ name: null, map: root, text: "" }];
@@ -101,7 +123,9 @@
         rt.fault("The XML is not well formed: a tag does not end");
       } else if (closed !== undefined) {
         if (current.name !== closed) {
-          rt.fault(`The XML is not well formed: </${closed}> closes ${current.name === null ? "nothing" : `<${current.name}>`}`);
+          rt.fault(
+            `The XML is not well formed: </${closed}> closes ${current.name === null ? "nothing" : `<${current.name}>`}`
+          );
         }
         close();
       } else if (opened !== undefined) {
