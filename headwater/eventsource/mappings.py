@@ -38,8 +38,7 @@ class FunctionReference:
 class MappingPorts:
     """What mappings work with.
 
-    `find_function` and `find_source` give None for what does not exist. `visibility_timeout_s` answers for a queue's
-    ARN; without it nobody checks that a queue hides messages for as long as the function may run.
+    `find_function` and `find_source` give None for what does not exist.
     """
 
     find_function: Callable[[str], FunctionReference | None]
@@ -49,7 +48,6 @@ class MappingPorts:
     on_failure: OnFailure | None
     clock: Callable[[], float]
     backoff: Backoff | None = None
-    visibility_timeout_s: Callable[[str], float] | None = None
 
 
 class Definitions(Protocol):
@@ -102,7 +100,6 @@ class EventSourceMappings:
         settings = check_create(request, now=self._ports.clock())
         function = self._function(str(request.get("FunctionName", "")))
         self._refuse_duplicate(settings, function)
-        self._check_visibility(settings, function)
         identifier = mapping_id or str(uuid.uuid4())
         mapping = self._build(identifier, settings, function, MappingCounts())
         is_enabled = request.get("Enabled") is not False
@@ -191,16 +188,6 @@ class EventSourceMappings:
             )  # (recorded)
             raise ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
 
-    def _check_visibility(self, settings: MappingSettings, function: FunctionReference) -> None:
-        if settings.service != "sqs" or self._ports.visibility_timeout_s is None:
-            return
-        visibility_s = self._ports.visibility_timeout_s(settings.source_arn)
-        if visibility_s < function.timeout_s:
-            raise invalid(
-                f"Queue visibility timeout: {visibility_s:.0f} seconds is less than "
-                f"Function timeout: {function.timeout_s:.0f} seconds"
-            )
-
     def _build(
         self, mapping_id: str, settings: MappingSettings, function: FunctionReference, counts: MappingCounts
     ) -> StreamMapping | QueueMapping:
@@ -216,6 +203,11 @@ class EventSourceMappings:
         ports = self._ports
         if isinstance(config, QueueMappingConfig):
             queue: QueueSource = source  # type: ignore[assignment]  # find_source answers by the ARN's service
+            if queue.visibility_timeout_s < function.timeout_s:
+                raise invalid(
+                    f"Queue visibility timeout: {queue.visibility_timeout_s} seconds is less than "
+                    f"Function timeout: {function.timeout_s:.0f} seconds"
+                )
             return QueueMapping(config, queue, ports.invoke, clock=ports.clock, backoff=ports.backoff, counts=counts)
         stream: RecordSource = source  # type: ignore[assignment]  # find_source answers by the ARN's service
         return StreamMapping(

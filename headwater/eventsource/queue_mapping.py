@@ -20,6 +20,8 @@ from headwater.eventsource.responses import read_response
 
 _LOGGER = logging.getLogger(__name__)
 _RECEIVE_LIMIT = 10
+# A receive that found nothing is not repeated sooner, whatever the queue says about its next message.
+_LOOK_AGAIN_S = 0.02
 # Lambda starts with five concurrent batches and scales up; each is a worker process here, so five is also the limit.
 _DEFAULT_CONCURRENCY = 5
 # A throttled batch is tried again this often, then left to its visibility timeout.
@@ -155,7 +157,9 @@ class QueueMapping:
         closes_at = self._gathered.since + self.config.window_s if self._gathered.messages else None
         if len(self._running) >= self._limit:
             return None  # the end of a batch wakes
-        visible_at = self._source.next_visible_at()
+        visible_at = self._source.next_visible_s()
+        if visible_at is not None:
+            visible_at = max(visible_at, self._clock() + _LOOK_AGAIN_S)
         return min((at for at in (closes_at, visible_at) if at is not None), default=None)
 
     def _is_due(self) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import io
 import json
+import time
 import zipfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from botocore.config import Config
 
 from headwater.errors import ServiceError
 from headwater.eventsource.mappings import EventSourceMappings, FunctionReference, MappingPorts
-from headwater.eventsource.ports import FailedBatch, RecordSource
+from headwater.eventsource.ports import FailedBatch, QueueSource, RecordSource
 from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.code_store import CodeStore
 from headwater.functions.config import FunctionConfig
@@ -23,7 +24,9 @@ from headwater.functions.function_admin import FunctionAdmin
 from headwater.functions.lambda_api import LambdaApi
 from headwater.functions.service import FunctionService, MachineLimits
 from headwater.server.http_server import HttpServer
+from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.kinesis_service import KinesisService
+from headwater.storage.sqs_service import SqsService
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import AwsPrincipal
@@ -62,6 +65,8 @@ class LambdaStack:
     functions: FunctionService
     mappings: EventSourceMappings
     kinesis: KinesisService
+    dynamodb: DynamoDbService
+    sqs: SqsService
     collector: Collector
     failures: list[FailedBatch]
     deliveries: list[EventDelivery]
@@ -103,6 +108,8 @@ async def until(condition: Callable[[], object], *, within_s: float = 20.0) -> N
 async def lambda_stack(directory: Path, *, limits: MachineLimits = MachineLimits()) -> AsyncIterator[LambdaStack]:
     store = Store.open(None)
     kinesis = KinesisService(store, region=REGION, account_id=ACCOUNT)
+    dynamodb = DynamoDbService(store, region=REGION, account_id=ACCOUNT, clock=time.time)
+    sqs = SqsService(store, region=REGION, account_id=ACCOUNT)
     failures: list[FailedBatch] = []
     deliveries: list[EventDelivery] = []
     slept: list[float] = []
@@ -122,11 +129,17 @@ async def lambda_stack(directory: Path, *, limits: MachineLimits = MachineLimits
     def find_function(reference: str) -> FunctionReference | None:
         with contextlib.suppress(ServiceError):
             config = functions.config(reference)
-            return FunctionReference(config.name, config.arn, "arn:aws:iam::123456789012:role/r")
+            role = "arn:aws:iam::123456789012:role/r"
+            return FunctionReference(config.name, config.arn, role, config.timeout_s)
         return None
 
-    def find_source(arn: str) -> RecordSource | None:
+    def find_source(arn: str) -> RecordSource | QueueSource | None:
         with contextlib.suppress(ServiceError):
+            match arn.split(":")[2]:
+                case "sqs":
+                    return sqs.queue_source(arn)
+                case "dynamodb":
+                    return dynamodb.stream_source(arn)
             return kinesis.stream_source(arn)
         return None
 
@@ -157,7 +170,9 @@ async def lambda_stack(directory: Path, *, limits: MachineLimits = MachineLimits
     )
     url = f"http://127.0.0.1:{collector_port}/"
     try:
-        yield LambdaStack(functions, mappings, kinesis, collector, failures, deliveries, slept, client, url)
+        yield LambdaStack(
+            functions, mappings, kinesis, dynamodb, sqs, collector, failures, deliveries, slept, client, url
+        )
     finally:
         await mappings.stop()
         await functions.close()

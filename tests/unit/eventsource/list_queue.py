@@ -9,7 +9,7 @@ from typing import Any
 class ListQueue:
     now: Callable[[], float]
     arn: str = "arn:aws:sqs:us-east-1:123456789012:work"
-    visibility_s: float = 30.0
+    visibility_timeout_s: int = 30
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
     visible_at: dict[str, float] = field(default_factory=dict)
     listeners: list[Callable[[], None]] = field(default_factory=list)
@@ -37,10 +37,10 @@ class ListQueue:
         for listener in list(self.listeners):
             listener()
 
-    async def receive(self, max_messages: int, visibility_timeout_s: float | None) -> list[dict[str, Any]]:
+    async def receive(self, max_messages: int, visibility_timeout_s: int | None) -> list[dict[str, Any]]:
         self.receives += 1
         assert 1 <= max_messages <= 10
-        hidden_s = self.visibility_s if visibility_timeout_s is None else visibility_timeout_s
+        hidden_s = self.visibility_timeout_s if visibility_timeout_s is None else visibility_timeout_s
         ready = [name for name in self.messages if self.visible_at[name] <= self.now()][:max_messages]
         for name in ready:
             self.visible_at[name] = self.now() + hidden_s
@@ -55,11 +55,11 @@ class ListQueue:
             self.messages.pop(name, None)
             self.deleted.append(name)
 
-    async def change_visibility(self, receipt_handles: list[str], timeout_s: float) -> None:
+    async def change_visibility(self, receipt_handles: list[str], timeout_s: int) -> None:
         for handle in receipt_handles:
             self.visible_at[handle.removeprefix("handle:")] = self.now() + timeout_s
 
-    def next_visible_at(self) -> float | None:
+    def next_visible_s(self) -> float | None:
         hidden = [self.visible_at[name] for name in self.messages if self.visible_at[name] > self.now()]
         return min(hidden, default=None)
 

@@ -120,7 +120,7 @@ async def test_failed_batch_comes_back_after_the_visibility_timeout() -> None:
     time = Time()
     answers = [Answer(b"{}", "Unhandled")]
     worker = Worker(lambda bodies: answers.pop() if answers else Answer())
-    queue = ListQueue(time, visibility_s=30)
+    queue = ListQueue(time, visibility_timeout_s=30)
     queue.send("work")
     mapping = mapping_of(queue, worker, time)
     await mapping.start()
