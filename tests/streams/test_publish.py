@@ -1,6 +1,7 @@
 """Publish requests: complete selections, limits, and errors mapped back."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -230,3 +231,12 @@ def test_an_empty_batch_sends_nothing() -> None:
 
     assert publish_batch({"Records": []}, appsync) == ({"batchItemFailures": []}, [])
     assert appsync.seen == []
+
+
+def test_the_recorded_table_event_of_another_table_publishes_nothing() -> None:
+    path = Path(__file__).parents[1] / "events" / "dynamoStreamEvent.json"
+    appsync = AppSync()
+
+    report, failures = publish_batch(json.loads(path.read_text(encoding="utf-8")), appsync)
+
+    assert (report, failures, appsync.seen) == ({"batchItemFailures": []}, [], [])
