@@ -137,7 +137,7 @@ async def deploy_mapping(deployment: Deployment, resource: Resource) -> None:
     properties = resource.properties
     name, arn = str(properties["FunctionName"]), str(properties["EventSourceArn"])
     try:
-        check_create(_request(properties))
+        check_create(_request(properties), now=deployment.clock())
     except ServiceError as error:
         raise TemplateError(error.message) from error
     function = _find_function(deployment, name)

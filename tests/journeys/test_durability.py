@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.product import Product, eventually, now_ms
@@ -20,10 +21,9 @@ class Load:
     def __init__(self, product: Product, device_id: str, numbers: "itertools.count[int]") -> None:
         self.device_id = device_id
         self.sent: dict[int, tuple[int, int]] = {}
-        self.acknowledged: set[tuple[int, int]] = set()
+        self.acknowledged_ids: set[int] = set()
         self.on_some = threading.Event()
         self._numbers = numbers
-        self._lock = threading.Lock()
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=device_id)
         self.client.on_publish = self._on_publish
         self.client.connect(product.ready["mqttHost"], product.ready["mqttPort"])
@@ -35,22 +35,22 @@ class Load:
     def _run(self) -> None:
         while not self._stopping.is_set():
             seq, ts = next(self._numbers), now_ms()
-            with self._lock:
-                body = f'{{"ts":{ts},"seq":{seq},"temperature":{seq % 90}}}'
-                info = self.client.publish(f"devices/{self.device_id}/telemetry", body, qos=1)
-                self.sent[info.mid] = (ts, seq)
+            body = f'{{"ts":{ts},"seq":{seq},"temperature":{seq % 90}}}'
+            info = self.client.publish(f"devices/{self.device_id}/telemetry", body, qos=1)
+            self.sent[info.mid] = (ts, seq)
             self._stopping.wait(0.002)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, *rest: Any) -> None:
-        with self._lock:
-            self.acknowledged.add(self.sent[mid])
-        if len(self.acknowledged) > 30:
+        self.acknowledged_ids.add(mid)
+        if len(self.acknowledged_ids) > 30:
             self.on_some.set()
 
-    def stop(self) -> None:
+    def stop(self) -> set[tuple[int, int]]:
+        """Stop, and give what was acknowledged."""
         self._stopping.set()
         self._thread.join(5)
         self.client.loop_stop()
+        return {self.sent[mid] for mid in self.acknowledged_ids}
 
 
 def stored(product: Product, device_id: str) -> list[tuple[int, int]]:
@@ -65,6 +65,7 @@ def stored(product: Product, device_id: str) -> list[tuple[int, int]]:
     return found
 
 
+@pytest.mark.timeout(300)
 def test_every_acknowledged_message_survives_kill_9_exactly_once(tmp_path: Path) -> None:
     product = Product(tmp_path / "data").start()
     acknowledged: dict[str, set[tuple[int, int]]] = {device: set() for device in DEVICES}
@@ -82,8 +83,7 @@ def test_every_acknowledged_message_survives_kill_9_exactly_once(tmp_path: Path)
 
         poison.loop_stop()
         for load in loads:
-            load.stop()
-            acknowledged[load.device_id] |= load.acknowledged
+            acknowledged[load.device_id] |= load.stop()
         product.start()
 
     for device, expected in acknowledged.items():
