@@ -121,7 +121,7 @@ class MqttLink:
             self._set_reading(wanted=False)
         server.run(work).add_done_callback(partial(self._finish, batch))
 
-    def _finish(self, batch: PublishBatch, work: "asyncio.Future[None]") -> None:
+    def _finish(self, batch: PublishBatch, work: "asyncio.Future[object]") -> None:
         if work.cancelled():
             self.connection.reject(batch)
         elif (error := work.exception()) is not None:

@@ -65,7 +65,7 @@ class MqttServer:
         self._on_publish = on_publish
         self._store: SessionStore = store or MemorySessionStore()
         self._listeners: list[asyncio.Server] = []
-        self._tasks: set[asyncio.Future[None]] = set()
+        self._tasks: set[asyncio.Future[object]] = set()
         self._to_flush: list[MqttLink] = []
         self._is_flush_due = False
         self._is_stopped = False
@@ -163,16 +163,19 @@ class MqttServer:
 
     # -- what links call ------------------------------------------------------------------------------------------
 
-    def commit(self, publishes: list[Publish]) -> Awaitable[None] | None:
+    def commit(self, publishes: list[Publish]) -> Awaitable[object] | None:
         """Hand publishes to the rules and changed sessions to the store; None if both are done already."""
         handed = self._on_publish(publishes) if publishes and self._on_publish is not None else None
         changes = self.broker.take_changes()
-        saved = self._store.save(changes) if changes else None
-        if handed is None or saved is None:
-            return handed if saved is None else saved
-        return _both(handed, saved)
+        saving = self._store.save(changes) if changes else None
+        if saving is None:
+            return handed
+        # Started here, so that changes reach the store in the order they were made: a publish that is forgotten
+        # before it is kept would come back after a restart.
+        saved = asyncio.ensure_future(saving)
+        return saved if handed is None else asyncio.gather(handed, saved)
 
-    def run(self, work: Awaitable[None]) -> "asyncio.Future[None]":
+    def run(self, work: Awaitable[object]) -> "asyncio.Future[object]":
         """Work that `stop` waits for; a future is taken as it is, so that it costs no task."""
         future = asyncio.ensure_future(work)
         self._tasks.add(future)
@@ -221,11 +224,7 @@ def _anybody(connect: Connect, transport: TransportInfo) -> ClientContext | Refu
     return ClientContext(connect.client_id, connect.username or "", transport.peer_ip)
 
 
-async def _both(first: Awaitable[None], second: Awaitable[None]) -> None:
-    await asyncio.gather(first, second)
-
-
-async def _logged(work: Awaitable[None]) -> None:
+async def _logged(work: Awaitable[object]) -> None:
     try:
         await work
     except Exception:

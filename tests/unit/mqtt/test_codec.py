@@ -123,7 +123,7 @@ def streams(draw: st.DrawFn) -> tuple[int, list[Packet], list[bytes]]:
     return version, sent, [data[a:b] for a, b in zip([0, *cuts], [*cuts, len(data)], strict=True)]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(streams())
 def test_every_packet_comes_out_as_it_went_in_however_the_stream_is_cut(
     stream: tuple[int, list[Packet], list[bytes]],
@@ -138,7 +138,7 @@ def test_every_packet_comes_out_as_it_went_in_however_the_stream_is_cut(
     assert decoder.buffered_bytes == 0
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from([V311, V5]), st.lists(st.binary(max_size=60), max_size=4))
 def test_random_bytes_give_packets_or_a_protocol_error(version: int, chunks: list[bytes]) -> None:
     decoder = PacketDecoder(version=version, max_packet_bytes=64)
@@ -150,7 +150,7 @@ def test_random_bytes_give_packets_or_a_protocol_error(version: int, chunks: lis
     assert decoder.buffered_bytes <= 64 + 60
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(streams(), st.data())
 def test_damaged_packets_give_packets_or_a_protocol_error(
     stream: tuple[int, list[Packet], list[bytes]], data: st.DataObject
