@@ -45,10 +45,13 @@ class StackEnvironment:
         """An ARN of this account and region."""
         return f"arn:aws:{service}:{self.region}:{self.account_id}:{resource}"
 
+    def api_path(self, logical_id: str) -> str:
+        """The path of an API: the contract's for the first one, one of its own for further ones."""
+        return "/graphql" if logical_id == self.first_api else f"/apis/{logical_id}/graphql"
+
     def api_url(self, logical_id: str) -> str:
-        """The GraphQL URL of an API: the first one has the contract's path, further ones a path of their own."""
-        path = "/graphql" if logical_id == self.first_api else f"/apis/{logical_id}/graphql"
-        return f"{self.endpoint_url}{path}"
+        """The GraphQL URL of an API."""
+        return self.endpoint_url + self.api_path(logical_id)
 
 
 @dataclass(frozen=True, slots=True)
