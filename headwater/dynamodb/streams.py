@@ -6,6 +6,7 @@ text that says where to read on; it needs no state here and is refused once 15 m
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ MAX_RECORDS = 1000
 MAX_PAGE_BYTES = 1024 * 1024
 _STREAM_PREFIX = b"\x00stream:"
 _FIRST_SEQUENCE = 10**20
+_STREAM_ARN = re.compile(r"arn:aws:dynamodb:[^:]*:[0-9]*:table/([a-zA-Z0-9_.-]+)/stream/[^/]+\Z")
 # The parts of a shard iterator: stream ARN, next sequence number, time it was made.
 _Position = tuple[str, int, float]
 
@@ -120,8 +122,10 @@ def find_stream(transaction: ReadTransaction, catalog: Catalog, arn: str) -> Str
 
     Raises: ServiceError `ResourceNotFoundException`.
     """
-    name = arn.rpartition(":table/")[2].partition("/")[0]
-    table = catalog.find(transaction, name) if name else None
+    match = _STREAM_ARN.match(arn)
+    if match is None:
+        raise validation(f"Invalid StreamArn: {arn}")
+    table = catalog.find(transaction, match.group(1))
     if table is not None and table.stream is not None and table.stream.arn == arn:
         return _enabled_view(table)
     raw = transaction.get(STREAMS_DATABASE, _STREAM_PREFIX + arn.encode()[:480])
@@ -203,6 +207,8 @@ def list_streams(session: Session, request: Request) -> Response:
     found = streams(session.transaction, session.catalog, request.get("TableName"))
     start = request.get("ExclusiveStartStreamArn")
     if start is not None:
+        if _STREAM_ARN.match(start) is None:
+            raise validation(f"Invalid StreamArn: {start}")
         found = [view for view in found if view.arn > start]
     limit = request.get("Limit") or 100
     response: Response = {
@@ -246,6 +252,8 @@ def get_shard_iterator(session: Session, request: Request) -> Response:
         )
     kind = request["ShardIteratorType"]
     given = request.get("SequenceNumber")
+    if given is not None and kind in {"TRIM_HORIZON", "LATEST"}:
+        raise validation(f"SequenceNumber may not be provided when ShardIteratorType is {kind}")
     if kind == "TRIM_HORIZON":
         position = 0
     elif kind == "LATEST":

@@ -5,6 +5,7 @@ from typing import Any, TypeVar, cast
 
 from headwater.dynamodb.expressions.conditions import CompiledCondition, compile_condition
 from headwater.dynamodb.expressions.paths import CompiledProjection, compile_projection
+from headwater.dynamodb.expressions.tokens import ExpressionFault
 from headwater.dynamodb.expressions.updates import CompiledUpdate, compile_update
 
 T = TypeVar("T")
@@ -39,7 +40,10 @@ class ExpressionCache:
         key = (compile_text, text, *names.items())
         found = self._entries.get(key)
         if found is None:
-            found = compile_text(text, names, parameter)
+            try:
+                found = compile_text(text, names, parameter)
+            except RecursionError:
+                raise ExpressionFault("The expression has exceeded the maximum nesting depth;") from None
             if len(self._entries) >= MAX_ENTRIES:
                 del self._entries[next(iter(self._entries))]
             self._entries[key] = found

@@ -134,9 +134,14 @@ class _ConditionParser(OperandParser):
         return Junction(operator, tuple(self._condition(part) for part in parts))
 
     def _negation(self) -> Condition | Operand:
-        if self.cursor.takes_word("NOT"):
-            return Junction("NOT", (self._condition(self._predicate()),))
-        return self._predicate()
+        count = 0
+        while self.cursor.takes_word("NOT"):
+            count += 1
+        part = self._predicate()
+        if not count:
+            return part
+        condition = self._condition(part)
+        return Junction("NOT", (condition,)) if count % 2 else condition
 
     def _predicate(self) -> Condition | Operand:
         left = self._parenthesized() if self.cursor.current.text == "(" else self.operand()
@@ -228,6 +233,9 @@ class _ConditionParser(OperandParser):
         call = super().call()
         self._operands_only(call.arguments)
         function, arguments = call.function, call.arguments
+        if function in {"if_not_exists", "list_append"}:
+            self._misused(call)
+            return call
         if function not in _ARITY:
             self.faults.add("unknown", f"Invalid function name; function: {function}")
             return call

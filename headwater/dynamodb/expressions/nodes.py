@@ -7,7 +7,7 @@ from headwater.dynamodb.expressions.reserved import is_reserved
 from headwater.dynamodb.expressions.tokens import Cursor, ExpressionFault
 
 MAX_PATH_DEPTH = 32
-MAX_NESTING = 100
+MAX_NESTING = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class OperandParser:
         if len(parts) > 1:
             self.nested_heads.add(head)
         if len(parts) > MAX_PATH_DEPTH:
-            self.faults.add("depth", "The document path has too many nesting elements;")
+            self.faults.add("depth", f"The document path has too many nesting levels; nesting levels: {len(parts)}")
         return Path(tuple(parts))
 
     def name(self) -> str:

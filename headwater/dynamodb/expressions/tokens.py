@@ -7,7 +7,7 @@ from headwater.dynamodb.faults import validation
 
 MAX_EXPRESSION_BYTES = 4096
 _TOKEN = re.compile(
-    r"[ \t\r\n]*(?:(?P<value>:[A-Za-z0-9_]+)|(?P<placeholder>\#[A-Za-z0-9_]+)|(?P<name>[A-Za-z_][A-Za-z0-9_]*)"
+    r"[ \t\r\n]*(?:(?P<value>:[A-Za-z0-9_]+)|(?P<placeholder>\#[A-Za-z0-9_]+)|(?P<name>[A-Za-z][A-Za-z0-9_]*)"
     r"|(?P<integer>[0-9]+)|(?P<operator><>|<=|>=|[=<>(),\[\].+\-])|(?P<end>\Z)|(?P<bad>.))",
     re.DOTALL,
 )

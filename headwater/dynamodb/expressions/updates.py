@@ -26,6 +26,7 @@ _DELETE_TYPES = frozenset({"SS", "NS", "BS"})
 _FAULT_ORDER = (
     "reserved",
     "unknown",
+    "misused",
     "section",
     "index",
     "depth",
@@ -84,6 +85,11 @@ class CompiledUpdate:
         for members in shortened:
             members[:] = [member for member in members if member is not _REMOVED]
         return result
+
+    @property
+    def only_removes(self) -> bool:
+        """Whether there are actions and none of them can make an attribute."""
+        return bool(self.actions) and all(action.kind in {"REMOVE", "DELETE"} for action in self.actions)
 
     def static_types(self, values: Values) -> dict[str, str | None]:
         """For each top-level attribute that is SET: the type its new value surely has, or None."""
@@ -183,9 +189,18 @@ class _UpdateParser(OperandParser):
             self.function_checks.append(
                 always(f"Operator or function requires a document path; operator or function: {function}")
             )
+        elif function == "list_append" and any(_is_call(argument, function) for argument in arguments):
+            self.faults.add(
+                "misused",
+                f"The function is not allowed to be used this way in an expression; function: {function}",
+            )
         elif function == "list_append":
             self.function_checks.append(check_operands(function, arguments, frozenset({"L"})))
         return call
+
+
+def _is_call(operand: Operand, function: str) -> bool:
+    return isinstance(operand, Call) and operand.function == function
 
 
 def _check_section_operand(section: str, operand: ValueRef, allowed: frozenset[str]) -> ValueCheck:

@@ -13,6 +13,7 @@ Item = dict[str, Value]
 
 MAX_ITEM_BYTES = 400 * 1024
 MAX_DEPTH = 32
+MAX_NAME_BYTES = 65535
 TYPES = frozenset({"S", "N", "B", "BOOL", "NULL", "SS", "NS", "BS", "L", "M"})
 TYPE_NAMES = {
     "S": "STRING",
@@ -29,10 +30,17 @@ TYPE_NAMES = {
 _TOO_MANY_TYPES = (
     "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
 )
+_NAME_TOO_LONG = "Attribute name is too large, must be less than 65536 characters"
 _NO_TYPE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
 _TOO_DEEP = (
     "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
 )
+
+
+def check_name(name: str) -> None:
+    """The longest attribute name. Raises: ServiceError `ValidationException`."""
+    if len(name) > MAX_NAME_BYTES:
+        raise invalid(_NAME_TOO_LONG)
 
 
 def text_size(text: str) -> int:
@@ -50,6 +58,8 @@ def normalise_item(item: Any) -> tuple[Item, int]:
     result: Item = {}
     size = 0
     for name, value in item.items():
+        if len(name) > MAX_NAME_BYTES:
+            raise invalid(_NAME_TOO_LONG)
         if value.__class__ is dict and len(value) == 1 and "S" in value and value["S"].__class__ is str:
             # Most attributes are strings, and this is the hottest loop of a write (bench/store.py, put).
             text = value["S"]

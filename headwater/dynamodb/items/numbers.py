@@ -1,18 +1,23 @@
 """DynamoDB numbers: up to 38 significant digits, magnitude 1E-130 to 9.99…E+125, exact."""
 
 import re
-from decimal import Context, Decimal, InvalidOperation, Overflow, Underflow
+from decimal import Context, Decimal
 
 from headwater.dynamodb.faults import validation
 
 MAX_DIGITS = 38
 _MAX_EXPONENT = 125
 _MIN_EXPONENT = -130
+_LONGEST_EXPONENT = 5
+_LONGEST_MANTISSA = 350
+_OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
+_UNDERFLOW = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+_TOO_PRECISE = "Attempting to store more than 38 significant digits in a Number"
 # Room for the sum of the largest and the smallest number, so that nothing is rounded before it is checked.
 _EXACT = Context(prec=400, Emax=999_999, Emin=-999_999)
 # Numbers that are in the service's spelling already: nearly all, and the only ones a write should pay little for.
 _CANONICAL = re.compile(r"(?:0|-?[1-9][0-9]{0,37}|-?(?:0|[1-9][0-9]{0,17})\.[0-9]{0,19}[1-9])\Z", re.ASCII)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?\Z", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z", re.ASCII)
 
 
 def normalise_number(text: str) -> str:
@@ -26,14 +31,15 @@ def normalise_number(text: str) -> str:
         raise validation("The parameter cannot be converted to a numeric value")
     if not _NUMBER.match(text):
         raise validation(f"The parameter cannot be converted to a numeric value: {text}")
-    try:
-        number = _EXACT.create_decimal(text)
-    except (InvalidOperation, Overflow, Underflow):
-        raise validation(f"The parameter cannot be converted to a numeric value: {text}") from None
-    return canonical_text(number)
+    mantissa, _, exponent = text.lower().partition("e")
+    if len(exponent) > _LONGEST_EXPONENT and mantissa.strip("+-.0") and exponent.strip("+-0"):
+        raise validation(_UNDERFLOW if exponent.startswith("-") else _OVERFLOW)
+    if len(mantissa) > _LONGEST_MANTISSA:
+        raise validation(_TOO_PRECISE)
+    return canonical_text(_EXACT.create_decimal(mantissa if not mantissa.strip("+-.0") else text))
 
 
-def canonical_text(number: Decimal) -> str:
+def canonical_text(number: Decimal, too_precise: str = _TOO_PRECISE) -> str:
     """Plain notation of a number in range.
 
     Raises: ServiceError `ValidationException` if the number has too many digits or is out of range.
@@ -44,14 +50,14 @@ def canonical_text(number: Decimal) -> str:
     assert isinstance(exponent, int)
     adjusted = number.adjusted()
     if adjusted > _MAX_EXPONENT:
-        raise validation("Number overflow. Attempting to store a number with magnitude larger than supported range")
+        raise validation(_OVERFLOW)
     if adjusted < _MIN_EXPONENT:
-        raise validation("Number underflow. Attempting to store a number with magnitude smaller than supported range")
+        raise validation(_UNDERFLOW)
     mantissa = "".join(map(str, digits)).lstrip("0")
     stripped = mantissa.rstrip("0")
     exponent += len(mantissa) - len(stripped)
     if len(stripped) > MAX_DIGITS:
-        raise validation("Attempting to store more than 38 significant digits in a Number")
+        raise validation(too_precise)
     return ("-" if sign else "") + _plain(stripped, exponent)
 
 
@@ -66,12 +72,13 @@ def _plain(mantissa: str, exponent: int) -> str:
 
 def add_numbers(left: str, right: str) -> str:
     """The exact sum, in canonical text. Raises as `canonical_text`."""
-    return canonical_text(_EXACT.add(Decimal(left), Decimal(right)))
+    # The service calls a sum of too many digits an overflow.
+    return canonical_text(_EXACT.add(Decimal(left), Decimal(right)), _OVERFLOW)
 
 
 def subtract_numbers(left: str, right: str) -> str:
     """The exact difference, in canonical text. Raises as `canonical_text`."""
-    return canonical_text(_EXACT.subtract(Decimal(left), Decimal(right)))
+    return canonical_text(_EXACT.subtract(Decimal(left), Decimal(right)), _OVERFLOW)
 
 
 def encode_number(text: str) -> bytes:

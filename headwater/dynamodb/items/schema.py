@@ -94,16 +94,19 @@ def _key(keys: Keys, space: bytes, item: Item, *, in_item: bool = False) -> byte
 
 
 def index_entry(index: Index, item: Item, base_hash: bytes) -> bytes | None:
-    """The LMDB key of an item's entry in an index; None if the item is not in it."""
+    """The LMDB key of an item's entry in an index; None if the item is not in it.
+
+    An empty text is possible where the index is younger than the item; it keeps the item out, too.
+    """
     keys = index.keys
     value = item.get(keys.partition)
-    if value is None or keys.partition_type not in value:
+    if value is None or not value.get(keys.partition_type):
         return None
     partition = scalar_bytes(keys.partition_type, value[keys.partition_type])
     sort = b""
     if keys.sort is not None and keys.sort_type is not None:
         value = item.get(keys.sort)
-        if value is None or keys.sort_type not in value:
+        if value is None or not value.get(keys.sort_type):
             return None
         sort = scalar_bytes(keys.sort_type, value[keys.sort_type])
     return index_key(partition_prefix(index.space, partition), sort, base_hash)

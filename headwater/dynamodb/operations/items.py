@@ -132,7 +132,11 @@ def update_item(session: Session, request: Request) -> Response:
     old_raw = session.transaction.get(DATABASE, key)
     old = unpack_item(old_raw) if old_raw else None
     _require(condition, old, request)
-    change = apply_update(session, table, key, raw_key, old_raw, old, update, parameters.values)
+    if old is None and update is not None and update.only_removes:
+        # Removing from an item that is not there makes none, while an update of nothing at all does.
+        change = Change(None, None, 0, 0)
+    else:
+        change = apply_update(session, table, key, raw_key, old_raw, old, update, parameters.values)
     response: Response = {}
     attributes = _update_attributes(request.get("ReturnValues"), update, change)
     if attributes:

@@ -12,6 +12,7 @@ from headwater.dynamodb.faults import invalid, validation
 from headwater.dynamodb.items.attributes import (
     Item,
     Value,
+    check_name,
     normalise_value,
     sortable,
     type_of,
@@ -52,6 +53,7 @@ def attributes_to_get(request: Request) -> PathTree | None:
     if not isinstance(names, list):
         raise wrong_type(names, "String")
     for at, name in enumerate(names):
+        check_name(name)
         if name in names[:at]:
             raise invalid(f"Duplicate value in attribute name: {name}")
     return {name: {} for name in names}
@@ -67,6 +69,7 @@ def attribute_updates(request: Request) -> CompiledUpdate | None:
     actions = []
     values: dict[str, Value] = {}
     for name, update in updates.items():
+        check_name(name)
         kind = update.get("Action") or "PUT"
         value = None if update.get("Value") is None else normalise_value(update["Value"])[0]
         _check_update(kind, value)
@@ -207,7 +210,11 @@ def _expected_comparison(name: str, operator: str, condition: Mapping[str, Any])
             f"Value or AttributeValueList must be used with ComparisonOperator: {operator} for Attribute: {name}"
         )
     kind, checked = _condition_values({"ComparisonOperator": operator, "AttributeValueList": values or []})
-    return _test(name, kind, checked)
+    test = _test(name, kind, checked)
+    if kind == "NOT_CONTAINS":
+        # Here, unlike in a filter, an absent attribute does not meet it.
+        return lambda item: name in item and test(item)
+    return test
 
 
 def _condition_values(condition: Mapping[str, Any]) -> tuple[str, list[Value]]:

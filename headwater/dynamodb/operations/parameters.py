@@ -10,7 +10,7 @@ from headwater.dynamodb.expressions.paths import CompiledProjection
 from headwater.dynamodb.expressions.tokens import ExpressionFault, expression_error
 from headwater.dynamodb.expressions.updates import CompiledUpdate
 from headwater.dynamodb.faults import validation
-from headwater.dynamodb.items.attributes import Item, Value, normalise_value, wrong_type
+from headwater.dynamodb.items.attributes import Item, Value, check_name, normalise_value, wrong_type
 from headwater.errors import ServiceError
 
 Matches = Callable[[Item], bool]
@@ -161,6 +161,7 @@ def _check_names(names: Any) -> Mapping[str, str]:
             raise validation(f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{key}"')
         if not isinstance(name, str):
             raise wrong_type(name, "String")
+        check_name(name)
     return names
 
 

@@ -141,6 +141,8 @@ def _perform(session: Session, action: _Action) -> None:
     elif action.kind == "Update":
         old = unpack_item(action.old_raw) if action.old_raw else None
         values = action.parameters.values
+        if old is None and action.update is not None and action.update.only_removes:
+            return
         change = apply_update(session, table, action.key, action.item, action.old_raw, old, action.update, values)
         action.size = change.new_size
 

@@ -93,16 +93,17 @@ _THROUGHPUT = _structure("ProvisionedThroughput", WriteCapacityUnits=_UNITS, Rea
 _REQUIRED_THROUGHPUT = _structure(
     "ProvisionedThroughput", is_required=True, WriteCapacityUnits=_UNITS, ReadCapacityUnits=_UNITS
 )
+_ATTRIBUTE_NAME = Shape("string", is_required=True, minimum=1, maximum=255)
 _PROJECTION = _structure(
     "Projection",
     is_required=True,
     ProjectionType=_choice("ALL", "INCLUDE", "KEYS_ONLY"),
-    NonKeyAttributes=_list(_STRING, 1),
+    NonKeyAttributes=_list(Shape("string", minimum=1, maximum=255), 1),
 )
 
 
 def _key_schema(key_type: Shape) -> Shape:
-    element = _structure("KeySchemaElement", in_list=True, AttributeName=_REQUIRED_STRING, KeyType=key_type)
+    element = _structure("KeySchemaElement", in_list=True, AttributeName=_ATTRIBUTE_NAME, KeyType=key_type)
     return _list(element, 1, 2, is_required=True)
 
 
@@ -110,7 +111,7 @@ _KEY_SCHEMA = _key_schema(_choice("HASH", "RANGE", is_required=True))
 _DEFINITION = _structure(
     "AttributeDefinition",
     in_list=True,
-    AttributeName=_REQUIRED_STRING,
+    AttributeName=_ATTRIBUTE_NAME,
     AttributeType=_choice("B", "N", "S", is_required=True),
 )
 _LOCAL_INDEX = _structure(

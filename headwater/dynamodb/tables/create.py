@@ -1,5 +1,6 @@
 """CreateTable: the request checked, the table made."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,10 @@ from headwater.errors import ServiceError
 
 MAX_LOCAL_INDEXES = 5
 MAX_GLOBAL_INDEXES = 20
+MAX_TAGS = 50
+MAX_TAG_KEY = 128
+MAX_TAG_VALUE = 256
+_TAG_TEXT = re.compile(r"[\w\s+\-=.:/@]*\Z")
 MAX_CAPACITY_UNITS = 1_000_000_000_000
 
 
@@ -28,7 +33,7 @@ def create_table(session: Session, request: Request) -> Response:
         "description": _description(session, request),
         "space": new_space(session.transaction),
         "indexSpaces": {},
-        "tags": {tag["Key"]: tag["Value"] for tag in request.get("Tags") or ()},
+        "tags": checked_tags({}, request.get("Tags") or ()),
     }
     for index in _all_indexes(request):
         document["indexSpaces"][index["IndexName"]] = new_space(session.transaction)
@@ -41,6 +46,19 @@ def create_table(session: Session, request: Request) -> Response:
     for index in response.get("GlobalSecondaryIndexes", ()):
         index["IndexStatus"] = "CREATING"
     return {"TableDescription": response}
+
+
+def checked_tags(present: Mapping[str, str], tags: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The tags after some are set. Raises: ServiceError `ValidationException` for a bad one or too many."""
+    for tag in tags:
+        for member, longest in (("Key", MAX_TAG_KEY), ("Value", MAX_TAG_VALUE)):
+            text = tag[member]
+            if len(text) > longest or not _TAG_TEXT.match(text) or (member == "Key" and not text):
+                raise invalid(f"Tag {member} {text[:40]!r} must have 1 to {longest} of the allowed characters")
+    result = {**present, **{tag["Key"]: tag["Value"] for tag in tags}}
+    if len(result) > MAX_TAGS:
+        raise invalid(f"The number of tags exceeds the limit of {MAX_TAGS}")
+    return result
 
 
 def _description(session: Session, request: Request) -> dict[str, Any]:
@@ -245,6 +263,8 @@ def check_projection(projection: Mapping[str, Any]) -> None:
         raise invalid("Unknown ProjectionType: null")
     if attributes is not None and kind != "INCLUDE":
         raise invalid(f"ProjectionType is {kind}, but NonKeyAttributes is specified")
+    if attributes is not None and len(set(attributes)) != len(attributes):
+        raise invalid(f"Duplicate NonKeyAttributes: [{', '.join(attributes)}]")
     if kind == "INCLUDE" and not attributes:
         raise invalid("ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
 

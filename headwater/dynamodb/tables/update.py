@@ -16,6 +16,7 @@ from headwater.dynamodb.streams import retire_stream
 from headwater.dynamodb.tables.create import (
     check_bounds,
     check_global_index,
+    checked_tags,
     enable_stream,
     index_description,
     throughput,
@@ -35,8 +36,6 @@ from headwater.dynamodb.tables.model import (
 )
 from headwater.errors import ServiceError
 
-MAX_TAGS = 50
-
 
 def delete_table(session: Session, request: Request) -> Response:
     """DeleteTable: the name is free at once, the items go with the sweeper."""
@@ -48,8 +47,14 @@ def delete_table(session: Session, request: Request) -> Response:
         )
     description = describe(session.transaction, table)
     description["TableStatus"] = "DELETING"
-    for member in ("AttributeDefinitions", "KeySchema", "CreationDateTime"):
-        del description[member]
+    for member in (
+        "AttributeDefinitions",
+        "KeySchema",
+        "CreationDateTime",
+        "GlobalSecondaryIndexes",
+        "LocalSecondaryIndexes",
+    ):
+        description.pop(member, None)
     transaction = session.transaction
     transaction.delete(DATABASE, TABLE_PREFIX + table.name.encode())
     transaction.delete(DATABASE, table.counter_key)
@@ -111,6 +116,8 @@ def _check_update(request: Request) -> None:
                 "One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
                 "GlobalSecondaryIndexUpdate.Delete must not be null"
             )
+        if len(parts) > 1:
+            raise invalid("Only one of GlobalSecondaryIndexUpdate.Update, Create and Delete may be given at once")
         name = parts[0]["IndexName"]
         if name in seen:
             raise invalid(f"Only one global secondary index update per index is allowed simultaneously. Index: {name}")
@@ -210,7 +217,11 @@ def _create_index(session: Session, document: Document, request: Request, create
     for entry in request.get("AttributeDefinitions") or ():
         known = definitions.setdefault(entry["AttributeName"], entry)
         if known["AttributeType"] != entry["AttributeType"]:
-            raise invalid(f"Cannot change the type of attribute {entry['AttributeName']}")
+            raise invalid(
+                "Attributes cannot be redefined. Please check that your attribute has the same type as previously "
+                f"defined. Existing schema: {known['AttributeName']}:{known['AttributeType']} "
+                f"New schema: {entry['AttributeName']}:{entry['AttributeType']}"
+            )
     summary = description.get("BillingModeSummary") or {}
     mode = request.get("BillingMode") or summary.get("BillingMode")
     check_global_index(create, list(definitions), mode)
@@ -276,9 +287,7 @@ def tag_resource(session: Session, request: Request) -> Response:
         raise validation("Atleast one Tag needs to be provided as Input.")
     table = _table_of_arn(session, arn)
     document: Document = orjson.loads(orjson.dumps(table.document))
-    document["tags"].update({tag["Key"]: tag["Value"] for tag in request["Tags"]})
-    if len(document["tags"]) > MAX_TAGS:
-        raise validation(f"The number of tags exceeds the limit of {MAX_TAGS}")
+    document["tags"] = checked_tags(document["tags"], request["Tags"])
     store_table(session.transaction, document)
     return {}
 

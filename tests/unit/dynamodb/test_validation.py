@@ -90,9 +90,7 @@ def test_nesting_of_32_levels_is_stored_and_33_are_refused(table: Any) -> None:
     assert message.startswith("Nesting Levels have exceeded supported limits")
 
 
-@pytest.mark.parametrize(
-    "text", ["(" * 1500 + "a = b" + ")" * 1500, "size(" * 700 + "a" + ")" * 700 + " = b", "NOT " * 1000 + "a = b"]
-)
+@pytest.mark.parametrize("text", ["(" * 1500 + "a = b" + ")" * 1500, "size(" * 700 + "a" + ")" * 700 + " = b"])
 def test_a_deeply_nested_expression_is_refused_and_not_a_crash(table: Any, text: str) -> None:
     assert table.message("PutItem", TableName="tab", Item=KEY, ConditionExpression=text)
 
