@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import orjson
 from graphql import execute, parse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -254,3 +255,26 @@ def test_what_a_mutation_publishes_is_its_response_by_real_names(
     for one in published:
         for entry in one.response if isinstance(one.response, list) else [one.response]:
             assert all(not key.endswith(("_x", "_y")) for key in entry or ())
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(selections("Item", 3), selections("Thing", 3), DATA, st.booleans())
+def test_a_subscriber_with_the_mutation_s_selection_gets_the_mutation_s_response(
+    save: str, keep: str, root: dict[str, Any], yes: bool
+) -> None:
+    variables = {"yes": yes, "no": False}
+    head = "($yes: Boolean!, $no: Boolean = false)"
+    tail = f"fragment V on Item {{ ...U }} {FRAGMENTS}"
+    engine = GraphQLEngine(load_schema(SDL), {}, default_mode="API_KEY")
+
+    for name, field, selection in (("saved", "save", save), ("kept", "keep", keep)):
+        used = "... on Item @skip(if: true) { ...V }"
+        text = f"{head} {{ {{}} {{ {used} {selection[1:-1]} }} }} {tail}"
+        body, _, published = run_both("mutation " + text.replace("{}", field, 1), root, variables, 0)
+        prepared = engine.prepare_subscription(
+            GraphQLRequest("subscription " + text.replace("{}", name, 1), variables), GraphQLCaller("API_KEY")
+        )
+
+        for one in published:
+            assert orjson.loads(prepared.project(one.response)) == {"data": {name: body["data"][field]}}
+            assert prepared.unselected_fields(one.selected) == []
