@@ -39,7 +39,7 @@ def evaluate(
     Answers `{"result": V}` (undefined is null), `{"throws": {"message", "errorType", "data", "errorInfo"}}`, or
     `{"unsupported": why}` for text that is no expression. `context` is AppSync's context object; keys may be missing.
     """
-    computes = computes_members(SourceTree.parse(expression).root)
+    computes = computes_members(SourceTree.parse(expression))
     engine = JsEngine(needed_files(expression.encode(), computes_members=computes))
     code = (
         '(()=>{"use strict";'

@@ -8,7 +8,7 @@ import orjson
 import quickjs
 
 from headwater.appsync_js.outcome import HandlerOutcome, outcome_from
-from headwater.appsync_js.rewrite import rewrite_module
+from headwater.appsync_js.rewrite import keeps_state, rewrite_module
 from headwater.appsync_js.subset import enforce_subset
 from headwater.appsync_js.syntax import SourceTree
 from headwater.appsync_js.usage import ContextUsage, computes_members, context_usage, needs_entropy
@@ -93,7 +93,8 @@ class JsEngine:
 class JsModule:
     """The `request` and `response` handlers of one resolver or function.
 
-    Not safe to enter from two threads at once. `needs_entropy` tells whether `call` wants random bytes.
+    Not safe to enter from two threads at once. `needs_entropy` tells whether `call` wants random bytes. With `can_wait`
+    (nothing at the top level of the module can fail) the engine is built by the first call.
     """
 
     def __init__(
@@ -104,13 +105,17 @@ class JsModule:
         *,
         needs_entropy: bool,
         runtime_files: tuple[str, ...] = RUNTIME_FILES,
+        can_wait: bool = False,
     ) -> None:
         self.name = name
         self.needs_entropy = needs_entropy
         self._code = code
         self._usage = usage
         self._runtime_files = runtime_files
-        self._reset()
+        self._plans: dict[HandlerName, tuple[RawHandler, tuple[str, ...]]] = {}
+        # A context takes 5 ms to build: an API of a hundred resolvers starts without waiting for those.
+        if not can_wait:
+            self._reset()
 
     def _reset(self) -> None:
         self._engine = JsEngine(self._runtime_files)
@@ -135,6 +140,8 @@ class JsModule:
         outErrors`; keys may be missing. `entropy` seeds every id and random number of the call. Faults of the code,
         of its limits and of its memory come back as an error of type `Code`.
         """
+        if not self._plans:
+            self._reset()
         run, parts = self._plans[handler]
         text = orjson.dumps({part: context[part] for part in parts if part in context}).decode()
         try:
@@ -186,7 +193,8 @@ def compile_module(code: str, name: str) -> JsModule:
             rewrite_module(tree),
             usage,
             needs_entropy=needs_entropy(tree),
-            runtime_files=needed_files(tree.source, computes_members=computes_members(tree.root)),
+            runtime_files=needed_files(tree.source, computes_members=computes_members(tree)),
+            can_wait=not keeps_state(tree.root) and {*tree.exports.values()} <= tree.functions.keys(),
         )
     except quickjs.JSException as error:
         raise TemplateError(f"{name}: the module fails when it is loaded: {error}") from error

@@ -2,7 +2,7 @@
 
 from tree_sitter import Node
 
-from headwater.appsync_js.syntax import FUNCTION_TYPES, SourceTree, exported_names, string_value, text_of, walk
+from headwater.appsync_js.syntax import FUNCTION_TYPES, SourceTree, string_value, text_of, walk
 
 MAX_LOOP_ITERATIONS = 1000
 # A function body instead of a real module: the engine reports no fault of a module's top level.
@@ -55,7 +55,7 @@ def rewrite_module(tree: SourceTree) -> str:
     """The module as a script that registers `request` and `response` when it runs; its names stay private."""
     edits = _Edits()
     loops = 0
-    for node in walk(tree.root):
+    for node in tree.nodes:
         if node.type == "import_statement":
             edits.replace(node, _import_text(node))
         elif node.type == "export_statement":
@@ -63,7 +63,7 @@ def rewrite_module(tree: SourceTree) -> str:
         elif node.type == "for_in_statement":
             _count_loop(node, edits, loops)
             loops += 1
-    exports = exported_names(tree.root)
+    exports = tree.exports
     handlers = f"return [{exports['request']},{exports['response']}];"
     register = "__headwater.registerFactory(__hw_make)" if keeps_state(tree.root) else REGISTER
     return PREFIX + edits.apply(tree.source) + f"\n;{handlers}}};{register};}})();"

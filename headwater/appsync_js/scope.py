@@ -6,9 +6,8 @@ from tree_sitter import Node
 
 from headwater.appsync_js.syntax import (
     FUNCTION_TYPES,
+    SourceTree,
     bound_identifiers,
-    exported_names,
-    named_functions,
     parameters_of,
     text_of,
     walk,
@@ -45,10 +44,10 @@ ARRAY_CALLBACKS = frozenset(
 RESERVED_PREFIX = "__hw_"
 
 
-def check_globals(root: Node) -> Iterator[Finding]:
+def check_globals(tree: SourceTree) -> Iterator[Finding]:
     """Names that are neither declared in the module nor among the documented globals."""
-    declared = _declared(root)
-    for node in walk(root):
+    declared = _declared(tree)
+    for node in tree.nodes:
         if node.type not in ("identifier", "shorthand_property_identifier"):
             continue
         name = text_of(node)
@@ -62,9 +61,9 @@ def _is_specifier(node: Node) -> bool:
     return node.parent is not None and node.parent.type in ("import_specifier", "export_specifier")
 
 
-def _declared(root: Node) -> set[str]:
+def _declared(tree: SourceTree) -> set[str]:
     names: set[str] = set()
-    for node in walk(root):
+    for node in tree.nodes:
         if node.type in FUNCTION_TYPES:
             for pattern in parameters_of(node):
                 names.update(text_of(identifier) for identifier in bound_identifiers(pattern))
@@ -82,9 +81,9 @@ def _declared(root: Node) -> set[str]:
     return names
 
 
-def check_methods(root: Node) -> Iterator[Finding]:
+def check_methods(tree: SourceTree) -> Iterator[Finding]:
     """Methods and properties the runtime does not have."""
-    for node in walk(root):
+    for node in tree.nodes:
         if node.type == "subscript_expression":
             index = text_of(node.child_by_field_name("index")).strip("'\"`")
             if index in HIDDEN_PROPERTIES:
@@ -121,10 +120,10 @@ def _arguments(call: Node | None) -> list[Node]:
     return [] if arguments is None else [child for child in arguments.named_children if child.type != "comment"]
 
 
-def check_functions(root: Node) -> Iterator[Finding]:
+def check_functions(tree: SourceTree) -> Iterator[Finding]:
     """Functions as arguments or results, recursion, and names of functions that are assigned again."""
-    functions = named_functions(root)
-    for node in walk(root):
+    functions = tree.functions
+    for node in tree.nodes:
         if node.type == "call_expression":
             yield from _check_passing(node, functions)
         elif _returns_function(node, functions):
@@ -198,10 +197,10 @@ def _called(function: Node, functions: dict[str, Node]) -> set[str]:
     }
 
 
-def check_context_assignments(root: Node) -> Iterator[Finding]:
+def check_context_assignments(tree: SourceTree) -> Iterator[Finding]:
     """Assignments to the context of a handler or to its direct members; members of the stash may change."""
-    functions = named_functions(root)
-    for local in {exported_names(root).get(handler) for handler in ("request", "response")}:
+    functions = tree.functions
+    for local in {tree.exports.get(handler) for handler in ("request", "response")}:
         function = functions.get(local or "")
         parameters = [] if function is None else parameters_of(function)
         if function is None or not parameters or parameters[0].type != "identifier":

@@ -11,7 +11,7 @@ from headwater.appsync_js.scope import (
     check_globals,
     check_methods,
 )
-from headwater.appsync_js.syntax import FUNCTION_TYPES, SourceTree, exported_names, string_value, text_of, walk
+from headwater.appsync_js.syntax import FUNCTION_TYPES, SourceTree, string_value, text_of, walk
 from headwater.errors import TemplateError
 
 MAX_CODE_BYTES = 32 * 1024
@@ -68,7 +68,7 @@ def check_subset(tree: SourceTree) -> list[Violation]:
     syntax = list(_check_syntax(tree.root))
     if syntax:
         return syntax
-    checks: tuple[Callable[[Node], Iterable[tuple[Node, str, str]]], ...] = (
+    checks: tuple[Callable[[SourceTree], Iterable[tuple[Node, str, str]]], ...] = (
         _check_tokens,
         _check_imports,
         _check_exports,
@@ -77,7 +77,7 @@ def check_subset(tree: SourceTree) -> list[Violation]:
         check_functions,
         check_context_assignments,
     )
-    found = [Violation.at(*finding) for check in checks for finding in check(tree.root)]
+    found = [Violation.at(*finding) for check in checks for finding in check(tree)]
     if len(tree.source) > MAX_CODE_BYTES:
         found.append(
             Violation(1, 1, "code-size", f"the code is {len(tree.source)} bytes, the limit is {MAX_CODE_BYTES}")
@@ -103,8 +103,8 @@ def _check_syntax(root: Node) -> Iterator[Violation]:
             return
 
 
-def _check_tokens(root: Node) -> Iterator[tuple[Node, str, str]]:
-    for node in walk(root):
+def _check_tokens(tree: SourceTree) -> Iterator[tuple[Node, str, str]]:
+    for node in tree.nodes:
         if node.is_named and node.type in STATEMENT_RULES:
             yield node, *STATEMENT_RULES[node.type]
         elif node.type in ("unary_expression", "binary_expression"):
@@ -137,8 +137,8 @@ def _check_function_kind(node: Node) -> Iterator[tuple[Node, str, str]]:
         yield node, "no-accessors", "getters and setters are not supported"
 
 
-def _check_imports(root: Node) -> Iterator[tuple[Node, str, str]]:
-    for node in walk(root):
+def _check_imports(tree: SourceTree) -> Iterator[tuple[Node, str, str]]:
+    for node in tree.nodes:
         if node.type == "import_statement":
             source = string_value(node.child_by_field_name("source"))
             if source not in MODULES:
@@ -154,15 +154,14 @@ def _callee_type(call: Node) -> str:
     return "" if function is None else function.type
 
 
-def _check_exports(root: Node) -> Iterator[tuple[Node, str, str]]:
-    for statement in root.named_children:
+def _check_exports(tree: SourceTree) -> Iterator[tuple[Node, str, str]]:
+    for statement in tree.root.named_children:
         if statement.type != "export_statement":
             continue
         if statement.child_by_field_name("source") is not None:
             yield statement, "exports", "re-exporting another module is not supported"
         elif any(child.type == "default" for child in statement.children):
             yield statement, "exports", "a default export is not supported: export request and response"
-    exports = exported_names(root)
     for handler in ("request", "response"):
-        if handler not in exports:
-            yield root, "exports", f"the module has to export a function {handler}"
+        if handler not in tree.exports:
+            yield tree.root, "exports", f"the module has to export a function {handler}"

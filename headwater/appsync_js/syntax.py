@@ -1,6 +1,6 @@
 """APPSYNC_JS source as a syntax tree, with the few questions the rules ask of it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import tree_sitter_javascript
@@ -20,16 +20,25 @@ FUNCTION_TYPES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class SourceTree:
-    """The parsed source; byte offsets of nodes index `source`."""
+    """The parsed source; byte offsets of nodes index `source`.
+
+    `nodes` are all nodes in source order, made once because every rule looks at them. `functions` are those with a
+    name, `exports` maps exported to local names.
+    """
 
     source: bytes
     root: Node
+    nodes: tuple[Node, ...]
+    functions: dict[str, Node]
+    exports: dict[str, str]
 
     @classmethod
     def parse(cls, code: str) -> "SourceTree":
         source = code.encode()
         parser = Parser(Language(tree_sitter_javascript.language()))
-        return cls(source, parser.parse(source).root_node)
+        root = parser.parse(source).root_node
+        nodes = tuple(walk(root))
+        return cls(source, root, nodes, _named_functions(nodes), _exported_names(root))
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -78,10 +87,10 @@ def parameters_of(function: Node) -> list[Node]:
     return [] if formal is None else [child for child in formal.named_children if child.type != "comment"]
 
 
-def named_functions(root: Node) -> dict[str, Node]:
+def _named_functions(nodes: Iterable[Node]) -> dict[str, Node]:
     """Every function that has a name of its own or is the value of a variable, by that name."""
     functions: dict[str, Node] = {}
-    for node in walk(root):
+    for node in nodes:
         if node.type in ("function_declaration", "function_expression"):
             name = node.child_by_field_name("name")
             if name is not None:
@@ -93,20 +102,21 @@ def named_functions(root: Node) -> dict[str, Node]:
     return functions
 
 
-def exported_names(root: Node) -> dict[str, str]:
-    """What the module exports: exported name to local name."""
+def _exported_names(root: Node) -> dict[str, str]:
     exports: dict[str, str] = {}
     for statement in root.named_children:
         if statement.type != "export_statement":
             continue
         declaration = statement.child_by_field_name("declaration")
         if declaration is not None:
-            for name in declared_names(declaration):
-                exports[name] = name
-        for specifier in walk(statement):
-            if specifier.type == "export_specifier":
-                local = text_of(specifier.child_by_field_name("name"))
-                exports[text_of(specifier.child_by_field_name("alias")) or local] = local
+            exports.update((name, name) for name in declared_names(declaration))
+        for clause in statement.named_children:
+            if clause.type != "export_clause":
+                continue
+            for specifier in clause.named_children:
+                if specifier.type == "export_specifier":
+                    local = text_of(specifier.child_by_field_name("name"))
+                    exports[text_of(specifier.child_by_field_name("alias")) or local] = local
     return exports
 
 

@@ -6,8 +6,6 @@ from tree_sitter import Node
 
 from headwater.appsync_js.syntax import (
     SourceTree,
-    exported_names,
-    named_functions,
     parameters_of,
     string_value,
     text_of,
@@ -52,26 +50,26 @@ class _Escapes(Exception):
 
 def context_usage(tree: SourceTree, handler: str) -> ContextUsage:
     """The usage of the exported function `handler`; every part where ctx itself is passed on or computed into."""
-    functions = named_functions(tree.root)
-    function = functions.get(exported_names(tree.root).get(handler, ""))
+    functions = tree.functions
+    function = functions.get(tree.exports.get(handler, ""))
     try:
         if function is None:
             raise _Escapes
         names = _parameter_names(function, 0, functions, set())
     except _Escapes:
         names = set(CONTEXT_PARTS)
-    identifiers = {text_of(node) for node in walk(tree.root) if node.type in NAME_TYPES}
+    identifiers = {text_of(node) for node in tree.nodes if node.type in NAME_TYPES}
     if "authType" in identifiers:
         names.add("identity")
     if "args" in names:
         names.add("arguments")
     parts = frozenset(names) & frozenset(CONTEXT_PARTS)
-    return ContextUsage(parts, "info" in parts and (b"selectionSet" in tree.source or computes_members(tree.root)))
+    return ContextUsage(parts, "info" in parts and (b"selectionSet" in tree.source or computes_members(tree)))
 
 
 def needs_entropy(tree: SourceTree) -> bool:
     """Whether the code can draw random numbers."""
-    return any(_draws(node) for node in walk(tree.root))
+    return any(_draws(node) for node in tree.nodes)
 
 
 def _draws(node: Node) -> bool:
@@ -80,13 +78,13 @@ def _draws(node: Node) -> bool:
     return node.type in NAME_TYPES and text_of(node) in ENTROPY_NAMES
 
 
-def computes_members(root: Node) -> bool:
+def computes_members(tree: SourceTree) -> bool:
     """Whether the code reads members by a name that is only known when it runs."""
     return any(
         node.type == "subscript_expression"
         and string_value(node.child_by_field_name("index")) is None
         and text_of(node.child_by_field_name("index")).isdigit() is False
-        for node in walk(root)
+        for node in tree.nodes
     )
 
 
