@@ -20,7 +20,7 @@ from streams.aws.environment import required, service
 from streams.batch import BatchResponse, Entry, by_key, response, through_first_failure
 from streams.dead_letters import DeadLetter, send_requests
 from streams.record import PermanentRecordError, Telemetry, parse_telemetry
-from streams.state import StoredState, history_item, newer_than, state_update, stored_state
+from streams.state import STATE_PROJECTION, StoredState, history_item, newer_than, state_update, stored_state
 
 AUTO_TENANT = "demo"
 _WRITE_BATCH = 25
@@ -144,8 +144,8 @@ class Ingestion:
         for start in range(0, len(device_ids), _READ_BATCH):
             keys = [items.state_key(device_id) for device_id in device_ids[start : start + _READ_BATCH]]
             for attempt in range(_WRITE_ATTEMPTS):
-                request = {"RequestItems": {self._settings.table: {"Keys": keys, "ConsistentRead": True}}}
-                answer = self._table.call("BatchGetItem", request)
+                request = {"Keys": keys, "ConsistentRead": True, **STATE_PROJECTION}
+                answer = self._table.call("BatchGetItem", {"RequestItems": {self._settings.table: request}})
                 for item in answer["Responses"].get(self._settings.table, []):
                     # Without a tenant it is no registered device's.
                     if "tenantId" in item:

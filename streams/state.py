@@ -36,6 +36,13 @@ class Span:
         return Span(min(self.min, other.min), max(self.max, other.max), self.count + other.count)
 
 
+# Of a state item the readings are most; ingestion needs the rest.
+STATE_PROJECTION = {
+    "ProjectionExpression": "PK, tenantId, siteId, #ts, seq, removedAt, alerting",
+    "ExpressionAttributeNames": {"#ts": "ts"},
+}
+
+
 def stored_state(item: Mapping[str, Any]) -> StoredState:
     """Read the state item, as DynamoDB types it."""
     alerting = item.get("alerting", {}).get("M", {})
