@@ -28,7 +28,6 @@ from headwater.values.identity import AwsPrincipal
 _log = logging.getLogger(__name__)
 
 FindSecret = Callable[[str], tuple[AwsPrincipal, str] | None]
-AcceptToken = Callable[[str, str], bool]
 
 
 class AwsApi:
@@ -49,14 +48,12 @@ class AwsApi:
         find_secret: FindSecret,
         authorize: Authorize,
         clock: Callable[[], float],
-        accepts_token: AcceptToken = lambda key, token: True,
         rest_services: Mapping[str, HttpHandler] | None = None,
     ) -> None:
         self._services = {service.target_prefix: service for service in services}
         self._rest_services = dict(rest_services or {})
         self._account = Account(region, account_id)
         self._find_secret = find_secret
-        self._accepts_token = accepts_token
         self._authorize = authorize
         self._clock = clock
         self._signatures = SigV4Verifier()
@@ -125,11 +122,6 @@ class AwsApi:
                 raise _unrecognized()
             return AwsPrincipal(signature.access_key_id, self._account.account_id), signature
         principal, secret = found
-        token = request.header("x-amz-security-token")
-        if not token and signature.is_presigned:
-            token = parse_qs(request.raw_query).get("X-Amz-Security-Token", [""])[0]
-        if not self._accepts_token(signature.access_key_id, token):
-            raise _unrecognized()
         self._signatures.verify(signable, signature, secret=secret, now=self._clock())
         return principal, signature
 

@@ -102,7 +102,21 @@ def decode_body(body: bytes, content_type: str) -> dict[str, Any]:
 
 def _decode_cbor(body: bytes) -> Any:
     # The SDKs' points in time are tag 1 with milliseconds, not the seconds of RFC 8949.
-    return cbor2.loads(body, max_depth=_MAX_CBOR_DEPTH, semantic_decoders={1: _seconds_of})
+    value = cbor2.loads(body, max_depth=_MAX_CBOR_DEPTH, semantic_decoders={1: _seconds_of})
+    _require_json_like(value, _MAX_CBOR_DEPTH)
+    return value
+
+
+def _require_json_like(value: Any, depth: int) -> None:
+    """CBOR has keys, types and cycles that no service knows. Raises: ServiceError `SerializationException`."""
+    is_map = type(value) is dict
+    if depth < 0 or (is_map and not all(type(key) is str for key in value)):
+        raise ServiceError("SerializationException", "")
+    if is_map or type(value) is list:
+        for item in value.values() if is_map else value:
+            _require_json_like(item, depth - 1)
+    elif not isinstance(value, str | bytes | int | float | None):
+        raise ServiceError("SerializationException", "")
 
 
 def _seconds_of(value: Any, is_immutable: bool) -> float:

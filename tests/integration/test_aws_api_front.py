@@ -14,15 +14,12 @@ from botocore.credentials import Credentials
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.auth.roles import AccessKeys, RolePolicies
+from headwater.deploy.roles import Roles
 from headwater.errors import ServiceError
 from headwater.server.aws_api import AwsApi
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import AwsPrincipal
-from headwater.values.policy import PolicyDocument
 
-ROLE = AwsPrincipal("ASIAROLE", "123456789012", "ingest")
-ADMINISTRATOR = AwsPrincipal("AKIAADMIN", "123456789012")
 TABLE = "arn:aws:dynamodb:us-east-1:123456789012:table/T"
 
 
@@ -48,18 +45,19 @@ class Front:
     def __init__(self, *statements: dict[str, Any]) -> None:
         prefixes = ("DynamoDB_20120810", "DynamoDBStreams_20120810", "Kinesis_20131202", "AmazonSQS")
         self.services = {prefix: Echo(prefix) for prefix in prefixes}
-        keys = AccessKeys()
-        keys.add(ROLE, "role-secret", session_token="session")
-        keys.add(ADMINISTRATOR, "admin-secret")
-        policy = PolicyDocument.parse({"Version": "2012-10-17", "Statement": list(statements)})
+        roles = Roles("123456789012")
+        document = {"Version": "2012-10-17", "Statement": list(statements)}
+        roles.add_role("ingest", {"Policies": [{"PolicyDocument": document}]})
+        role, administrator = roles.issue_key("ingest"), roles.issue_key(None)
+        self.role_key = Credentials(role.access_key_id, role.secret, "session")
+        self.administrator_key = Credentials(administrator.access_key_id, administrator.secret)
         self.now = 0.0
         self.api = AwsApi(
             self.services.values(),
             region="us-east-1",
             account_id="123456789012",
-            find_secret=keys.find,
-            accepts_token=keys.accepts_token,
-            authorize=RolePolicies({"ingest": [policy]}),
+            find_secret=roles.find_secret,
+            authorize=roles.authorize,
             clock=lambda: self.now,
             rest_services={"lambda": self.rest, "iotdata": self.rest, "s3": self.rest},
         )
@@ -92,10 +90,6 @@ class Front:
         wire = {name.lower(): value for name, value in request.headers.items()} | {"host": "localhost"}
         raw_path, _, raw_query = path.partition("?")
         return await self.api.handle(HttpRequest(method, raw_path, raw_query, tuple(wire.items()), body, peer))
-
-
-def role_key() -> Credentials:
-    return Credentials("ASIAROLE", "role-secret", "session")
 
 
 def header(response: HttpResponse, name: str) -> str:
@@ -233,20 +227,13 @@ async def test_every_loopback_address_is_loopback(peer: str) -> None:
 
 
 async def test_an_issued_key_is_verified_wherever_it_comes_from() -> None:
-    right, wrong = Credentials("AKIAADMIN", "admin-secret"), Credentials("AKIAADMIN", "guessed")
-
     for peer in ("127.0.0.1", "10.0.0.7"):
-        assert (await Front().send("DynamoDB_20120810.ListTables", key=right, peer=peer)).status == 200
-        refused = await Front().send("DynamoDB_20120810.ListTables", key=wrong, peer=peer)
+        front = Front()
+        right = front.administrator_key
+        wrong = Credentials(right.access_key, "guessed")
+        assert (await front.send("DynamoDB_20120810.ListTables", key=right, peer=peer)).status == 200
+        refused = await front.send("DynamoDB_20120810.ListTables", key=wrong, peer=peer)
         assert json.loads(refused.body)["__type"].endswith("#InvalidSignatureException")
-
-
-async def test_a_role_key_is_only_good_with_its_session_token() -> None:
-    front = Front({"Effect": "Allow", "Action": "*", "Resource": "*"})
-
-    assert (await front.send("DynamoDB_20120810.ListTables", key=role_key())).status == 200
-    refused = await front.send("DynamoDB_20120810.ListTables", key=Credentials("ASIAROLE", "role-secret"))
-    assert json.loads(refused.body)["__type"].endswith("#UnrecognizedClientException")
 
 
 async def test_an_unsigned_request_is_told_so() -> None:
@@ -258,8 +245,8 @@ async def test_an_unsigned_request_is_told_so() -> None:
 async def test_a_role_is_held_to_its_policy_in_the_services_words() -> None:
     front = Front({"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": TABLE})
 
-    allowed = await front.send("DynamoDB_20120810.GetItem", b'{"TableName":"T"}', key=role_key())
-    denied = await front.send("DynamoDB_20120810.PutItem", b'{"TableName":"T"}', key=role_key())
+    allowed = await front.send("DynamoDB_20120810.GetItem", b'{"TableName":"T"}', key=front.role_key)
+    denied = await front.send("DynamoDB_20120810.PutItem", b'{"TableName":"T"}', key=front.role_key)
 
     assert allowed.status == 200
     assert json.loads(denied.body) == {
@@ -303,8 +290,8 @@ async def test_an_operation_needs_its_action_on_its_resource(
     exact = Front({"Effect": "Allow", "Action": action, "Resource": resource})
     other = Front({"Effect": "Allow", "Action": action, "Resource": resource + "x"})
 
-    assert (await exact.send(target, json.dumps(body).encode(), key=role_key())).status == 200
-    denied = await other.send(target, json.dumps(body).encode(), key=role_key())
+    assert (await exact.send(target, json.dumps(body).encode(), key=exact.role_key)).status == 200
+    denied = await other.send(target, json.dumps(body).encode(), key=other.role_key)
     assert f"{action} on resource: {resource} because" in denied.body.decode()
 
 
@@ -329,8 +316,8 @@ async def test_a_rest_request_goes_to_the_service_of_its_signature_and_is_held_t
     exact = Front({"Effect": "Allow", "Action": action, "Resource": resource})
     none = Front({"Effect": "Allow", "Action": "x:Y", "Resource": "*"})
 
-    allowed = await exact.send(method=method, path=path, service=service, key=role_key())
-    denied = await none.send(method=method, path=path, service=service, key=role_key())
+    allowed = await exact.send(method=method, path=path, service=service, key=exact.role_key)
+    denied = await none.send(method=method, path=path, service=service, key=none.role_key)
 
     assert allowed.body == path.partition("?")[0].encode()
     assert f"{action} on resource: {resource}" in denied.body.decode()
@@ -346,7 +333,8 @@ async def test_a_service_that_is_not_there_is_named() -> None:
 async def test_get_caller_identity_is_answered() -> None:
     body = b"Action=GetCallerIdentity&Version=2011-06-15"
 
-    response = await Front().send(body=body, service="sts", key=role_key())
+    front = Front()
+    response = await front.send(body=body, service="sts", key=front.role_key)
 
     assert b"<Arn>arn:aws:sts::123456789012:assumed-role/ingest/ingest</Arn>" in response.body
     assert b"<Account>123456789012</Account>" in response.body
