@@ -16,6 +16,7 @@ from graphql import (
     GraphQLScalarType,
     GraphQLSchema,
     GraphQLSyntaxError,
+    InterfaceTypeDefinitionNode,
     ListValueNode,
     ScalarTypeDefinitionNode,
     StringValueNode,
@@ -75,6 +76,7 @@ def load_schema(sdl: str) -> ApiSchema:
     document = _parse(sdl)
     own = tuple(definition for definition in document.definitions if not _is_predefined(definition))
     _refuse_custom_scalars(own)
+    _refuse_interface_inheritance(own)
     used = _used_names(own)
     predefined = _DIRECTIVES + "\n".join(f"scalar {name}" for name in AWS_SCALARS if name in used)
     whole = DocumentNode(definitions=(*own, *parse(predefined, no_location=True).definitions))
@@ -134,6 +136,18 @@ def _refuse_custom_scalars(definitions: tuple[DefinitionNode, ...]) -> None:
             raise TemplateError(
                 f"schema line {line}: scalar {definition.name.value} is not one of AppSync's scalars, and it takes "
                 f"no others; use one of {', '.join(SCALARS)}"
+            )
+
+
+def _refuse_interface_inheritance(definitions: tuple[DefinitionNode, ...]) -> None:
+    """The service's parser takes no `interface A implements B` (aws-appsync-community#387)."""
+    for definition in definitions:
+        if isinstance(definition, InterfaceTypeDefinitionNode) and definition.interfaces:
+            line = definition.loc.start_token.line if definition.loc else 0
+            raise TemplateError(
+                f"schema line {line}: interface {definition.name.value} implements "
+                f"{definition.interfaces[0].name.value}; AppSync does not take interfaces that implement others, let "
+                "the object types name both"
             )
 
 

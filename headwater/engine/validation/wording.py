@@ -188,6 +188,7 @@ _RULES: Final[Mapping[str, Callable[[Finding], Words]]] = MappingProxyType(
             "NonExecutableDefinition",
             f"The {finding.quoted(0)} definition is not executable.",
         ),
+        "KnownOperationTypesRule": lambda finding: ("UnknownOperation", finding.error.message.rstrip(".")),
         "SingleFieldSubscriptionsRule": lambda finding: (
             "SubscriptionMultipleRootFields",
             "A subscription operation must have exactly one root field",

@@ -43,6 +43,10 @@ def test_other_scalars_are_refused_with_their_line() -> None:
         (BASE + "type X { a: Missing }", "schema line 2: Unknown type 'Missing'"),
         (BASE + "type X { a: String @model }", "schema line 2: Unknown directive '@model'"),
         (BASE + "type X { a: String a: Int }", "schema line 2: Field 'X.a' can only be defined once"),
+        (
+            BASE + "interface A { x: Int } interface B implements A { x: Int }",
+            "schema line 2: interface B implements A; AppSync does not take",
+        ),
         ("type Mutation { a: String }", "Query root type must be provided"),
         (BASE + "interface I { b: Int }\ntype X implements I { a: Int }", "schema line 2"),
         ("", "Unexpected <EOF>"),

@@ -109,6 +109,7 @@ def api(make_api: Any) -> Any:
             "DuplicateOperationName: There can be only one operation named 'A'",
         ),
         ("{ posts { id } } type X { a: Int }", "NonExecutableDefinition: The X definition is not executable."),
+        ("subscription { x }", "UnknownOperation: The subscription operation is not supported by the schema"),
         ("{ posts { ... on Int { id } } }", "FragmentTypeConditionInvalid: Invalid type condition Int"),
         (
             "{ posts { ...F } } fragment F on Post { x }",
