@@ -140,11 +140,11 @@ class JsModule:
         outErrors`; keys may be missing. `entropy` seeds every id and random number of the call. Faults of the code,
         of its limits and of its memory come back as an error of type `Code`.
         """
-        if not self._plans:
-            self._reset()
-        run, parts = self._plans[handler]
-        text = orjson.dumps({part: context[part] for part in parts if part in context}).decode()
         try:
+            if not self._plans:
+                self._reset()
+            run, parts = self._plans[handler]
+            text = orjson.dumps({part: context[part] for part in parts if part in context}).decode()
             # The engine's binding cuts integers to 32 bits, doubles cross whole.
             answer = run(text, float(now_ms), entropy.hex())
             while answer[0] == "Z":

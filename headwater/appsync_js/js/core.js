@@ -30,6 +30,13 @@
   rt.EarlyReturn = EarlyReturn;
   rt.ZoneNeeded = ZoneNeeded;
 
+  rt.describe = (raised) => ({
+    message: raised.message === null ? null : String(raised.message),
+    errorType: raised.errorType === null ? null : String(raised.errorType),
+    data: raised.data,
+    errorInfo: raised.errorInfo,
+  });
+
   // A fault of the code itself, an argument a helper rejects: AppSync gives it the type "Code".
   rt.fault = (message) => {
     throw new Raised(message, "Code");
@@ -39,7 +46,9 @@
   rt.stringify = JSON.stringify;
   rt.isMap = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
   rt.zones = new Map();
+  // Of the ctx of the running call: what helpers look at beside their arguments.
   rt.identity = undefined;
+  rt.outErrors = undefined;
 
   const emptyEffects = () => ({
     appended: [],
@@ -116,7 +125,11 @@
       throw new Raised(message, errorType, data, errorInfo);
     },
     appendError: (message, errorType, data, errorInfo) => {
-      rt.effects().appended.push(new Raised(message, errorType, data, errorInfo));
+      const raised = new Raised(message, errorType, data, errorInfo);
+      rt.effects().appended.push(raised);
+      if (Array.isArray(rt.outErrors)) {
+        rt.outErrors.push(rt.describe(raised));
+      }
     },
     unauthorized: () => {
       const raised = new Raised("Unauthorized", "UnauthorizedException");

@@ -48,6 +48,7 @@
       hide(info, "selectionSetGraphQL");
     }
     rt.identity = ctx.identity;
+    rt.outErrors = ctx.outErrors;
     return ctx;
   };
 
@@ -56,13 +57,7 @@
     const place = /<input>:(\d+):(\d+)/.exec(error instanceof Error ? error.stack ?? "" : "");
     return new Raised(place === null ? message : `code.js:${place[1]}:${place[2]}: ${message}`, "Code");
   };
-  const describe = (raised) => ({
-    message: raised.message === null ? null : String(raised.message),
-    errorType: raised.errorType === null ? null : String(raised.errorType),
-    data: raised.data,
-    errorInfo: raised.errorInfo,
-    isUnauthorized: raised.isUnauthorized,
-  });
+  const describe = (raised) => ({ ...rt.describe(raised), isUnauthorized: raised.isUnauthorized });
 
   // The answer is one string: the JSON of a plain result, or, by a first character no JSON begins with,
   //   U          undefined

@@ -284,3 +284,9 @@ def test_half_a_surrogate_pair_is_an_error_of_the_code() -> None:
 
     assert error is not None
     assert "not Unicode" in error.message
+
+
+def test_appended_errors_show_up_in_the_contexts_out_errors() -> None:
+    outcome = ask("util.appendError('careful', 'Warn'); return ctx.outErrors;", outErrors=[])
+
+    assert outcome.result == [{"message": "careful", "errorType": "Warn", "data": None, "errorInfo": None}]
