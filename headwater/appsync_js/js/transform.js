@@ -171,7 +171,7 @@
     match: (field, value) => ({ match: { [field]: value } }),
     matchPhrase: (field, value) => ({ match_phrase: { [field]: value } }),
     matchPhrasePrefix: (field, value) => ({ match_phrase_prefix: { [field]: value } }),
-    multiMatch: (field, value) => ({ multi_match: { query: value, fields: [field] } }),
+    multiMatch: (field, value) => ({ multi_match: { [field]: value } }),
     wildcard: (field, value) => ({ wildcard: { [field]: value } }),
     regexp: (field, value) => ({ regexp: { [field]: value } }),
     exists: (field, value) => (value ? { exists: { field } } : { bool: { must_not: { exists: { field } } } }),
@@ -195,7 +195,7 @@
           case "and":
             return { bool: { must: membersOf(value).map(toQuery) } };
           case "or":
-            return { bool: { should: membersOf(value).map(toQuery) } };
+            return { bool: { should: membersOf(value).map(toQuery), minimum_should_match: 1 } };
           case "not":
             return { bool: { must_not: toQuery(value) } };
           default:

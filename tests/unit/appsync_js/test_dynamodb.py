@@ -307,3 +307,26 @@ def test_an_opensearch_query_is_that_of_the_documentation() -> None:
             ]
         }
     }
+
+
+@pytest.mark.parametrize(
+    ("filter_text", "query"),
+    [
+        ("{ a: { gt: 1 } }", {"range": {"a": {"gt": 1}}}),
+        ("{ a: { exists: false } }", {"bool": {"must_not": {"exists": {"field": "a"}}}}),
+        ("{ a: { matchPhrasePrefix: 'x' } }", {"match_phrase_prefix": {"a": "x"}}),
+        (
+            "{ or: [{ a: { eq: 1 } }, { b: { regexp: 'x.*' } }] }",
+            {"bool": {"should": [{"term": {"a": 1}}, {"regexp": {"b": "x.*"}}], "minimum_should_match": 1}},
+        ),
+        ("{ and: [{ a: { lte: 1 } }] }", {"bool": {"must": [{"range": {"a": {"lte": 1}}}]}}),
+        ("{ not: { a: { match: 'x' } } }", {"bool": {"must_not": {"match": {"a": "x"}}}}),
+    ],
+)
+def test_an_opensearch_query_nests_groups(filter_text: str, query: Any) -> None:
+    assert orjson.loads(value(f"util.transform.toElasticsearchQueryDSL({filter_text})")) == query
+
+
+@pytest.mark.parametrize("filter_text", ["null", "'x'", "{ a: { unknown: 1 } }", "{ a: { range: 1 } }"])
+def test_an_opensearch_query_that_cannot_be_rendered_is_null(filter_text: str) -> None:
+    assert value(f"util.transform.toElasticsearchQueryDSL({filter_text})") is None
