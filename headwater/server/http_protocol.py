@@ -2,10 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any
 
 import httptools
@@ -13,6 +10,7 @@ import httptools
 from headwater.errors import LocalProtocolError
 from headwater.server.eager_tasks import start_eagerly
 from headwater.server.http_answers import encode_response, error_response
+from headwater.server.http_reader import BODY, HANDLING, HEAD, IDLE, LINGERING, Refused, RequestReader
 from headwater.server.http_shared import HttpShared
 from headwater.server.websocket import (
     WebSocketAcceptor,
@@ -30,84 +28,28 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _MAX_PENDING = 8
 
 
-class _Phase(Enum):
-    """What the connection waits for; every phase but HANDLING has a deadline."""
-
-    IDLE = auto()
-    HEAD = auto()
-    BODY = auto()
-    HANDLING = auto()
-    LINGERING = auto()
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """A request that cannot be parsed: its answer waits for its turn and then ends the connection."""
-
-    response: HttpResponse
-
-
-_IDLE, _HEAD, _BODY, _HANDLING, _LINGERING = _Phase
-
-
-class _RefusalError(Exception):
-    """Stops the parser from inside one of its callbacks."""
-
-
-class HttpProtocol(asyncio.Protocol):
+class HttpProtocol(RequestReader, asyncio.Protocol):
     """Requests of one connection are handled one after the other, so pipelined answers keep their order."""
 
     __slots__ = (
-        "_body",
-        "_body_bytes",
         "_deadline",
         "_has_eof",
-        "_headers",
         "_held_data",
-        "_is_armed",
         "_is_read_paused",
-        "_is_tls",
         "_is_write_paused",
-        "_parser",
-        "_peer",
-        "_pending",
-        "_phase",
-        "_raw_headers",
-        "_read_bytes",
-        "_shared",
         "_task",
         "_transport",
-        "_unparsed_bytes",
-        "_url",
-        "_wants_continue",
     )
 
     def __init__(self, shared: HttpShared) -> None:
-        self._shared = shared
-        self._parser = httptools.HttpRequestParser(self)
+        super().__init__(shared)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any other call
         self._task: asyncio.Task[HttpResponse] | None = None
-        self._pending: deque[tuple[HttpRequest, bool] | _Refused] = deque()
         self._held_data: list[bytes] | None = None
-        self._phase = _IDLE
-        self._is_armed = True
         self._deadline: float | None = shared.now + shared.limits.head_timeout_s
         self._is_write_paused = False
         self._is_read_paused = False
         self._has_eof = False
-        self._wants_continue = False
-        self._unparsed_bytes = 0
-        self._read_bytes = 0
-        self._peer = ""
-        self._is_tls = False
-        self._reset_request()
-
-    def _reset_request(self) -> None:
-        self._url = b""
-        self._raw_headers: list[tuple[bytes, bytes]] = []
-        self._headers: tuple[tuple[str, str], ...] = ()
-        self._body: list[bytes] = []
-        self._body_bytes = 0
 
     # asyncio.Protocol
 
@@ -126,7 +68,7 @@ class HttpProtocol(asyncio.Protocol):
             self._held_data.append(data)
             self._transport.pause_reading()
             return
-        if self._phase is _LINGERING:
+        if self._phase is LINGERING:
             return
         self._read_bytes = len(data)
         try:
@@ -136,10 +78,12 @@ class HttpProtocol(asyncio.Protocol):
             return
         except httptools.HttpParserError as error:
             self._on_parser_error(error)
-        if self._phase is _HEAD:
-            self._check_unfinished_head(len(data))
+        if self._phase is HEAD or self._phase is BODY:
+            self._check_unparsed(len(data))
         if self._pending:
             self._advance()
+        elif self._wants_continue:
+            self._continue_if_due()
         if not self._is_armed:
             self._arm()
         if len(self._pending) >= _MAX_PENDING and not self._is_read_paused:
@@ -166,117 +110,11 @@ class HttpProtocol(asyncio.Protocol):
         self._pending.clear()
         self._deadline = None
 
-    # httptools callbacks
-
-    def on_message_begin(self) -> None:
-        self._reset_request()
-        self._unparsed_bytes = 0
-        self._phase = _HEAD
-        self._is_armed = False
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        self._raw_headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        raw = self._raw_headers
-        names = self._shared.header_names
-        self._headers = tuple([(names[name], value.decode("latin-1").strip(" \t")) for name, value in raw])
-        by_name = dict(self._headers)
-        if self._read_bytes + self._unparsed_bytes > self._shared.limits.max_head_bytes:
-            self._check_head_size()
-        hosts = 1 if "host" in by_name else 0
-        if len(by_name) != len(raw):
-            hosts = sum(name == "host" for name, _ in self._headers)
-        if hosts > 1 or (hosts == 0 and self._parser.get_http_version() == "1.1"):
-            self._refuse(400, "MalformedHttpRequestException", "Exactly one Host header is needed.")
-            raise _RefusalError
-        self._check_body_size(int(by_name.get("content-length", 0)))
-        self._phase = _BODY
-        self._is_armed = False
-        if "expect" in by_name:
-            self._on_expect(by_name["expect"].lower())
-
-    def on_body(self, data: bytes) -> None:
-        self._body.append(data)
-        self._body_bytes += len(data)
-        self._check_body_size(self._body_bytes)
-
-    def on_message_complete(self) -> None:
-        path, _, query = self._url.decode("latin-1").partition("?")
-        if path[:1] != "/":
-            path = _origin_form(path)
-        if "#" in query:
-            query = query.partition("#")[0]
-        body = self._body
-        request = HttpRequest(
-            self._parser.get_method().decode("latin-1"),
-            path,
-            query,
-            self._headers,
-            body[0] if len(body) == 1 else b"".join(body),
-            self._peer,
-            self._is_tls,
-        )
-        self._wants_continue = False
-        self._pending.append((request, self._parser.should_keep_alive()))
-        self._phase = _HANDLING
-        self._is_armed = False
-
-    # parsing rules
-
-    def _on_parser_error(self, error: httptools.HttpParserError) -> None:
-        if isinstance(error.__context__, _RefusalError):
-            return
-        if isinstance(error, httptools.HttpParserCallbackError):
-            logger.error("a request of %s could not be taken", self._peer, exc_info=error.__context__)
-            self._refuse(500, "InternalFailure", "Internal server error.")
-        else:
-            self._refuse(400, "MalformedHttpRequestException", f"Malformed HTTP request: {error}")
-
-    def _check_unfinished_head(self, size_bytes: int) -> None:
-        """Bound what the parser may hold of a head whose end has not come."""
-        self._unparsed_bytes += size_bytes
-        # What came in one read may hold earlier requests too; the exact size is checked at the head's end.
-        if self._unparsed_bytes - size_bytes > self._shared.limits.max_head_bytes:
-            self._refuse_head()
-
-    def _check_head_size(self) -> None:
-        size = len(self._url) + sum([len(name) + len(value) + 4 for name, value in self._raw_headers])
-        if size > self._shared.limits.max_head_bytes:
-            self._refuse_head()
-            raise _RefusalError
-
-    def _refuse_head(self) -> None:
-        limit = self._shared.limits.max_head_bytes
-        self._refuse(431, "RequestHeaderSectionTooLarge", f"The head is limited to {limit} bytes.")
-
-    def _check_body_size(self, size_bytes: int) -> None:
-        limit = self._shared.limits.max_body_bytes
-        if size_bytes > limit:
-            self._refuse(413, "RequestEntityTooLargeException", f"The body is limited to {limit} bytes.")
-            raise _RefusalError
-
-    def _on_expect(self, expect: str) -> None:
-        if expect != "100-continue":
-            self._refuse(417, "ExpectationFailed", f"Unknown expectation {expect!r}.")
-            raise _RefusalError
-        self._wants_continue = self._parser.get_http_version() == "1.1"
-        self._continue_if_due()
-
     def _continue_if_due(self) -> None:
         # The interim answer must not overtake the answers of earlier pipelined requests.
         if self._wants_continue and not self._pending and self._task is None:
             self._wants_continue = False
             self._transport.write(_CONTINUE)
-
-    def _refuse(self, status: int, error_type: str, message: str) -> None:
-        logger.info("refused a request of %s: %s", self._peer, message)
-        self._pending.append(_Refused(error_response(status, error_type, message)))
-        self._phase = _LINGERING
-        self._is_armed = False
 
     # phases and deadlines
 
@@ -286,13 +124,13 @@ class HttpProtocol(asyncio.Protocol):
         phase, limits = self._phase, self._shared.limits
         if self._is_write_paused:
             timeout_s = limits.write_timeout_s
-        elif phase is _IDLE:
+        elif phase is IDLE:
             timeout_s = limits.idle_timeout_s
-        elif phase is _HEAD:
+        elif phase is HEAD:
             timeout_s = limits.head_timeout_s
-        elif phase is _BODY:
+        elif phase is BODY:
             timeout_s = limits.body_timeout_s
-        elif phase is _LINGERING:
+        elif phase is LINGERING:
             timeout_s = limits.linger_s
         else:
             self._deadline = None
@@ -303,10 +141,10 @@ class HttpProtocol(asyncio.Protocol):
         """End what has taken too long; called by the server's sweep."""
         if self._deadline is None or now < self._deadline:
             return
-        if self._is_write_paused or self._phase is _LINGERING:
+        if self._is_write_paused or self._phase is LINGERING:
             if self._task is None or self._is_write_paused:
                 self._transport.abort()
-        elif self._phase is _IDLE:
+        elif self._phase is IDLE:
             self._transport.close()
         else:
             self._refuse(408, "RequestTimeout", "The request did not arrive in time.")
@@ -316,7 +154,7 @@ class HttpProtocol(asyncio.Protocol):
     def drain(self) -> None:
         """The server stops: close between requests, and after the one under way."""
         is_handling = self._task is not None or bool(self._pending) or self._held_data is not None
-        if not is_handling and self._phase is not _BODY:
+        if not is_handling and self._phase is not BODY:
             self._transport.close()
 
     def abort(self) -> None:
@@ -328,11 +166,20 @@ class HttpProtocol(asyncio.Protocol):
         """Handle requests until one waits, the peer does not read, or none is left."""
         while self._pending and self._task is None and not self._is_write_paused:
             entry = self._pending.popleft()
-            if isinstance(entry, _Refused):
+            if isinstance(entry, Refused):
                 self._pending.clear()
                 self._write_refusal(entry.response)
                 return
-            self._handle(*entry)
+            request, keeps_alive = entry
+            try:
+                coro: Coroutine[Any, Any, HttpResponse] = self._shared.handler(request)  # type: ignore[assignment]  # handlers are coroutine functions
+                outcome = start_eagerly(coro, self._shared.loop)
+            except Exception:
+                outcome = self._failed(request)
+            if isinstance(outcome, asyncio.Task):
+                self._wait_for(outcome, request, keeps_alive)
+            else:
+                self._answer(request, keeps_alive, outcome)
         if self._is_read_paused and len(self._pending) < _MAX_PENDING and not self._transport.is_closing():
             self._is_read_paused = False
             self._transport.resume_reading()
@@ -340,21 +187,16 @@ class HttpProtocol(asyncio.Protocol):
             self._continue_if_due()
             if self._has_eof:
                 self._transport.close()
-            elif self._phase is _HANDLING:
-                self._phase = _IDLE
+            elif self._phase is HANDLING:
+                self._phase = IDLE
                 self._arm()
 
-    def _handle(self, request: HttpRequest, keeps_alive: bool) -> None:
-        try:
-            coro: Coroutine[Any, Any, HttpResponse] = self._shared.handler(request)  # type: ignore[assignment]  # handlers are coroutine functions
-            outcome = start_eagerly(coro, self._shared.loop)
-        except Exception:
-            logger.exception("the handler failed on %s %s", request.method, request.raw_path)
-            outcome = error_response(500, "InternalFailure", "Internal server error.")
-        if not isinstance(outcome, asyncio.Task):
-            self._answer(request, keeps_alive, outcome)
-            return
-        task = outcome
+    @staticmethod
+    def _failed(request: HttpRequest) -> HttpResponse:
+        logger.exception("the handler failed on %s %s", request.method, request.raw_path)
+        return error_response(500, "InternalFailure", "Internal server error.")
+
+    def _wait_for(self, task: asyncio.Task[HttpResponse], request: HttpRequest, keeps_alive: bool) -> None:
         self._task = task
         self._shared.tasks.add(task)
         task.add_done_callback(lambda done: self._on_handled(done, request, keeps_alive))
@@ -365,12 +207,10 @@ class HttpProtocol(asyncio.Protocol):
         if task.cancelled():
             self._transport.abort()
             return
-        error = task.exception()
-        if error is None:
+        try:
             response = task.result()
-        else:
-            logger.error("the handler failed on %s %s", request.method, request.raw_path, exc_info=error)
-            response = error_response(500, "InternalFailure", "Internal server error.")
+        except Exception:
+            response = self._failed(request)
         self._answer(request, keeps_alive, response)
         self._advance()
 
@@ -408,7 +248,7 @@ class HttpProtocol(asyncio.Protocol):
             self._transport.close()
             return
         self._transport.write_eof()
-        self._phase = _LINGERING
+        self._phase = LINGERING
         self._arm()
 
     # upgrades
@@ -416,7 +256,7 @@ class HttpProtocol(asyncio.Protocol):
     def _on_upgrade(self, rest: bytes) -> None:
         """The parser stopped behind a request that offers another protocol; `rest` follows it."""
         entry = self._pending[-1]
-        assert not isinstance(entry, _Refused)
+        assert not isinstance(entry, Refused)
         request, _ = entry
         acceptor = self._shared.acceptors.get(request.raw_path) if is_websocket_upgrade(request) else None
         if acceptor is None or self._shared.is_draining:
@@ -433,7 +273,7 @@ class HttpProtocol(asyncio.Protocol):
             # Nobody pipelines in front of an upgrade; refusing is simpler than ordering two protocols.
             self._refuse(400, "MalformedHttpRequestException", "An upgrade may not follow unanswered requests.")
             return
-        self._phase = _HANDLING
+        self._phase = HANDLING
         self._arm()
         self._held_data = [rest] if rest else []
         refused = refuse_upgrade(request)
@@ -471,12 +311,3 @@ class HttpProtocol(asyncio.Protocol):
         if self._is_write_paused:
             connection.pause_writing()
         connection.open(early_data)
-
-
-def _origin_form(target: str) -> str:
-    """The path of an absolute-form target (RFC 9112 §3.2.2); `*` and authorities stay as they are."""
-    _, separator, rest = target.partition("://")
-    if not separator:
-        return target
-    slash = rest.find("/")
-    return "/" if slash < 0 else rest[slash:]

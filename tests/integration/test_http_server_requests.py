@@ -166,6 +166,8 @@ def test_the_connection_closes_as_the_request_says(run: object, request_bytes: b
         (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 3000, 431),
         (b"GET /" + b"a" * 3000, 431),
         (b"POST / HTTP/1.1\r\nHost: x\r\nExpect: wonders\r\n\r\n", 417),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"T: 1\r\n" * 1000, 431),
+        (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"e" * 5000, 431),
     ],
 )
 def test_a_bad_request_gets_a_json_error_and_the_connection_ends(request_bytes: bytes, status: int) -> None:
@@ -234,6 +236,37 @@ async def test_a_handler_may_use_timeouts_and_task_groups_before_it_waits() -> N
         answer = await client.answer()
 
     assert (answer.status, answer.body) == (200, b"child")
+
+
+@on_both_loops
+async def test_headers_and_bodies_of_each_request_are_its_own() -> None:
+    async def handler(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), json.dumps([request.headers, request.body.decode()]).encode())
+
+    requests = [(b"a", b"1"), (b"a", b"2"), (b"a", b"333"), (b"b", b"333"), (b"a", b"1")]
+    async with serving(handler) as (_, port), connected(port) as client:
+        for value, body in requests:
+            client.write(b"POST / HTTP/1.1\r\nHost: x\r\nX-A:  %s \r\nContent-Length: %d\r\n\r\n" % (value, len(body)))
+            client.write(body)
+        client.write(b"GET / HTTP/1.0\r\n\r\n")
+        answers = [json.loads((await client.answer()).body) for _ in range(len(requests) + 1)]
+
+    assert answers[-1] == [[], ""]
+    assert answers[:-1] == [
+        [[["host", "x"], ["x-a", value.decode()], ["content-length", str(len(body))]], body.decode()]
+        for value, body in requests
+    ]
+
+
+@on_both_loops
+async def test_headers_without_host_are_judged_by_each_requests_version() -> None:
+    async with serving() as (_, port), connected(port) as client:
+        client.write(
+            b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\nGET / HTTP/1.1\r\nConnection: keep-alive\r\n\r\n"
+        )
+        statuses = [(await client.answer()).status, (await client.answer()).status]
+
+    assert statuses == [200, 400]
 
 
 @on_both_loops
