@@ -25,6 +25,8 @@ _HEADER = struct.Struct(">QHB")  # arrival in epoch milliseconds, bytes of the p
 _COUNTER = struct.Struct(">QQQ")
 _PREFIX_BYTES = 1 + 8 + 4
 _TRIM_AT_LEAST = 64
+MAX_SHARD_RECORDS_PER_S = 1000
+MAX_SHARD_BYTES_PER_S = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,43 @@ def _is_from_the_past(number: str, now_ms: int) -> bool:
         return False
 
 
+class WriteQuota:
+    """What a shard takes in one second: 1,000 records and 1 MiB; what is above is refused and counts for nothing.
+
+    Source: Kinesis Data Streams Developer Guide, "Quotas and limits". On-demand streams are not limited here.
+    """
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[int, int], tuple[int, int, int]] = {}
+
+    def admits(self, stream: Stream, shard: Shard, size_bytes: int, *, now_ms: int) -> bool:
+        """Count one record into its shard's current second, if there is room."""
+        if stream.mode != "PROVISIONED":
+            return True
+        key, second = (stream.number, shard.index), now_ms // 1000
+        counted, records, taken_bytes = self._taken.get(key, (second, 0, 0))
+        if counted != second:
+            records = taken_bytes = 0
+        if records + 1 > MAX_SHARD_RECORDS_PER_S or taken_bytes + size_bytes > MAX_SHARD_BYTES_PER_S:
+            return False
+        self._taken[key] = (second, records + 1, taken_bytes + size_bytes)
+        return True
+
+
+def rate_exceeded(catalog: StreamCatalog, stream: Stream, shard: Shard) -> ServiceError:
+    """The refusal of a record that is above its shard's quota."""
+    return ServiceError(
+        "ProvisionedThroughputExceededException",
+        f"Rate exceeded for shard {shard.shard_id} in stream {stream.name} under account {catalog.account_id}.",
+    )
+
+
+def route(router: ShardRouter, record: NewRecord) -> Shard:
+    """The shard a record goes to. Raises: ServiceError `InvalidArgumentException` for an explicit hash key."""
+    explicit = record.explicit_hash_key
+    return router.route(hash_of(record.partition_key) if explicit is None else explicit_hash(explicit))
+
+
 def append_records(
     transaction: WriteTransaction, router: ShardRouter, records: Sequence[NewRecord], *, now_ms: int
 ) -> list[tuple[str, str]]:
@@ -116,10 +155,7 @@ def append_records(
     not disturb the order. Records that expired are trimmed as new ones arrive, about as many as are added.
     Raises: ServiceError `InvalidArgumentException` for an explicit hash key, before anything is written.
     """
-    shards = [
-        router.route(hash_of(r.partition_key) if r.explicit_hash_key is None else explicit_hash(r.explicit_hash_key))
-        for r in records
-    ]
+    shards = [route(router, record) for record in records]
     stream = router.stream
     tails: dict[int, _Tail] = {}
     answers = []

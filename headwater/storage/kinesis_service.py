@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from headwater.errors import ServiceError
 from headwater.kinesis import consumers, iterators, records, shards, streams
-from headwater.kinesis.records import NewRecord
+from headwater.kinesis.records import NewRecord, WriteQuota
 from headwater.kinesis.sequence import SequenceNumber, shard_id_of, shard_index_of
 from headwater.kinesis.shapes import MAX_RECORD_BYTES, SHAPES, put_record_shape, put_records_shape
 from headwater.kinesis.stream import Shard, Stream, StreamCatalog
@@ -81,15 +81,27 @@ _WAKING = frozenset({"PutRecord", "PutRecords", "SplitShard", "MergeShards", "Up
 
 
 class KinesisService:
-    """Every answered put is committed; `clock` gives epoch seconds and may stand still or go back."""
+    """Every answered put is committed; `clock` gives epoch seconds and may stand still or go back.
+
+    With `enforces_quotas` the wire operations hold each shard to what it takes in a second.
+    """
 
     target_prefix = "Kinesis_20131202"
 
-    def __init__(self, store: Store, *, region: str, account_id: str, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        region: str,
+        account_id: str,
+        clock: Callable[[], float] = time.time,
+        enforces_quotas: bool = False,
+    ) -> None:
         self._store = store
         self._catalog = StreamCatalog(region=region, account_id=account_id)
         self._clock = clock
         self._listeners: dict[str, list[Callable[[], None]]] = {}
+        self._quota = WriteQuota() if enforces_quotas else None
 
     async def call(self, operation: str, request: Request, principal: AwsPrincipal | None = None) -> dict[str, Any]:
         """One operation of the API; `Data` is base64 text or bytes in the request and bytes in the answer.
@@ -101,6 +113,8 @@ class KinesisService:
         reading = _READS.get(operation)
         if reading is not None:
             return self._store.read(lambda t: reading(t, self._catalog, checked, now_ms))
+        if self._quota is not None and operation in ("PutRecord", "PutRecords"):
+            return await self._put_within_quota(self._quota, operation, checked, now_ms)
         writing = _WRITES[operation]
         answer = await self._store.write(lambda t: writing(t, self._catalog, checked, now_ms))
         if operation in _WAKING:
@@ -108,6 +122,38 @@ class KinesisService:
         elif operation == "DeleteStream":
             await self._sweep_deleted()
         return answer
+
+    async def _put_within_quota(
+        self, quota: WriteQuota, operation: str, checked: Request, now_ms: int
+    ) -> dict[str, Any]:
+        """Put what the shards' quotas admit; PutRecords answers the rest as failed, PutRecord raises.
+
+        Decided before the write, which the store may run more than once.
+        """
+        name = streams.stream_name(self._catalog, checked)
+        router = self._store.read(lambda t: self._catalog.router(t, name))
+        entries = checked["Records"] if operation == "PutRecords" else [checked]
+        admitted: list[dict[str, Any]] = []
+        refused: dict[int, ServiceError] = {}
+        for position, entry in enumerate(entries):
+            record = NewRecord(entry["PartitionKey"], entry["Data"], entry.get("ExplicitHashKey"))
+            shard = records.route(router, record)
+            if quota.admits(router.stream, shard, len(record.data) + len(record.partition_key.encode()), now_ms=now_ms):
+                admitted.append(entry)
+            else:
+                refused[position] = records.rate_exceeded(self._catalog, router.stream, shard)
+        if operation == "PutRecord":
+            if refused:
+                raise refused[0]
+            answer = await self._store.write(lambda t: records.put_record(t, self._catalog, checked, now_ms))
+            self._wake(name)
+            return answer
+        put: dict[str, Any] = {"Records": []}
+        if admitted:
+            kept = {**checked, "Records": admitted}
+            put = await self._store.write(lambda t: records.put_records(t, self._catalog, kept, now_ms))
+            self._wake(name)
+        return {**put, "FailedRecordCount": len(refused), "Records": _merged(put["Records"], refused)}
 
     async def put_record(
         self, stream_name: str, partition_key: str, data: bytes, explicit_hash_key: str | None = None
@@ -223,6 +269,15 @@ class KinesisService:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _merged(answers: list[dict[str, Any]], refused: Mapping[int, ServiceError]) -> list[dict[str, Any]]:
+    """The answers of a partly refused request, in the request's order."""
+    left = iter(answers)
+    return [
+        {"ErrorCode": refused[n].code, "ErrorMessage": refused[n].message} if n in refused else next(left)
+        for n in range(len(answers) + len(refused))
+    ]
 
 
 def _named(catalog: StreamCatalog, name_or_arn: str) -> str:

@@ -269,3 +269,31 @@ async def test_a_typed_put_out_of_limits_is_refused_and_nothing_is_written(key: 
 
     assert service.stream_source("s").read("shardId-000000000000", None, limit=5, max_bytes=100) == []
     await store.close()
+
+
+async def test_with_quotas_a_shard_takes_a_thousand_records_a_second_and_the_rest_fail_in_their_places() -> None:
+    store = Store.open(None)
+    now = 1_800_000_000.0
+    service = KinesisService(
+        store, region="us-east-1", account_id="123456789012", clock=lambda: now, enforces_quotas=True
+    )
+    await service.call("CreateStream", {"StreamName": "s", "ShardCount": 2})
+    batch = [{"PartitionKey": "a", "Data": b"x"}] * 499
+    for _ in range(2):
+        await service.call("PutRecords", {"StreamName": "s", "Records": batch})
+    mixed = [{"PartitionKey": key, "Data": b"x"} for key in ("a", "a", "a", "b")]
+
+    answer = await service.call("PutRecords", {"StreamName": "s", "Records": mixed})
+    with pytest.raises(ServiceError, match="Rate exceeded for shard shardId-000000000000 in stream s") as caught:
+        await service.call("PutRecord", {"StreamName": "s", "PartitionKey": "a", "Data": b"x"})
+    now += 1
+    await service.call("PutRecord", {"StreamName": "s", "PartitionKey": "a", "Data": b"x"})
+
+    assert answer["FailedRecordCount"] == 1
+    assert answer["Records"][2] == {
+        "ErrorCode": "ProvisionedThroughputExceededException",
+        "ErrorMessage": "Rate exceeded for shard shardId-000000000000 in stream s under account 123456789012.",
+    }
+    assert answer["Records"][3]["ShardId"] == "shardId-000000000001"
+    assert caught.value.code == "ProvisionedThroughputExceededException"
+    await store.close()
