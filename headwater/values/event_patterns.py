@@ -374,7 +374,7 @@ def _anything_but(operand: Any, place: str) -> _Test:
             )
         name, listed = operand[0]
         texts = listed if isinstance(listed, list) and not isinstance(listed, _Pairs) else [listed]
-        if name in ("prefix", "suffix") and "" in texts:
+        if not texts or (name in ("prefix", "suffix") and "" in texts):
             raise EventPatternError(f"{place}: an empty {name} is not allowed in anything-but")
         excluded = [_text_test(name, _text(text, place, name), place) for text in texts]
         return lambda found: not any(test(found) for test in excluded)

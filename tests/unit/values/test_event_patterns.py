@@ -241,6 +241,7 @@ INVALID = [
     '{"a":[{"anything-but":null}]}',
     '{"a":[{"anything-but":[true]}]}',
     '{"a":[{"anything-but":{"prefix":""}}]}',
+    '{"a":[{"anything-but":{"wildcard":[]}}]}',
     '{"a":[{"anything-but":{"numeric":["=",1]}}]}',
     '{"a":[{"anything-but":{"prefix":["x",1]}}]}',
     '{"a":[{"cidr":"10.0.0.0"}]}',
