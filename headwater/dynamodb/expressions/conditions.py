@@ -29,6 +29,7 @@ from headwater.dynamodb.items.attributes import TYPES, Item, Value, sortable, ty
 
 Test = Callable[[Item, Values], bool]
 COMPARATORS = frozenset({"=", "<>", "<", "<=", ">", ">="})
+MAX_OPERATORS = 300
 _ORDERED = frozenset({"S", "N", "B"})
 _ARITY = {
     "attribute_exists": 1,
@@ -114,6 +115,12 @@ class _ConditionParser(OperandParser):
     def parse(self) -> Condition:
         tree = self._condition(self._either())
         self.cursor.expect_end()
+        count = sum(
+            token.text in COMPARATORS or (token.kind == "name" and token.text.upper() in self.keywords)
+            for token in self.cursor.tokens
+        )
+        if count > MAX_OPERATORS:
+            self.faults.add("parens", f"The expression contains too many operators; operator count: {count}")
         return tree
 
     def _either(self) -> Condition | Operand:

@@ -44,8 +44,13 @@ def check_name(name: str) -> None:
 
 
 def text_size(text: str) -> int:
-    """The UTF-8 length."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    """The UTF-8 length. Raises: ServiceError `SerializationException` for half a surrogate pair."""
+    if text.isascii():
+        return len(text)
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise serialization("Invalid UTF-8 in a string") from None
 
 
 def normalise_item(item: Any) -> tuple[Item, int]:

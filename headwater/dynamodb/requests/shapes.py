@@ -1,11 +1,10 @@
 """Shapes of request members, and the two checks the service makes with them: JSON types, then constraints."""
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import orjson
 
 from headwater.dynamodb.faults import serialization, validation
 from headwater.dynamodb.items.attributes import binary, boolean, wrong_type
@@ -145,7 +144,7 @@ def _check_type(shape: Shape, value: Any) -> None:
         if not isinstance(value, str):
             raise wrong_type(value, "String")
     elif kind == "number":
-        if isinstance(value, bool) or not isinstance(value, int | float):
+        if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type(value, shape.java)
     elif kind == "boolean":
         boolean(value)
@@ -262,10 +261,17 @@ def _collect(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
             _collect(member, value.get(name), f"{path}.{_lower(name)}", errors)
     elif shape.kind == "list" and shape.element is not None:
         for position, entry in enumerate(value, 1):
-            _collect(shape.element, entry, f"{path}.{position}.member", errors)
+            _collect_entry(shape.element, entry, f"{path}.{position}.member", errors)
     elif shape.kind == "map" and shape.element is not None:
         for key, entry in value.items():
-            _collect(shape.element, entry, f"{path}.{key}.member", errors)
+            _collect_entry(shape.element, entry, f"{path}.{key}.member", errors)
+
+
+def _collect_entry(element: Shape, entry: Any, path: str, errors: list[str]) -> None:
+    if entry is None:
+        errors.append(_broken(None, path, "Member must not be null"))
+    else:
+        _collect(element, entry, path, errors)
 
 
 def _collect_bounds(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
@@ -318,7 +324,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
     if isinstance(value, dict):
-        return orjson.dumps(value).decode()
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return str(value)
 
 

@@ -122,6 +122,11 @@ def _check_update(request: Request) -> None:
         if name in seen:
             raise invalid(f"Only one global secondary index update per index is allowed simultaneously. Index: {name}")
         seen.add(name)
+    if sum(update.get("Update") is None for update in updates or ()) > 1:
+        raise ServiceError(
+            "LimitExceededException",
+            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
+        )
 
 
 def _update_billing(session: Session, description: dict[str, Any], request: Request) -> None:
@@ -224,7 +229,8 @@ def _create_index(session: Session, document: Document, request: Request, create
             )
     summary = description.get("BillingModeSummary") or {}
     mode = request.get("BillingMode") or summary.get("BillingMode")
-    check_global_index(create, list(definitions), mode)
+    given = [entry["AttributeName"] for entry in request.get("AttributeDefinitions") or ()]
+    check_global_index(create, given, mode)
     name = create["IndexName"]
     existing = [*description["GlobalSecondaryIndexes"], *description.get("LocalSecondaryIndexes", ())]
     if any(entry["IndexName"] == name for entry in existing):
