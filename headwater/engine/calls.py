@@ -25,7 +25,7 @@ class Limits:
     max_cached_documents: int = 1_000
     max_cached_bytes: int = 2_000_000
     max_plans_per_document: int = 32
-    max_plan_fields: int = 50_000
+    max_plan_fields: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
