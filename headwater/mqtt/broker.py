@@ -432,8 +432,8 @@ class Broker:
         self._change(persistence.delivery_key(session.client_id, delivery.number), None)
 
     def changed(self, session: Session) -> None:
-        """A session's subscriptions, expiry or QoS 2 identifiers are to be stored, if it is persistent."""
-        if session.is_persistent:
+        """A session's subscriptions, expiry or QoS 2 identifiers are to be stored, if it is persistent and goes on."""
+        if session.is_persistent and self._sessions.get(session.client_id) is session:
             self._change(persistence.session_key(session.client_id), persistence.encode_session(session))
 
     def dropped(self, session: Session, publish: Publish, why: str) -> None:

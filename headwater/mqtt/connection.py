@@ -402,8 +402,8 @@ class MqttConnection:
             assigned_client_id=None if connect.client_id else client.client_id,
         )
         self.write(encode_packet(connack, self.version))
-        broker.connected(self)
         session.resume()
+        broker.connected(self)
 
     def _control(self, packet: Packet) -> None:
         if isinstance(packet, Pingreq):
@@ -435,7 +435,8 @@ class MqttConnection:
         granted: list[tuple[SubscriptionRequest, bool]] = []
         for request in packet.requests:
             code = ReasonCode.QUOTA_EXCEEDED if is_too_long else permissions.judge_filter(request)
-            if code is None and not self._quotas.allows_subscription(len(session.subscriptions)):
+            is_known = request.topic_filter in session.subscriptions
+            if code is None and not is_known and not self._quotas.allows_subscription(len(session.subscriptions)):
                 code = ReasonCode.QUOTA_EXCEEDED
             if code is None:
                 qos = min(request.qos, profile.max_qos)

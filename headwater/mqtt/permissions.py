@@ -7,6 +7,7 @@ from headwater.mqtt.ports import Action, Authorize, ClientContext
 from headwater.mqtt.profile import Profile
 from headwater.values.topics import (
     BASIC_INGEST_PREFIX,
+    MAX_TOPIC_BYTES,
     TopicError,
     check_filter,
     check_topic,
@@ -43,7 +44,8 @@ class Permissions:
         verdict = self._judge_publish(topic)
         if len(self.verdicts) >= _KNOWN_TOPICS:
             self.verdicts.clear()
-        self.verdicts[topic] = verdict
+        if len(topic) <= MAX_TOPIC_BYTES:
+            self.verdicts[topic] = verdict
         return verdict
 
     def _judge_publish(self, topic: str) -> Verdict:
@@ -68,7 +70,8 @@ class Permissions:
             allowed = self._allows("Receive", topic)
             if len(self._receivable) >= _KNOWN_TOPICS:
                 self._receivable.clear()
-            self._receivable[topic] = allowed
+            if len(topic) <= MAX_TOPIC_BYTES:
+                self._receivable[topic] = allowed
         return allowed
 
     def judge_filter(self, request: SubscriptionRequest) -> ReasonCode | None:

@@ -154,7 +154,8 @@ class TopicFilterTrie(Generic[T]):
             found = tuple(dict.fromkeys(self._walk(topic)))
             if len(self._matched) >= _CACHED_TOPICS:
                 self._matched.clear()
-            self._matched[topic] = found
+            if len(topic) <= MAX_TOPIC_BYTES:  # longer ones could fill the memory
+                self._matched[topic] = found
         return found
 
     def _walk(self, topic: str) -> Iterator[T]:

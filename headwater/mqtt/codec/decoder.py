@@ -28,7 +28,8 @@ from headwater.mqtt.codec.properties import WILL, read_properties
 from headwater.mqtt.codec.wire import Reader, decode_text
 
 MAX_PACKET_BYTES = 268_435_460
-_KNOWN_TOPICS = 4096
+_KNOWN_TOPICS = 16_384
+_MAX_KNOWN_BYTES = 256
 
 
 class PacketDecoder:
@@ -170,7 +171,7 @@ class PacketDecoder:
             raise MqttProtocolError(f"PUBLISH to {topic!r}, which holds a wildcard", ReasonCode.TOPIC_NAME_INVALID)
         if not topic and self.version != V5:
             raise MqttProtocolError("PUBLISH has an empty topic", ReasonCode.TOPIC_NAME_INVALID)
-        if topic:
+        if topic and len(raw) <= _MAX_KNOWN_BYTES:
             if len(self._topics) >= _KNOWN_TOPICS:
                 self._topics.clear()
             self._topics[raw] = topic
@@ -310,6 +311,8 @@ def _packet_id(reader: Reader) -> int:
 
 def _long_length(data: bytes, position: int, end: int) -> tuple[int, int] | None:
     """A remaining length of two to four bytes and where the body starts; None if more bytes are needed."""
+    if position + 3 <= end and not data[position + 2] & 0x80:
+        return data[position + 1] & 0x7F | data[position + 2] << 7, position + 3  # nearly always two bytes
     length = 0
     for index in range(4):
         at = position + 1 + index

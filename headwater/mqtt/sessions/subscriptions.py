@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headwater.values.topics import TopicFilterTrie, split_share
+from headwater.values.topics import MAX_TOPIC_BYTES, TopicFilterTrie, split_share
 
 if TYPE_CHECKING:
     from headwater.mqtt.sessions.session import Session
@@ -99,7 +99,8 @@ class SubscriptionTable:
             route = self._merge(self._trie.match(topic))
             if len(self._routes) >= _CACHED_ROUTES:
                 self._routes.clear()
-            self._routes[topic] = route
+            if len(topic) <= MAX_TOPIC_BYTES:
+                self._routes[topic] = route
         return route
 
     def _merge(self, matched: tuple[Subscription | SharedGroup, ...]) -> tuple[Target | SharedGroup, ...]:

@@ -391,6 +391,17 @@ def test_quotas_are_observed_once_per_connection_and_not_enforced() -> None:
     assert len(harness.handed_on) == 303
 
 
+def test_enforced_quotas_refuse_the_51st_subscription_and_no_known_one() -> None:
+    harness = Harness(enforces_quotas=True)
+    client = harness.connect("c1", V5)
+
+    codes = [client.subscribe(f"t/{n}") for n in range(51)]
+
+    assert codes == [0] * 50 + [ReasonCode.QUOTA_EXCEEDED]
+    assert client.subscribe("t/1", 1) == 1
+    assert harness.quotas == [("subscriptions", "c1")]
+
+
 def test_a_subscriber_that_gets_more_than_aws_would_deliver_is_noticed() -> None:
     harness = Harness()
     viewer, publishers = harness.connect("v"), [harness.connect("p1"), harness.connect("p2")]

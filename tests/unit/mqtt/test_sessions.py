@@ -286,6 +286,17 @@ def test_a_qos2_exchange_goes_on_with_its_identifiers_after_a_restart() -> None:
     assert [p.payload for p in again.harness.handed_on] == [b"2"]
 
 
+def test_late_failed_work_of_an_ended_session_does_not_bring_it_back() -> None:
+    harness = Harness(holds_work=True)
+    client = persistent(harness)
+    client.publish("a", qos=1)
+    harness.connect("c1", clean_start=True)
+
+    client.connection.reject(harness.batches[0][1])
+
+    assert {key[:1] for key in harness.save()} == {b"v"}
+
+
 def test_nothing_of_a_session_is_left_in_the_store_once_it_ended() -> None:
     harness = Harness()
     client = persistent(harness)
