@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 import ssl
 import time
 import uuid
@@ -96,17 +97,27 @@ class MqttServer:
         if ssl_context is not None:
             timeout = _TLS_HANDSHAKE_TIMEOUT_S
             ssl_context.sni_callback = self._note_server_name
-        listener = await self.loop.create_server(
-            lambda: TcpCarrier(self),
-            host,
-            port,
-            ssl=ssl_context,
-            ssl_handshake_timeout=timeout,
-            backlog=_BACKLOG,
-        )
-        self._listeners.append(listener)
+        found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        number = port
+        # "localhost" is two addresses, which have to share a port even if it is a free one.
+        for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+            try:
+                listener = await self.loop.create_server(
+                    lambda: TcpCarrier(self),
+                    address,
+                    number,
+                    ssl=ssl_context,
+                    ssl_handshake_timeout=timeout,
+                    backlog=_BACKLOG,
+                )
+            except OSError as error:
+                if address == str(found[0][4][0]):
+                    raise
+                logger.info("not listening on %s: %s", address, error)
+                continue
+            self._listeners.append(listener)
+            number = listener.sockets[0].getsockname()[1]
         self.begin()
-        number: int = listener.sockets[0].getsockname()[1]
         return number
 
     async def stop(self, grace_s: float = 5.0) -> None:

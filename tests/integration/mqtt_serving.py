@@ -14,10 +14,10 @@ from headwater.server.mqtt_server import MqttServer
 
 @contextlib.asynccontextmanager
 async def serving(
-    *, ssl_context: ssl.SSLContext | None = None, **options: Any
+    *, host: str = "127.0.0.1", ssl_context: ssl.SSLContext | None = None, **options: Any
 ) -> AsyncIterator[tuple[MqttServer, int]]:
     server = MqttServer(**options)
-    port = await server.start("127.0.0.1", 0, ssl_context=ssl_context)
+    port = await server.start(host, 0, ssl_context=ssl_context)
     try:
         yield server, port
     finally:

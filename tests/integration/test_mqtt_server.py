@@ -169,6 +169,16 @@ async def test_a_client_is_not_read_while_too_many_of_its_publishes_wait() -> No
     assert waiting < 6000
 
 
+async def test_a_host_with_several_addresses_is_reached_on_one_port() -> None:
+    async with serving(host="localhost") as (_, port):
+        reader, writer = await asyncio.open_connection("localhost", port)
+        writer.write(encode_packet(Connect("c1"), V311))
+        answer = await reader.readexactly(4)
+        writer.close()
+
+    assert answer == encode_packet(Connack(), V311)
+
+
 async def test_an_oversized_packet_is_refused_before_its_body_arrives() -> None:
     async with serving() as (_, port):
         client = await RawClient.connect(port, "c1", V5)
