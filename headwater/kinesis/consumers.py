@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from headwater.errors import ServiceError
-from headwater.kinesis.stream import DATABASE, Stream, StreamCatalog
+from headwater.kinesis.stream import DATABASE, MAX_NAME, Stream, StreamCatalog
 from headwater.values.arn import Arn
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 
@@ -117,7 +117,8 @@ def _consumers(transaction: ReadTransaction, stream: Stream, *, after: str = "")
 
 
 def _key(stream: Stream, name: str) -> bytes:
-    return b"c" + stream.number.to_bytes(8, "big") + b"/" + name.encode()
+    # Names are checked to be shorter; a name out of an ARN or a token is not, and finds nothing.
+    return b"c" + stream.number.to_bytes(8, "big") + b"/" + name[: MAX_NAME + 1].encode()
 
 
 def _stream_name(arn: str) -> str:

@@ -13,6 +13,7 @@ from headwater.values.transaction import ReadTransaction, WriteTransaction
 
 DATABASE = "kinesis"
 HASH_SPACE = 1 << 128
+MAX_NAME = 128
 DEFAULT_RETENTION_HOURS = 24
 DEFAULT_MAX_RECORD_KIB = 1024
 
@@ -158,6 +159,8 @@ class StreamCatalog:
         return f"arn:aws:kinesis:{self.region}:{self.account_id}:stream/{name}"
 
     def find(self, transaction: ReadTransaction, name: str) -> ShardRouter | None:
+        if len(name) > MAX_NAME:
+            return None  # above what a key may be long
         raw = transaction.get(DATABASE, stream_key(name))
         if raw is None:
             self._routers.pop(name, None)
@@ -183,7 +186,7 @@ class StreamCatalog:
 
     def names(self, transaction: ReadTransaction, *, after: str = "") -> list[str]:
         """All names above `after`, sorted."""
-        start = stream_key(after) + b"\x00" if after else b"s/"
+        start = stream_key(after[:MAX_NAME]) + b"\x00" if after else b"s/"
         return [key[2:].decode() for key, _ in transaction.scan(DATABASE, start, b"s0")]
 
     def not_found(self, message: str) -> ServiceError:

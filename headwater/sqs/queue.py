@@ -15,6 +15,7 @@ from headwater.values.transaction import ReadTransaction, WriteTransaction
 DATABASE = "sqs"
 MAX_MESSAGE_BYTES = 1_048_576
 
+_MAX_NAME = 80
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}|[A-Za-z0-9_-]{1,75}\.fifo")
 # Attribute to its default and its range; source: API Reference, SetQueueAttributes.
 _NUMBERS: Mapping[str, tuple[int, int, int]] = {
@@ -85,6 +86,8 @@ class QueueCatalog:
         return f"arn:aws:sqs:{self.region}:{self.account_id}:{name}"
 
     def find(self, transaction: ReadTransaction, name: str) -> Queue | None:
+        if len(name) > _MAX_NAME:
+            return None  # above what a key may be long
         raw = transaction.get(DATABASE, b"q/" + name.encode())
         if raw is None:
             self._queues.pop(name, None)
@@ -108,7 +111,7 @@ class QueueCatalog:
 
     def names(self, transaction: ReadTransaction, *, prefix: str = "", after: str = "") -> list[str]:
         """All names with a prefix, above `after`, sorted."""
-        start = b"q/" + (after.encode() + b"\x00" if after else prefix.encode())
+        start = b"q/" + (after[:_MAX_NAME].encode() + b"\x00" if after else prefix[:_MAX_NAME].encode())
         names = (key[2:].decode() for key, _ in transaction.scan(DATABASE, start, b"q0"))
         return [name for name in names if name.startswith(prefix)]
 
