@@ -76,6 +76,8 @@ class _FieldIndex(Generic[ConnectionT]):
                 self.unindexed[cohort] = None
             for path, value in entries or ():
                 self.by_value.setdefault(path, {}).setdefault(value, {})[cohort] = None
+        # Equal filters are kept once.
+        subscription.filter = cohort.filter
         cohort.heads[subscription] = head
 
     def remove(self, subscription: Subscription[ConnectionT]) -> None:

@@ -55,6 +55,7 @@ class Message:
 
 _LENGTH_16 = Struct("!BBH")
 _LENGTH_64 = Struct("!BBQ")
+_OPCODES = {int(opcode): opcode for opcode in Opcode}
 _FIN = 0x80
 _MASKED = 0x80
 _CONTROL = 0x08
@@ -180,7 +181,7 @@ class FrameDecoder:
         opcode = first & 0x0F
         if first & 0x70:
             raise WebSocketFault(CloseCode.PROTOCOL_ERROR, "reserved bits are set without an extension")
-        if opcode not in (0x0, 0x1, 0x2, 0x8, 0x9, 0xA):
+        if opcode not in _OPCODES:
             raise WebSocketFault(CloseCode.PROTOCOL_ERROR, f"reserved opcode {opcode:#x}")
         if not second & _MASKED:
             raise WebSocketFault(CloseCode.PROTOCOL_ERROR, "client frames must be masked")
@@ -200,7 +201,7 @@ class FrameDecoder:
             raise WebSocketFault(CloseCode.MESSAGE_TOO_BIG, f"a message is at most {self._max_message_bytes} bytes")
 
     def _on_frame(self, first: int, payload: bytes) -> Message | None:
-        opcode = Opcode(first & 0x0F)
+        opcode = _OPCODES[first & 0x0F]
         if opcode & _CONTROL:
             return _close_message(payload) if opcode is Opcode.CLOSE else Message(opcode, payload)
         if opcode is Opcode.CONTINUATION:

@@ -109,6 +109,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         self._shared.connections.discard(self)
         self._pending.clear()
         self._deadline = None
+        self._forget_parser()
 
     def _continue_if_due(self) -> None:
         # The interim answer must not overtake the answers of earlier pipelined requests.
@@ -277,9 +278,10 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         self._arm()
         self._held_data = [rest] if rest else []
         refused = refuse_upgrade(request)
-        task = self._shared.loop.create_task(self._decide_upgrade(acceptor, request, refused))
-        self._shared.tasks.add(task)
-        task.add_done_callback(self._shared.tasks.discard)
+        outcome = start_eagerly(self._decide_upgrade(acceptor, request, refused), self._shared.loop)
+        if outcome is not None:
+            self._shared.tasks.add(outcome)
+            outcome.add_done_callback(self._shared.tasks.discard)
 
     async def _decide_upgrade(
         self, acceptor: WebSocketAcceptor, request: HttpRequest, refused: HttpResponse | None
@@ -305,6 +307,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         shared.connections.discard(self)
         shared.connections.add(connection)
         self._deadline = None
+        self._forget_parser()
         self._transport.set_protocol(connection)
         self._transport.resume_reading()
         self._transport.write(head)

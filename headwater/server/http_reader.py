@@ -144,6 +144,10 @@ class RequestReader:
         self._phase = HANDLING
         self._is_armed = False
 
+    def _forget_parser(self) -> None:
+        """Break the cycle between reader and parser, so that a connection is freed when it ends."""
+        self._parser = None  # type: ignore[assignment]  # nothing is read any more
+
     # parsing rules
 
     def _on_parser_error(self, error: httptools.HttpParserError) -> None:
