@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from headwater.dynamodb.faults import INVALID, NO_SCHEMA_MATCH, invalid, validation
-from headwater.dynamodb.items.attributes import Item, normalise_item, type_of
+from headwater.dynamodb.items.attributes import Item, type_of
 from headwater.dynamodb.items.keys import index_key, item_key, partition_prefix, scalar_bytes
 from headwater.dynamodb.tables.model import Index, Keys, Table
 
@@ -27,16 +27,18 @@ def key_of_item(table: Table, item: Item) -> bytes:
     for name, kind, index_name in table.index_key_types:
         value = item.get(name)
         if value is not None:
-            check_index_key(name, kind, index_name, value)
+            check_index_key(table, name, kind, index_name, value)
     return key
 
 
-def check_index_key(name: str, kind: str, index_name: str, value: dict[str, Any]) -> None:
+def check_index_key(table: Table, name: str, kind: str, index_name: str, value: dict[str, Any]) -> None:
     """An index key attribute may be absent, but not of another type, and not empty."""
     if kind not in value:
         raise invalid(
             f"Type mismatch for Index Key {name} Expected: {kind} Actual: {type_of(value)} IndexName: {index_name}"
         )
+    if kind != "N" and len(value[kind]) > MAX_SORT_KEY_BYTES:
+        _check_index_key_size(table, name, kind, value)
     if value[kind] == "":
         raise validation(
             "One or more parameter values are not valid. A value specified for a secondary index key is not "
@@ -45,17 +47,23 @@ def check_index_key(name: str, kind: str, index_name: str, value: dict[str, Any]
         )
 
 
-def key_of_request(table: Table, raw_key: Any) -> tuple[bytes, Item]:
-    """The LMDB key and the canonical form of a request's `Key`.
-
-    Raises: ServiceError `ValidationException` unless it has exactly the key attributes, of their types.
-    """
-    key, _ = normalise_item(raw_key)
-    return key_of(table, key), key
+def _check_index_key_size(table: Table, name: str, kind: str, value: dict[str, Any]) -> None:
+    size = len(scalar_bytes(kind, value[kind]))
+    for index in table.indexes:
+        longest = MAX_SORT_KEY_BYTES if index.keys.sort == name else MAX_PARTITION_KEY_BYTES
+        if name in index.keys.names and size > longest:
+            role = "Aggregated size of all range keys" if index.keys.sort == name else "Size of hashkey"
+            raise invalid(
+                f"{role} has exceeded the maximum size limit of {longest} bytes. IndexName: {index.name}, "
+                f"IndexKey: {name}"
+            )
 
 
 def key_of(table: Table, key: Item) -> bytes:
-    """The LMDB key of a canonical `Key`. Raises as `key_of_request`."""
+    """The LMDB key of a canonical `Key`.
+
+    Raises: ServiceError `ValidationException` unless it has exactly the key attributes, of their types.
+    """
     if key.keys() != table.key_names:
         raise validation(NO_SCHEMA_MATCH)
     for name, kind in table.keys.types:

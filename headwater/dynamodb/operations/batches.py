@@ -101,7 +101,7 @@ def batch_get_item(session: Session, request: Request) -> Response:
         table = session.table(name)
         check_nested_keys(table, parameters.nested_heads)
         found, left, units = _read_table(session, table, entry, raw_keys)
-        responses[table.name] = found if tree is None else [project(item, tree) for item in found]
+        responses[name] = found if tree is None else [project(item, tree) for item in found]
         if left:
             unprocessed[name] = {**entry, "Keys": left}
         capacities.append(consumed(request, table, units))

@@ -186,7 +186,7 @@ def apply_update(
                 raise validation(
                     "The update expression attempted to update the secondary index key to unsupported type"
                 )
-            check_index_key(name, kind, index_name, new[name])
+            check_index_key(table, name, kind, index_name, new[name])
     store(session, table, key, old_raw, new, size)
     return Change(old, new, size_of_stored(old_raw) if old_raw else 0, size)
 

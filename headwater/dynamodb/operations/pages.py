@@ -126,7 +126,7 @@ def check_select(request: Request, tree: PathTree | None) -> None:
         chosen = "only the Count" if select == "COUNT" else select
         raise validation(f"Cannot specify the {member} when choosing to get {chosen}")
     if select == "ALL_PROJECTED_ATTRIBUTES" and request.get("IndexName") is None:
-        raise invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+        raise validation("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 
 
 def refuse_all_attributes(target: Target, request: Request) -> None:

@@ -1,0 +1,109 @@
+from typing import Any
+
+import pytest
+
+ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/tab"
+
+
+def test_a_table_is_described_as_it_was_made(dynamodb: Any) -> None:
+    made = dynamodb.create(Tags=[{"Key": "stage", "Value": "dev"}])["TableDescription"]
+    dynamodb("PutItem", TableName="tab", Item={"PK": {"S": "a"}, "SK": {"S": "b"}})
+
+    table = dynamodb("DescribeTable", TableName="tab")["Table"]
+
+    assert made["TableStatus"] == "CREATING"
+    assert table["TableStatus"] == "ACTIVE"
+    assert table["TableArn"] == ARN
+    assert table["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+    assert (table["ItemCount"], table["TableSizeBytes"]) == (1, 6)
+    assert "LatestStreamArn" not in table
+    assert dynamodb("ListTagsOfResource", ResourceArn=ARN) == {"Tags": [{"Key": "stage", "Value": "dev"}]}
+
+
+def test_a_name_is_taken_once_and_free_after_the_delete(dynamodb: Any) -> None:
+    dynamodb.create()
+    dynamodb("PutItem", TableName="tab", Item={"PK": {"S": "a"}, "SK": {"S": "b"}})
+
+    taken = dynamodb.error("CreateTable", TableName="tab", **_simple())
+    dynamodb("DeleteTable", TableName="tab")
+    dynamodb.create()
+
+    assert taken.code == "ResourceInUseException"
+    assert dynamodb("Scan", TableName="tab")["Count"] == 0
+
+
+def _simple() -> dict[str, Any]:
+    return {
+        "KeySchema": [{"AttributeName": "PK", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "PK", "AttributeType": "S"}],
+        "BillingMode": "PAY_PER_REQUEST",
+    }
+
+
+def test_names_are_listed_in_pages(dynamodb: Any) -> None:
+    for name in ("ccc", "aaa", "bbb"):
+        dynamodb.create(name)
+
+    first = dynamodb("ListTables", Limit=2)
+
+    assert first == {"TableNames": ["aaa", "bbb"], "LastEvaluatedTableName": "bbb"}
+    assert dynamodb("ListTables", ExclusiveStartTableName="bbb") == {"TableNames": ["ccc"]}
+
+
+def test_tags_are_set_and_taken_away(dynamodb: Any) -> None:
+    dynamodb.create()
+
+    dynamodb("TagResource", ResourceArn=ARN, Tags=[{"Key": "a", "Value": "1"}, {"Key": "b", "Value": "2"}])
+    dynamodb("UntagResource", ResourceArn=ARN, TagKeys=["a", "absent"])
+
+    assert dynamodb("ListTagsOfResource", ResourceArn=ARN) == {"Tags": [{"Key": "b", "Value": "2"}]}
+
+
+def test_time_to_live_is_switched_on_and_off(dynamodb: Any) -> None:
+    dynamodb.create()
+    specification = {"Enabled": True, "AttributeName": "ttl"}
+
+    dynamodb("UpdateTimeToLive", TableName="tab", TimeToLiveSpecification=specification)
+    assert dynamodb("DescribeTimeToLive", TableName="tab") == {
+        "TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": "ttl"}
+    }
+    assert "already enabled" in dynamodb.message(
+        "UpdateTimeToLive", TableName="tab", TimeToLiveSpecification=specification
+    )
+    dynamodb("UpdateTimeToLive", TableName="tab", TimeToLiveSpecification={**specification, "Enabled": False})
+    assert dynamodb("DescribeTimeToLive", TableName="tab") == {
+        "TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}
+    }
+
+
+def test_a_deleted_index_is_gone_and_its_definition_with_it(dynamodb: Any) -> None:
+    dynamodb.create(
+        AttributeDefinitions=[{"AttributeName": "g", "AttributeType": "S"}],
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "byG",
+                "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+            }
+        ],
+    )
+
+    dynamodb("UpdateTable", TableName="tab", GlobalSecondaryIndexUpdates=[{"Delete": {"IndexName": "byG"}}])
+
+    table = dynamodb("DescribeTable", TableName="tab")["Table"]
+    assert "GlobalSecondaryIndexes" not in table
+    assert [entry["AttributeName"] for entry in table["AttributeDefinitions"]] == ["PK", "SK"]
+
+
+def test_a_protected_table_is_not_deleted(dynamodb: Any) -> None:
+    dynamodb.create(DeletionProtectionEnabled=True)
+
+    assert "protected against deletion" in dynamodb.message("DeleteTable", TableName="tab")
+
+
+@pytest.mark.parametrize("operation", ["DescribeTable", "DeleteTable", "DescribeTimeToLive"])
+def test_an_unknown_table_is_named_in_the_answer(dynamodb: Any, operation: str) -> None:
+    error = dynamodb.error(operation, TableName="nothing")
+
+    assert error.code == "ResourceNotFoundException"
+    assert error.message == "Requested resource not found: Table: nothing not found"
