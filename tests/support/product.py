@@ -122,12 +122,16 @@ class Product:
         sqs = self.boto3("sqs")
         url = sqs.get_queue_url(QueueName=f"headwater-{queue}")["QueueUrl"]
         bodies: list[dict[str, Any]] = []
-        while True:
-            received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)
-            fresh = [json.loads(one["Body"]) for one in received.get("Messages", [])]
-            bodies += [one for one in fresh if one not in bodies]
-            if len(fresh) < 10 or not fresh:
-                return bodies
+        # Seen messages stay hidden while the rest is read, then all of them come back.
+        handles: list[str] = []
+        while received := sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=60).get(
+            "Messages"
+        ):
+            bodies += [json.loads(one["Body"]) for one in received]
+            handles += [one["ReceiptHandle"] for one in received]
+        for handle in handles:
+            sqs.change_message_visibility(QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=0)
+        return bodies
 
 
 class Device:
