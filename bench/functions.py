@@ -9,14 +9,16 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import cast
 
+import httptools
 import uvloop
 
 from headwater.eventsource.config import StreamMappingConfig
 from headwater.eventsource.stream.mapping import StreamMapping
 from headwater.functions.config import FunctionConfig
 from headwater.functions.service import FunctionService
-from headwater.functions.worker.process import Client, available_client
+from headwater.functions.worker.process import Client, available_client, environment_variables, spawn
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.store import Store
 
@@ -41,6 +43,57 @@ class _Nowhere:
         return None
 
 
+class _Bare(asyncio.Protocol):
+    """The least Runtime API there can be: the limit that a warm invocation is held against."""
+
+    def __init__(self, asked: asyncio.Queue["_Bare"]) -> None:
+        self._asked = asked
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        assert self._transport is not None
+        if self._parser.get_method() == b"GET":
+            self._asked.put_nowait(self)
+        else:
+            self._transport.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+
+    def send(self, event: bytes) -> None:
+        assert self._transport is not None
+        self._transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nLambda-Runtime-Aws-Request-Id: 1\r\n"
+            b"Lambda-Runtime-Deadline-Ms: 99999999999999\r\nLambda-Runtime-Invoked-Function-Arn: arn:bare\r\n"
+            b"Lambda-Runtime-Trace-Id: Root=1\r\nContent-Length: %d\r\n\r\n%b" % (len(event), event)
+        )
+
+
+async def bare(client: Client, folder: str) -> dict[str, object]:
+    """A round trip to the same runtime client with nothing around it, until it asks for more."""
+    asked: asyncio.Queue[_Bare] = asyncio.Queue()
+    server = await asyncio.get_running_loop().create_server(lambda: _Bare(asked), "127.0.0.1", 0)
+    address = "{}:{}".format(*server.sockets[0].getsockname())
+    config = FunctionConfig("bare", "arn:bare", "app.handler", Path(folder))
+    variables = environment_variables(config, region="us-east-1", api_address=address, log_stream="s")
+    worker = spawn(client, config, variables)
+    connection = await asked.get()
+    seconds = []
+    for _ in range(2000):
+        begun = time.perf_counter()
+        connection.send(EVENT)
+        connection = await asked.get()
+        seconds.append(time.perf_counter() - begun)
+    worker.kill()
+    worker.release()
+    server.close()
+    return summary("bare round trip, 10 records", seconds[200:])
+
+
 def summary(name: str, seconds: list[float]) -> dict[str, object]:
     ordered = sorted(seconds)
     return {
@@ -59,7 +112,8 @@ async def run(client: Client) -> list[dict[str, object]]:
         for handler in ("handler", "stamp"):
             arn = f"arn:aws:lambda:us-east-1:123456789012:function:{handler}"
             service.register(FunctionConfig(handler, arn, f"app.{handler}", Path(folder)))
-        figures = [await cold(service), *await warm(service), await delivery(service, folder)]
+        figures = [await bare(client, folder), await cold(service), *await warm(service)]
+        figures.append(await delivery(service, folder))
         await service.close()
     return [{"client": client, **figure} for figure in figures]
 

@@ -36,6 +36,7 @@ class FunctionConfig:
 
     `code_dir` is the task root, `layers` are unpacked layer folders (their `python/` goes on the path).
     `reserved_concurrency` None is unreserved, 0 throttles every invocation. `aliases` maps alias names to versions.
+    With `debug_port` the function has one environment, under debugpy on that loopback port, and no timeout.
     """
 
     name: str
@@ -57,6 +58,7 @@ class FunctionConfig:
     log_format: Literal["Text", "JSON"] = "Text"
     log_level: str | None = None
     log_group: str = ""
+    debug_port: int | None = None
 
     @property
     def log_group_name(self) -> str:

@@ -52,6 +52,8 @@ class FunctionPool:
         """
         if not self._waiting:
             return False
+        if self.config.debug_port is not None and self.environments:
+            return False  # the port can be taken once
         coming = sum(environment.state in ("starting", "finishing") for environment in self.environments)
         return len(self._waiting) > coming
 

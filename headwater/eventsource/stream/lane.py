@@ -5,9 +5,10 @@ one batch in flight. Its states: gathering (records wait for the batch to close)
 on failure -> waiting (backoff) -> in flight again, or -> discarding -> gathering.
 """
 
+import math
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from headwater.eventsource.config import MAX_PAYLOAD_BYTES, Backoff, StreamMappingConfig
@@ -202,13 +203,12 @@ class Lane:
         if batch.discard_as is not None:
             self._again.popleft()
             return self._start(DiscardBatch(batch, batch.discard_as))
-        if now < batch.not_before:
-            return WaitUntil(batch.not_before)
-        self._again.popleft()
         count = self._expired_count(batch.records, now)
+        if count == 0 and now < batch.not_before:
+            return WaitUntil(min(batch.not_before, self._expires_at(batch)))
+        self._again.popleft()
         if 0 < count < len(batch.records):
-            rest = Batch(batch.records[count:], batch.window, failures=batch.failures, invocations=batch.invocations)
-            self._again.appendleft(rest)
+            self._again.appendleft(replace(batch, records=batch.records[count:]))
             batch = Batch(
                 batch.records[:count],
                 batch.window,
@@ -218,6 +218,12 @@ class Lane:
         if count:
             return self._start(DiscardBatch(batch, "RecordAgeExceeded"))
         return self._start(InvokeBatch(batch))
+
+    def _expires_at(self, batch: Batch) -> float:
+        """When the first record will be too old."""
+        if self._config.max_record_age_s < 0 or not batch.records:
+            return math.inf
+        return batch.records[0].record.arrival_s + self._config.max_record_age_s
 
     def _split(self, batch: Batch, now: float) -> None:
         """Halve a batch; the split itself uses up no retry, so both halves go on with the count so far."""
@@ -232,7 +238,7 @@ class Lane:
         oldest = now - self._config.max_record_age_s
         count = 0
         for prepared in records:
-            if prepared.record.arrival_s >= oldest:
+            if prepared.record.arrival_s > oldest:
                 break
             count += 1
         return count

@@ -122,7 +122,8 @@ class ExecutionEnvironment:
         """
         assert self.state == "idle"
         assert self._channel is not None
-        deadline_ms = int((self._clock() + self.config.timeout_s) * 1000)
+        timeout_s = self.config.timeout_s if self.config.debug_port is None else 900.0
+        deadline_ms = int((self._clock() + timeout_s) * 1000)
         head = (
             f"Lambda-Runtime-Aws-Request-Id: {invocation.request_id}\r\n"
             f"Lambda-Runtime-Deadline-Ms: {deadline_ms}\r\n"
@@ -217,12 +218,13 @@ class ExecutionEnvironment:
 
     def _watch(self) -> None:
         now = self._loop.time()
-        if now >= self._deadline:
+        if now >= self._deadline and self.config.debug_port is None:
             self._kill_reason = "timeout"
         elif self._sample_memory(now) > self.config.memory_mb * 1_048_576:
             self._kill_reason = "memory"
         else:
-            self._timer = self._loop.call_at(min(self._deadline, now + _WATCH_S), self._watch)
+            soon = now + _WATCH_S
+            self._timer = self._loop.call_at(min(self._deadline, soon) if now < self._deadline else soon, self._watch)
             return
         if self._worker is not None:
             self._worker.kill()

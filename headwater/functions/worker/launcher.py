@@ -1,7 +1,8 @@
 """First code of an execution environment: die with the parent, then run the Lambda runtime client.
 
-Runs as a script in the function's process: `python -P launcher.py LIFELINE_FD CLIENT HANDLER`, so it imports the
-standard library only. LIFELINE_FD is the read end of a pipe that the runtime holds open for as long as it lives.
+Runs as a script in the function's process: `python -P launcher.py LIFELINE_FD CLIENT HANDLER DEBUG_PORT`, so it
+imports the standard library only. LIFELINE_FD is the read end of a pipe that the runtime holds open for as long as it
+lives; DEBUG_PORT is empty, or where debugpy listens.
 """
 
 import os
@@ -36,8 +37,12 @@ def follow_parent(lifeline: int) -> None:
 
 def main(arguments: list[str]) -> None:
     """Start the client named by `arguments`: AWS's own runtime client, or ours where it has no wheel."""
-    lifeline, client, handler = arguments
+    lifeline, client, handler, debug_port = arguments
     follow_parent(int(lifeline))
+    if debug_port:
+        import debugpy  # type: ignore[import-not-found,unused-ignore]  # the extra `debug`
+
+        debugpy.listen(("127.0.0.1", int(debug_port)))
     if client == "awslambdaric":
         from awslambdaric.__main__ import main as run_client
 

@@ -127,11 +127,12 @@ def spawn(client: Client, config: FunctionConfig, variables: Mapping[str, str]) 
     Blocks for the 1-2 ms of vfork and exec. `-P` keeps this package's folder off the function's import path.
     Raises: OSError when the task root or the interpreter can't be used.
     """
+    debug_port = "" if config.debug_port is None else str(config.debug_port)
     lifeline_read, lifeline_write = os.pipe()
     log_read, log_write = os.pipe()
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", str(_LAUNCHER), str(lifeline_read), client, config.handler],
+            [sys.executable, "-P", str(_LAUNCHER), str(lifeline_read), client, config.handler, debug_port],
             cwd=config.code_dir,
             env=dict(variables),
             stdin=subprocess.DEVNULL,

@@ -251,6 +251,15 @@ def test_retries_end_when_the_record_is_too_old() -> None:
     assert action.condition == "RecordAgeExceeded"
 
 
+def test_record_is_discarded_the_moment_it_is_too_old() -> None:
+    subject = Lane(config(max_record_age_s=60), backoff=lambda attempt: 1000.0)
+    subject.add(record(1, at=0.0), 0.0)
+    subject.failed(invoked(subject, 0.0), Failure("function"), 0.0)
+
+    assert subject.next_action(1.0) == WaitUntil(60.0)
+    assert isinstance(subject.next_action(60.0), DiscardBatch)
+
+
 def test_only_the_old_head_of_a_retried_batch_is_discarded() -> None:
     subject = lane(max_record_age_s=60)
     subject.add(record(1, at=0.0), 0.0)
