@@ -12,7 +12,7 @@ from headwater.dynamodb.streams import find_stream
 from headwater.dynamodb.sweeper import MAX_PER_PASS, expire
 from headwater.dynamodb.tables.model import Catalog
 from headwater.errors import ServiceError
-from headwater.storage.dynamodb_stream_source import DynamoDbStreamSource
+from headwater.storage.dynamodb_streams_service import DynamoDbStreamSource
 from headwater.storage.store import Store
 from headwater.values.identity import AwsPrincipal
 from headwater.values.transaction import WriteTransaction
