@@ -5,7 +5,7 @@ import binascii
 import hashlib
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,9 +173,8 @@ def _framed(data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + data
 
 
-def chosen_attributes(attributes: Mapping[str, MessageAttribute], names: object) -> dict[str, MessageAttribute]:
+def chosen_attributes(attributes: Mapping[str, MessageAttribute], wanted: Sequence[str]) -> dict[str, MessageAttribute]:
     """Those a receiver asked for: `All`, `.*`, a name, or a prefix followed by `.*`."""
-    wanted = [str(n) for n in names] if isinstance(names, list) else []
     if "All" in wanted or ".*" in wanted:
         return dict(attributes)
     prefixes = tuple(n[:-2] for n in wanted if n.endswith(".*"))

@@ -31,6 +31,7 @@ from headwater.sqs.queue import (
     missing,
     number_in,
     out_of_range,
+    texts_in,
     with_attributes,
 )
 from headwater.values.transaction import ReadTransaction, WriteTransaction
@@ -133,7 +134,7 @@ def get_attributes(
 ) -> dict[str, Any]:
     queue = catalog.get(transaction, request.get("QueueUrl"))
     counts = messages.count_messages(transaction, queue, now_ms=now_ms)
-    shown = describe(queue, catalog, request.get("AttributeNames"), counts)
+    shown = describe(queue, catalog, texts_in(request, "AttributeNames"), counts)
     return {"Attributes": shown} if shown else {}
 
 
@@ -156,7 +157,7 @@ def tag_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: Req
 
 def untag_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: Request) -> dict[str, Any]:
     queue = catalog.get(transaction, request.get("QueueUrl"))
-    gone = request.get("TagKeys") or []
+    gone = texts_in(request, "TagKeys")
     catalog.put(transaction, replace(queue, tags={k: v for k, v in queue.tags.items() if k not in gone}))
     return {}
 
@@ -351,7 +352,7 @@ class ReceiveRequest:
     visibility_s: int
     wait_s: int
     attribute_names: tuple[str, ...]
-    message_attribute_names: object
+    message_attribute_names: tuple[str, ...]
 
     @classmethod
     def parse(cls, queue: Queue, request: Request) -> "ReceiveRequest":
@@ -359,13 +360,13 @@ class ReceiveRequest:
         at_most = number_in(request, "MaxNumberOfMessages", 1, 10, "Must be between 1 and 10, if provided.")
         visibility = number_in(request, "VisibilityTimeout", 0, MAX_VISIBILITY_S, _VISIBILITY_REASON)
         wait = number_in(request, "WaitTimeSeconds", 0, 20, "Must be >= 0 and <= 20, if provided.")
-        names = [*(request.get("AttributeNames") or ()), *(request.get("MessageSystemAttributeNames") or ())]
+        names = [*texts_in(request, "AttributeNames"), *texts_in(request, "MessageSystemAttributeNames")]
         return cls(
             at_most=1 if at_most is None else at_most,
             visibility_s=queue.number_of("VisibilityTimeout") if visibility is None else visibility,
             wait_s=queue.number_of("ReceiveMessageWaitTimeSeconds") if wait is None else wait,
-            attribute_names=tuple(str(n) for n in names),
-            message_attribute_names=request.get("MessageAttributeNames"),
+            attribute_names=tuple(names),
+            message_attribute_names=tuple(texts_in(request, "MessageAttributeNames")),
         )
 
 

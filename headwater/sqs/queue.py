@@ -197,12 +197,11 @@ def with_attributes(queue: Queue, changed: Mapping[str, str], *, now_ms: int) ->
     return replace(queue, attributes=kept, modified_ms=now_ms)
 
 
-def describe(queue: Queue, catalog: QueueCatalog, names: object, counts: tuple[int, int, int]) -> dict[str, str]:
+def describe(queue: Queue, catalog: QueueCatalog, wanted: list[str], counts: tuple[int, int, int]) -> dict[str, str]:
     """The attributes a request names; `counts` are visible, in flight and delayed messages.
 
     Raises: ServiceError `InvalidAttributeName`.
     """
-    wanted = list(names) if isinstance(names, list) else []
     shown: dict[str, str] = {name: str(queue.number_of(name)) for name in _SHOWN_NUMBERS}
     shown |= dict(zip(_COUNTS, map(str, counts), strict=True))
     shown |= {
@@ -224,6 +223,16 @@ def describe(queue: Queue, catalog: QueueCatalog, names: object, counts: tuple[i
         if name not in known:
             raise ServiceError("InvalidAttributeName", f"Unknown Attribute {name}.")
     return {name: text for name, text in shown.items() if "All" in wanted or name in wanted}
+
+
+def texts_in(request: Mapping[str, Any], parameter: str) -> list[str]:
+    """An optional list of strings of a request. Raises: ServiceError `SerializationException`."""
+    value = request.get(parameter)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ServiceError("SerializationException", f"{parameter} is a list of strings")
+    return value
 
 
 def invalid(message: str) -> ServiceError:
