@@ -27,6 +27,7 @@ from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import GraphQLCaller
 
 TEXT = "x" * 180
+SELECTED: Mapping[str, Any] = {"id": {}, "seq": {}, "text": {}}
 HANDSHAKE = (
     b"GET /graphql/realtime HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -52,11 +53,15 @@ class PreparedThing:
     def project(self, response: Any) -> bytes:
         return orjson.dumps({"data": {"onThing": response}})
 
+    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
+        return []
+
 
 @dataclass(frozen=True)
 class PublishedThing:
     mutation_field: str
     response: dict[str, Any]
+    selected: Mapping[str, Any]
 
 
 async def serve_headwater(control: Connection) -> None:
@@ -75,7 +80,7 @@ async def serve_headwater(control: Connection) -> None:
 
     async def handler(request: HttpRequest) -> HttpResponse:
         response = {"id": "thing-1", "seq": int(request.body), "text": TEXT}
-        realtime.publish(PublishedThing("putThing", response))
+        realtime.publish(PublishedThing("putThing", response, SELECTED))
         return HttpResponse(200, (), b"ok")
 
     server = HttpServer(handler, websocket_acceptors={"/graphql/realtime": realtime})

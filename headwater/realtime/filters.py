@@ -53,6 +53,10 @@ class CompiledFilter:
                 return True
         return False
 
+    def paths(self) -> set[Path]:
+        """The fields it looks at."""
+        return {rule.path for group in self.groups for rule in group}
+
     def index_entries(self) -> list[tuple[Path, IndexKey]] | None:
         """One equality of every group: a payload with none of these values cannot pass. None if a group has none."""
         entries: list[tuple[Path, IndexKey]] = []

@@ -4,7 +4,8 @@ Subscriptions with equal filters and equal selections form a cohort. A cohort is
 filter, so a mutation looks at the cohorts that may match, never at all subscribers.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -15,6 +16,8 @@ from headwater.realtime.filters import CompiledFilter, IndexKey, Path, index_key
 ConnectionT = TypeVar("ConnectionT")
 
 Project = Callable[[Any], bytes]
+# Which of the subscriber's fields a mutation's selection (nested mappings of field names) lacks.
+FindUnselected = Callable[[Mapping[str, Any]], list[str]]
 
 
 @dataclass(slots=True, eq=False)
@@ -32,6 +35,7 @@ class Subscription(Generic[ConnectionT]):
     group_key: Hashable
     project: Project
     invalidation_filter: CompiledFilter | None = None
+    find_unselected: FindUnselected | None = None
 
     @property
     def frame_head(self) -> bytes:
@@ -46,6 +50,7 @@ class Cohort(Generic[ConnectionT]):
     filter: CompiledFilter
     group_key: Hashable
     project: Project
+    find_unselected: FindUnselected | None
     heads: dict[Subscription[ConnectionT], bytes] = field(default_factory=dict)
 
 
@@ -64,12 +69,20 @@ class _FieldIndex(Generic[ConnectionT]):
     cohorts: dict[tuple[bytes, Hashable], Cohort[ConnectionT]] = field(default_factory=dict)
     by_value: dict[Path, dict[IndexKey, dict[Cohort[ConnectionT], None]]] = field(default_factory=dict)
     unindexed: dict[Cohort[ConnectionT], None] = field(default_factory=dict)
+    paths: Counter[Path] = field(default_factory=Counter)
 
     def add(self, subscription: Subscription[ConnectionT], head: bytes) -> None:
         key = (subscription.filter.key, subscription.group_key)
         cohort = self.cohorts.get(key)
         if cohort is None:
-            cohort = Cohort(subscription.field_name, subscription.filter, subscription.group_key, subscription.project)
+            cohort = Cohort(
+                subscription.field_name,
+                subscription.filter,
+                subscription.group_key,
+                subscription.project,
+                subscription.find_unselected,
+            )
+            self.paths.update(cohort.filter.paths())
             self.cohorts[key] = cohort
             entries = cohort.filter.index_entries()
             if entries is None:
@@ -86,6 +99,10 @@ class _FieldIndex(Generic[ConnectionT]):
         if cohort is None or cohort.heads.pop(subscription, None) is None or cohort.heads:
             return
         del self.cohorts[key]
+        for path in cohort.filter.paths():
+            self.paths[path] -= 1
+            if not self.paths[path]:
+                del self.paths[path]
         self.unindexed.pop(cohort, None)
         for path, value in cohort.filter.index_entries() or ():
             cohorts = self.by_value[path].get(value, {})
@@ -139,6 +156,11 @@ class SubscriptionRegistry(Generic[ConnectionT]):
             same_field.pop(subscription, None)
             if not same_field:
                 self._invalidatable.pop(subscription.field_name, None)
+
+    def filter_paths(self, mutation_field: str) -> Collection[Path]:
+        """The fields that filters of a mutation's subscriptions look at."""
+        index = self._by_mutation.get(mutation_field)
+        return () if index is None else index.paths
 
     def match(self, mutation_field: str, response: Any) -> Iterator[Delivery[ConnectionT]]:
         """What a completed mutation field is worth to whom. A null response is no event.

@@ -17,6 +17,7 @@ from headwater.realtime.connection import (
 from headwater.realtime.filters import argument_filter, compile_filter
 from headwater.realtime.handshake import ConnectRequest, HandshakeRefused, read_connect_request, request_headers
 from headwater.realtime.registry import Cohort, Delivery, Subscription, SubscriptionRegistry
+from headwater.realtime.silence import SilenceWarnings
 from headwater.realtime.websocket_frames import CloseCode, Opcode, frame_header
 from headwater.server.eager_tasks import start_eagerly
 from headwater.server.websocket import WebSocketEndpoint, WebSocketLimits, WebSocketSender, offered_subprotocols
@@ -50,6 +51,10 @@ class PreparedSubscription(Protocol):
         """The JSON of `{"data": …, "errors"?: …}` for a mutation's response."""
         ...
 
+    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
+        """Fields the subscriber wants and a mutation's selection lacks."""
+        ...
+
 
 class SubscriptionSetup(Protocol):
     """What a subscription resolver set through `extensions`, as the JSON it gave; None where it set nothing."""
@@ -62,13 +67,16 @@ class SubscriptionSetup(Protocol):
 
 
 class Published(Protocol):
-    """A completed mutation field; `response` is keyed by real field names."""
+    """A completed mutation field; `response` and `selected`, the tree of what it selected, have real field names."""
 
     @property
     def mutation_field(self) -> str: ...
 
     @property
     def response(self) -> Any: ...
+
+    @property
+    def selected(self) -> Mapping[str, Any]: ...
 
 
 Headers = Mapping[str, str | list[str]]
@@ -106,7 +114,7 @@ class AppSyncRealtime:
         self.timers = TimerWheel()
         self.tasks: set[asyncio.Task[None]] = set()
         self._active_connections = 0
-        self._warned: set[str] = set()
+        self.warnings = SilenceWarnings()
 
     def metrics(self) -> dict[str, int]:
         current = {"ActiveConnections": self._active_connections, "ActiveSubscriptions": len(self.registry)}
@@ -131,13 +139,17 @@ class AppSyncRealtime:
         """Deliver a completed mutation field to its subscribers; returns how many got it."""
         count = 0
         fields: set[str] = set()
+        self.warnings.check_filters(published, self.registry.filter_paths(published.mutation_field))
         for delivery in self.registry.match(published.mutation_field, published.response):
             if len(delivery.payload) > MAX_EVENT_BYTES:
-                self._drop_large(published.mutation_field, delivery)
+                # The service drops silently: the publisher sees success and the subscribers nothing.
+                self.counters["InboundMessageError"] += 1
+                self.warnings.tell_dropped(published, len(delivery.payload))
             else:
                 count += _deliver(delivery)
                 fields.add(delivery.cohort.field_name)
                 self._meter(delivery.cohort, len(delivery.payload))
+                self.warnings.check_selection(published, delivery.cohort)
         # The service counts one inbound message for each subscription field a mutation reaches.
         self.counters["InboundMessageSuccess"] += len(fields)
         return count
@@ -167,18 +179,6 @@ class AppSyncRealtime:
         logger.info("refused a real-time connection of %s: %s", request.peer, errors[0]["message"])
         self.counters["ConnectClientError"] += 1
         return RefusedEndpoint(errors, subprotocol, self.websocket_limits)
-
-    def _drop_large(self, mutation_field: str, delivery: "Delivery[RealtimeEndpoint]") -> None:
-        # The service drops silently: the publisher sees success and the subscribers nothing.
-        self.counters["InboundMessageError"] += 1
-        if mutation_field not in self._warned:
-            self._warned.add(mutation_field)
-            logger.warning(
-                "%s: an event of %d bytes was dropped, the limit is %d; AWS drops it without a word",
-                mutation_field,
-                len(delivery.payload),
-                MAX_EVENT_BYTES,
-            )
 
     def _meter(self, cohort: "Cohort[RealtimeEndpoint]", size_bytes: int) -> None:
         subscribers = len(cohort.heads)
@@ -337,6 +337,7 @@ class RealtimeEndpoint:
             group_key=prepared.group_key,
             project=prepared.project,
             invalidation_filter=compile_filter(invalidation) if invalidation is not None else None,
+            find_unselected=prepared.unselected_fields,
         )
 
     def _forget(self, subscription_id: str) -> None:

@@ -28,6 +28,7 @@ MUTATIONS = {"onTelemetry": ("publishTelemetry",), "onAlert": ("raiseAlert", "pu
 class Published:
     mutation_field: str
     response: Any
+    selected: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Prepared:
     def project(self, response: Any) -> bytes:
         selected = {name: response.get(name) for name in self._selected} if isinstance(response, dict) else response
         return orjson.dumps({"data": {self.field_name: selected}})
+
+    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
+        return [name for name in self._selected if name not in selected]
 
 
 class Engine:
@@ -111,7 +115,8 @@ class Api:
         return {"host": self.host, "x-api-key": api_key}
 
     def publish(self, mutation_field: str, response: Any) -> int:
-        return self.realtime.publish(Published(mutation_field, response))
+        selected: dict[str, Any] = {name: {} for name in response} if isinstance(response, dict) else {}
+        return self.realtime.publish(Published(mutation_field, response, selected))
 
 
 @contextlib.asynccontextmanager

@@ -264,6 +264,20 @@ async def test_an_event_over_240_kb_reaches_nobody_and_the_publisher_does_not_no
         assert api.realtime.metrics()["InboundMessageError"] == 1
 
 
+async def test_what_aws_keeps_silent_about_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as api, connected_client(api) as client:
+        await client.start("a", "subscription { onTelemetry { deviceId humidity } }")
+        await client.start("b", 'subscription { onTelemetry(site: "s1") { deviceId } }')
+        for _ in range(3):
+            api.publish("publishTelemetry", event("d1"))
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [
+        "publishTelemetry does not select site, which subscriptions filter on: they will not get its events",
+        "publishTelemetry does not select humidity: subscribers of onTelemetry get null there",
+    ]
+
+
 @on_both_loops
 async def test_invalidation_completes_the_subscription_and_closes_its_connection() -> None:
     async with running() as api, connected_client(api) as hit, connected_client(api) as spared:

@@ -1,0 +1,84 @@
+"""Say once what AWS AppSync keeps silent about: fields a mutation did not select, and events it drops."""
+
+import logging
+from collections.abc import Collection, Hashable, Mapping
+from typing import Any, Protocol
+
+from headwater.realtime.filters import Path
+from headwater.realtime.registry import Cohort
+
+logger = logging.getLogger(__name__)
+
+# Selections and filters are few; a client that makes up ever new ones may be warned again.
+_MAX_REMEMBERED = 1024
+
+
+class PublishedMutation(Protocol):
+    """A completed mutation field with the tree of what it selected (empty: unknown)."""
+
+    @property
+    def mutation_field(self) -> str: ...
+
+    @property
+    def selected(self) -> Mapping[str, Any]: ...
+
+
+class SilenceWarnings:
+    """Remembers what it has looked at, so that each warning comes once and looking costs little afterwards."""
+
+    def __init__(self) -> None:
+        self._seen: set[Hashable] = set()
+
+    def check_filters(self, published: PublishedMutation, paths: Collection[Path]) -> None:
+        """A filter on a field that was not selected never matches."""
+        selected = published.selected
+        if not selected:
+            return
+        for path in paths:
+            if not _is_selected(selected, path) and self._is_new((published.mutation_field, path)):
+                logger.warning(
+                    "%s does not select %s, which subscriptions filter on: they will not get its events",
+                    published.mutation_field,
+                    ".".join(path),
+                )
+
+    def check_selection(self, published: PublishedMutation, cohort: Cohort[Any]) -> None:
+        """A field that was not selected arrives as null, or takes its parent with it."""
+        selected = published.selected
+        if not selected or cohort.find_unselected is None:
+            return
+        if not self._is_new((published.mutation_field, cohort.group_key, tuple(selected))):
+            return
+        missing = cohort.find_unselected(selected)
+        if missing:
+            logger.warning(
+                "%s does not select %s: subscribers of %s get null there",
+                published.mutation_field,
+                ", ".join(missing),
+                cohort.field_name,
+            )
+
+    def tell_dropped(self, published: PublishedMutation, size_bytes: int) -> None:
+        """An event above the limit reaches nobody, and its publisher sees success."""
+        if self._is_new((published.mutation_field, "dropped")):
+            logger.warning("%s: an event of %d bytes was dropped, as AWS does", published.mutation_field, size_bytes)
+
+    def _is_new(self, what: Hashable) -> bool:
+        if what in self._seen:
+            return False
+        if len(self._seen) >= _MAX_REMEMBERED:
+            self._seen.clear()
+        self._seen.add(what)
+        return True
+
+
+def _is_selected(selected: Mapping[str, Any], path: Path) -> bool:
+    for name in path:
+        below = selected.get(name)
+        if below is None:
+            return False
+        if not below:
+            # A leaf; what a filter finds below it (AWSJSON) is not the selection's business.
+            return True
+        selected = below
+    return True
