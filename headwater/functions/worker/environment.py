@@ -171,21 +171,18 @@ class ExecutionEnvironment:
             return
         self._owner.environment_idle(self)
 
-    def client_answered(self, request_id: str, payload: bytes) -> bool:
-        if self._invocation is None or self._invocation.request_id != request_id:
-            return False
+    def is_running(self, request_id: str) -> bool:
+        return self._invocation is not None and self._invocation.request_id == request_id
+
+    def client_answered(self, payload: bytes) -> None:
         if len(payload) > MAX_RESPONSE_BYTES:
             text = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
             self._finish(_error_payload("Function.ResponseSizeTooLarge", text), error="Unhandled")
         else:
             self._finish(payload, error=None)
-        return True
 
-    def client_failed(self, request_id: str, payload: bytes) -> bool:
-        if self._invocation is None or self._invocation.request_id != request_id:
-            return False
+    def client_failed(self, payload: bytes) -> None:
         self._finish(payload, error="Unhandled")
-        return True
 
     def client_failed_to_start(self, payload: bytes) -> None:
         self._init_error = payload
