@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from headwater.errors import ServiceError
 from headwater.functions.config import LATEST, EventInvokeConfig, FunctionConfig, InvokeResult
@@ -41,6 +41,18 @@ class EventDelivery:
 Delivery = Callable[[EventDelivery], Awaitable[None]]
 
 
+class EventJournal(Protocol):
+    """Where accepted events are kept until they have ended, so that a killed runtime loses none."""
+
+    def load(self) -> list[tuple[str, bytes]]: ...
+
+    async def add(self, request_id: str, event: bytes) -> None:
+        """Return when the event is durable."""
+        ...
+
+    async def remove(self, request_id: str) -> None: ...
+
+
 @dataclass(slots=True)
 class _Event:
     config: FunctionConfig
@@ -54,7 +66,7 @@ class _Event:
 
 
 class AsyncInvoker:
-    """Runs queued events; at most `capacity` are held, beyond that `submit` throttles."""
+    """Runs queued events, `concurrency` of a function at a time; beyond `capacity` in all, `submit` throttles."""
 
     def __init__(
         self,
@@ -64,15 +76,20 @@ class AsyncInvoker:
         sleep: Sleep,
         deliver: Delivery | None,
         capacity: int,
+        concurrency: int = 4,
+        journal: EventJournal | None = None,
     ) -> None:
         self._invoke = invoke
         self._clock = clock
         self._sleep = sleep
         self._deliver = deliver
         self._capacity = capacity
+        self._concurrency = concurrency
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._journal = journal
         self._running: set[asyncio.Task[None]] = set()
 
-    def submit(
+    async def submit(
         self,
         config: FunctionConfig,
         function_arn: str,
@@ -81,26 +98,52 @@ class AsyncInvoker:
         trace_header: str | None,
         client_context: str | None,
     ) -> str:
-        """Queue one event and give its request id, which all its attempts share."""
+        """Queue one event and give its request id, which all its attempts share; with a journal it is durable then."""
         if len(self._running) >= self._capacity:
             raise ServiceError("TooManyRequestsException", "Rate Exceeded.", status=429, fields={"Type": "User"})
         request_id = str(uuid.uuid4())
         event = _Event(config, function_arn, payload, request_id, trace_header, client_context, self._clock())
+        if self._journal is not None:
+            await self._journal.add(request_id, _encode_event(event))
+        self._begin(event)
+        return request_id
+
+    def resume(self, find_config: Callable[[str], FunctionConfig]) -> int:
+        """Queue the journal's events again, from their first attempt; gives their number.
+
+        An event whose function is gone stays in the journal.
+        """
+        count = 0
+        for request_id, text in self._journal.load() if self._journal is not None else ():
+            try:
+                event = _decode_event(request_id, text, find_config)
+            except ServiceError as error:
+                _LOGGER.warning("asynchronous invocation %s waits for its function: %s", request_id, error)
+                continue
+            self._begin(event)
+            count += 1
+        return count
+
+    def _begin(self, event: _Event) -> None:
         task = asyncio.get_running_loop().create_task(self._run(event))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
-        return request_id
 
     async def close(self) -> None:
-        """Give up what is still queued; events are not durable."""
+        """Stop what is still queued; only a journal keeps it."""
         tasks = list(self._running)
-        if tasks:
+        if tasks and self._journal is None:
             _LOGGER.warning("%d asynchronous invocations were not finished", len(tasks))
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, event: _Event) -> None:
+        await self._run_to_the_end(event)
+        if self._journal is not None:
+            await self._journal.remove(event.request_id)
+
+    async def _run_to_the_end(self, event: _Event) -> None:
         settings = event.config.event_invoke
         retries = 0
         throttle_delay_s = _FIRST_THROTTLE_DELAY_S
@@ -125,11 +168,16 @@ class AsyncInvoker:
             await self._sleep(delay_s)
 
     async def _attempt(self, event: _Event) -> InvokeResult | None:
-        """The result, or None for a throttle or a service error."""
+        """The result, or None for a throttle or a service error.
+
+        A flood of events takes turns, so that it neither starts a hundred workers nor throttles synchronous callers.
+        """
+        turn = self._turns.setdefault(event.config.name, asyncio.Semaphore(self._concurrency))
         try:
-            result = await self._invoke(
-                event.function_arn, event.payload, event.request_id, event.trace_header, event.client_context
-            )
+            async with turn:
+                result = await self._invoke(
+                    event.function_arn, event.payload, event.request_id, event.trace_header, event.client_context
+                )
         except ServiceError as error:
             _LOGGER.info("asynchronous invocation of %s: %s", event.config.name, error)
             return None
@@ -168,6 +216,30 @@ class AsyncInvoker:
             await self._deliver(delivery)
         except ServiceError as error:
             _LOGGER.error("delivery to %s failed: %s", delivery.arn, error)
+
+
+def _encode_event(event: _Event) -> bytes:
+    document = {
+        "arn": event.function_arn,
+        "payload": event.payload.decode("utf-8", "surrogateescape"),
+        "trace": event.trace_header,
+        "context": event.client_context,
+        "submitted": event.submitted_at,
+    }
+    return json.dumps(document).encode()
+
+
+def _decode_event(request_id: str, text: bytes, find_config: Callable[[str], FunctionConfig]) -> _Event:
+    document = json.loads(text)
+    return _Event(
+        find_config(document["arn"]),
+        document["arn"],
+        document["payload"].encode("utf-8", "surrogateescape"),
+        request_id,
+        document["trace"],
+        document["context"],
+        document["submitted"],
+    )
 
 
 def destination_document(

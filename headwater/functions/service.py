@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from headwater.errors import ServiceError
-from headwater.functions.async_invocation import AsyncInvoker, Delivery, Sleep
+from headwater.functions.async_invocation import AsyncInvoker, Delivery, EventJournal, Sleep
 from headwater.functions.config import (
     LATEST,
     FunctionConfig,
@@ -35,7 +35,8 @@ class MachineLimits:
 
     `concurrency` is the account's limit: invocations running or waiting. `environments` counts processes;
     invocations beyond it wait their function's turn. `starting` bounds simultaneous cold starts, which would
-    otherwise slow each other down. Idle environments beyond `idle_s` are ended.
+    otherwise slow each other down. Idle environments beyond `idle_s` are ended. `queued_events` bounds accepted
+    asynchronous invocations, `event_concurrency` those that run at once for one function.
     """
 
     concurrency: int = 1000
@@ -43,6 +44,7 @@ class MachineLimits:
     starting: int = max(4, 2 * (os.cpu_count() or 1))
     idle_s: float = 600.0
     queued_events: int = 10_000
+    event_concurrency: int = max(4, 2 * (os.cpu_count() or 1))
 
 
 class FunctionService:
@@ -59,6 +61,7 @@ class FunctionService:
         limits: MachineLimits = MachineLimits(),
         client: Client | None = None,
         sleep: Sleep = asyncio.sleep,
+        journal: EventJournal | None = None,
     ) -> None:
         self.account_id = account_id
         self.region = region
@@ -75,12 +78,22 @@ class FunctionService:
         self._reaper: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._events = AsyncInvoker(
-            self._invoke_for_event, clock=clock, sleep=sleep, deliver=deliver, capacity=limits.queued_events
+            self._invoke_for_event,
+            clock=clock,
+            sleep=sleep,
+            deliver=deliver,
+            capacity=limits.queued_events,
+            concurrency=limits.event_concurrency,
+            journal=journal,
         )
 
     async def start(self) -> None:
         """Begin to reap idle environments; functions start on their first invocation."""
         self._reaper = asyncio.get_running_loop().call_later(_REAP_EVERY_S, self._reap)
+
+    def resume_events(self) -> int:
+        """Run the asynchronous invocations that an earlier run accepted; call it when all functions are registered."""
+        return self._events.resume(self.config)
 
     async def close(self, *, grace_s: float = 0.0) -> None:
         """Wait up to `grace_s` for running invocations, then end every environment."""
@@ -208,7 +221,7 @@ class FunctionService:
         if len(payload) > MAX_EVENT_BYTES:
             raise _too_large(len(payload), MAX_EVENT_BYTES)
         arn = name_or_arn if name_or_arn.startswith("arn:") else config.arn
-        return self._events.submit(config, arn, payload, trace_header=trace_header, client_context=client_context)
+        return await self._events.submit(config, arn, payload, trace_header=trace_header, client_context=client_context)
 
     async def _invoke_for_event(
         self, arn: str, payload: bytes, request_id: str, trace_header: str | None, client_context: str | None

@@ -57,7 +57,7 @@ class World:
                 "work", ARN, "app.work", Path("."), event_invoke=event_invoke, reserved_concurrency=0
             )
         invoker = AsyncInvoker(self.invoke, clock=self.clock, sleep=self.sleep, deliver=self.deliver, capacity=10)
-        request_id = invoker.submit(config, ARN, b'{"n":1}', trace_header=None, client_context=None)
+        request_id = await invoker.submit(config, ARN, b'{"n":1}', trace_header=None, client_context=None)
         for _ in range(2000):
             await asyncio.sleep(0)
         await invoker.close()
@@ -159,10 +159,88 @@ async def test_full_queue_refuses() -> None:
 
     invoker = AsyncInvoker(wait, clock=lambda: 0.0, sleep=asyncio.sleep, deliver=None, capacity=1)
     config = FunctionConfig("work", ARN, "app.work", Path("."))
-    invoker.submit(config, ARN, b"{}", trace_header=None, client_context=None)
+    await invoker.submit(config, ARN, b"{}", trace_header=None, client_context=None)
 
     with pytest.raises(ServiceError) as refusal:
-        invoker.submit(config, ARN, b"{}", trace_header=None, client_context=None)
+        await invoker.submit(config, ARN, b"{}", trace_header=None, client_context=None)
 
     await invoker.close()
     assert refusal.value.code == "TooManyRequestsException"
+
+
+@dataclass
+class ListJournal:
+    kept: dict[str, bytes] = field(default_factory=dict)
+
+    def load(self) -> list[tuple[str, bytes]]:
+        return list(self.kept.items())
+
+    async def add(self, request_id: str, event: bytes) -> None:
+        self.kept[request_id] = event
+
+    async def remove(self, request_id: str) -> None:
+        del self.kept[request_id]
+
+
+async def test_event_of_a_killed_runtime_runs_in_the_next_one() -> None:
+    journal = ListJournal()
+    config = FunctionConfig("work", ARN, "app.work", Path("."))
+    blocked = asyncio.Event()
+
+    async def wait(*arguments: object) -> InvokeResult:
+        await blocked.wait()
+        raise AssertionError
+
+    first = AsyncInvoker(wait, clock=lambda: 1000.0, sleep=asyncio.sleep, deliver=None, capacity=10, journal=journal)
+    request_id = await first.submit(config, ARN, b'{"n":1}', trace_header="Root=1", client_context=None)
+    await asyncio.sleep(0)
+    await first.close()
+    assert list(journal.kept) == [request_id]
+
+    world = World(["ok"])
+    second = AsyncInvoker(
+        world.invoke, clock=world.clock, sleep=world.sleep, deliver=world.deliver, capacity=10, journal=journal
+    )
+    count = second.resume(lambda arn: config)
+    for _ in range(20):
+        await asyncio.sleep(0)
+    await second.close()
+
+    assert count == 1
+    assert world.requests == [request_id]
+    assert journal.kept == {}
+
+
+async def test_event_whose_function_is_gone_stays_in_the_journal() -> None:
+    journal = ListJournal({"r-1": b'{"arn":"x","payload":"{}","trace":null,"context":null,"submitted":1.0}'})
+    world = World(["ok"])
+    invoker = AsyncInvoker(
+        world.invoke, clock=world.clock, sleep=world.sleep, deliver=None, capacity=10, journal=journal
+    )
+
+    def gone(arn: str) -> FunctionConfig:
+        raise ServiceError("ResourceNotFoundException", arn, status=404)
+
+    assert invoker.resume(gone) == 0
+    assert list(journal.kept) == ["r-1"]
+
+
+async def test_flood_of_events_takes_turns() -> None:
+    running = [0, 0]
+    config = FunctionConfig("work", ARN, "app.work", Path("."))
+
+    async def slow(*arguments: object) -> InvokeResult:
+        running[0] += 1
+        running[1] = max(running)
+        await asyncio.sleep(0)
+        running[0] -= 1
+        return InvokeResult(b"{}", None, "", "", 1.0)
+
+    invoker = AsyncInvoker(slow, clock=lambda: 0.0, sleep=asyncio.sleep, deliver=None, capacity=50, concurrency=3)
+    for _ in range(50):
+        await invoker.submit(config, ARN, b"{}", trace_header=None, client_context=None)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    await invoker.close()
+
+    assert running == [0, 3]
