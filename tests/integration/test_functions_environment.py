@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from headwater.functions.config import FunctionConfig, LogEvent
-from headwater.functions.worker.process import Client, available_client
 from headwater.functions.service import FunctionService
+from headwater.functions.worker.process import Client, available_client
 
 HANDLERS = Path(__file__).parent / "handlers" / "basics"
 CLIENTS: list[Client] = ["awslambdaric", "bootstrap"]
