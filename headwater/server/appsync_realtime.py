@@ -165,6 +165,14 @@ class AppSyncRealtime:
         self.counters["InvalidationSuccess"] += len(invalidated)
         return len(invalidated)
 
+    async def close(self) -> None:
+        """End starts that still wait for their resolvers; called when the servers have stopped."""
+        self.timers.close()
+        tasks = tuple(self.tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def connection_opened(self) -> None:
         self._active_connections += 1
         self.counters["ConnectSuccess"] += 1
@@ -404,6 +412,12 @@ class TimerWheel:
         self._slots.setdefault(int(timeout), []).append(endpoint)
         if self._handle is None:
             self._handle = asyncio.get_running_loop().call_later(_TIMER_TURN_S, self._turn)
+
+    def close(self) -> None:
+        self._slots.clear()
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
 
     def _turn(self) -> None:
         self._handle = None

@@ -134,6 +134,7 @@ async def running(
     acceptors = {"/graphql": realtime, "/graphql/realtime": realtime}
     async with serving(acceptors=acceptors) as (server, port):
         yield Api(engine, realtime, server, port)
+    await realtime.close()
 
 
 class Client:

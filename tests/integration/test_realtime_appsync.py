@@ -216,6 +216,21 @@ async def test_a_start_that_is_stopped_while_its_resolver_runs_never_subscribes(
 
 
 @on_both_loops
+async def test_closing_ends_starts_that_still_wait() -> None:
+    async with running() as api, connected_client(api) as client:
+        api.engine.gate = asyncio.Event()
+        payload = {"data": json.dumps({"query": ON_ALL}), "extensions": {"authorization": api.header()}}
+        await client.send({"id": "a", "type": "start", "payload": payload})
+        while not api.realtime.tasks:
+            await asyncio.sleep(0.005)
+
+        await api.realtime.close()
+
+        assert not api.realtime.tasks
+        assert len(api.realtime.registry) == 0
+
+
+@on_both_loops
 async def test_an_id_stopped_and_started_again_while_the_first_resolver_runs_subscribes_once() -> None:
     async with running() as api, connected_client(api) as client:
         gate = api.engine.gate = asyncio.Event()
