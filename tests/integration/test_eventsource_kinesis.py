@@ -246,3 +246,41 @@ async def test_unknown_mapping_is_not_found(stack: LambdaStack) -> None:
 
         assert refusal.value.response["Error"]["Code"] == "ResourceNotFoundException"
         assert json.dumps(refusal.value.response["Error"]["Message"]).startswith('"The resource you requested')
+
+
+async def test_large_records_are_split_into_events_of_six_megabytes(stack: LambdaStack) -> None:
+    arn = await stack.create_stream("telemetry")
+    for index in range(8):
+        await stack.kinesis.put_record("telemetry", "device-1", str(index).encode() * 1_000_000)
+    stack.register("probe", environment={"COLLECTOR": stack.collector_url}, timeout_s=30, memory_mb=512)
+
+    await stack.call(
+        "create_event_source_mapping",
+        FunctionName="probe",
+        EventSourceArn=arn,
+        StartingPosition="TRIM_HORIZON",
+    )
+    await until(lambda: sum(len(event["Records"]) for event in stack.collector.events) == 8)
+
+    sizes = [len(event["Records"]) for event in stack.collector.events]
+    texts = [text[0] for event in stack.collector.events for text in data(event)]
+    assert sizes == [4, 4]
+    assert texts == [str(index) for index in range(8)]
+
+
+async def test_function_that_times_out_is_a_failed_batch(stack: LambdaStack) -> None:
+    stack.register("slow", "app.hang", folder="basics", timeout_s=0.2)
+
+    await mapped(
+        stack,
+        FunctionName="slow",
+        MaximumRetryAttempts=1,
+        DestinationConfig={"OnFailure": {"Destination": QUEUE}},
+    )
+    await stack.kinesis.put_record("telemetry", "device-1", b"1")
+    await until(lambda: stack.failures)
+
+    document = stack.failures[0].document
+    assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert document["requestContext"]["approximateInvokeCount"] == 2
+    assert document["responseContext"]["functionError"] == "Unhandled"
