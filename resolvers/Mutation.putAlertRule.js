@@ -26,6 +26,12 @@ export function request(ctx) {
     updatedAt: util.time.nowEpochMilliSeconds(),
     schemaVersion: 1,
   };
+  if (input.hysteresis !== undefined && input.hysteresis !== null) {
+    if (input.hysteresis < 0) {
+      util.error(`hysteresis is ${input.hysteresis}, expected at least 0`, 'BadRequest');
+    }
+    item.hysteresis = input.hysteresis;
+  }
   if (input.deviceId) {
     item.deviceId = input.deviceId;
   }

@@ -22,12 +22,19 @@ class AlertRule:
     severity: str
     device_id: str | None = None
     site_id: str | None = None
+    hysteresis: float = 0.0
 
     def covers(self, device_id: str, site_id: str | None) -> bool:
         return self.device_id in (None, device_id) and self.site_id in (None, site_id)
 
     def is_breached_by(self, value: float) -> bool:
         return value > self.threshold if self.comparison == "ABOVE" else value < self.threshold
+
+    def is_over_at(self, value: float) -> bool:
+        """Say whether a reading ends an alert: back within the threshold by the hysteresis."""
+        if self.comparison == "ABOVE":
+            return value <= self.threshold - self.hysteresis
+        return value >= self.threshold + self.hysteresis
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,7 @@ def alert_rule(item: Mapping[str, Any]) -> AlertRule:
         severity=item["severity"]["S"],
         device_id=item.get("deviceId", {}).get("S"),
         site_id=item.get("siteId", {}).get("S"),
+        hysteresis=float(item["hysteresis"]["N"]) if "hysteresis" in item else 0.0,
     )
 
 
@@ -100,11 +108,10 @@ def decide(
             value = record.readings.get(rule.reading)
             if type(value) is not float and type(value) is not int:
                 continue
-            is_breached = rule.is_breached_by(value)
-            if is_breached and current is None:
+            if current is None and rule.is_breached_by(value):
                 current = f"{record.ts:013d}-{record.seq}-{rule.rule_id}"
                 changes.append(AlertOpened(current, rule, device_id, record.ts, value))
-            elif not is_breached and current is not None:
+            elif current is not None and rule.is_over_at(value):
                 changes.append(AlertResolved(current, device_id, record.ts))
                 current = None
         if current is not None:

@@ -174,6 +174,15 @@ def test_a_rule_without_an_id_gets_one(run: Any) -> None:
     assert "siteId" not in request["attributeValues"]
 
 
+def test_a_hysteresis_below_zero_is_refused(run: Any) -> None:
+    rule = {"name": "n", "reading": "t", "comparison": "ABOVE", "threshold": 1, "severity": "INFO", "hysteresis": -1}
+
+    outcome = run("Mutation.putAlertRule", "request", arguments={"input": rule})
+
+    assert outcome.error is not None
+    assert outcome.error.message == "hysteresis is -1, expected at least 0"
+
+
 def test_a_publish_mutation_hands_its_input_on(run: Any) -> None:
     given = {"deviceId": "d", "readings": {"t": 1}}
 

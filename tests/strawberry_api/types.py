@@ -65,6 +65,7 @@ class AlertRuleInput:
     threshold: float
     severity: AlertSeverity
     ruleId: strawberry.ID | None = strawberry.UNSET
+    hysteresis: float | None = strawberry.UNSET
     deviceId: strawberry.ID | None = strawberry.UNSET
     siteId: strawberry.ID | None = strawberry.UNSET
     tenantId: strawberry.ID | None = strawberry.UNSET
@@ -263,6 +264,7 @@ class AlertRule:
     reading: str
     comparison: Comparison
     threshold: float
+    hysteresis: float | None
     severity: AlertSeverity
     deviceId: strawberry.ID | None
     siteId: strawberry.ID | None

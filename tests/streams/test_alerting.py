@@ -68,6 +68,16 @@ def test_a_rule_that_is_gone_leaves_the_device() -> None:
     assert decision.alerting == {}
 
 
+@pytest.mark.parametrize(
+    ("comparison", "values"), [("ABOVE", (81, 79, 81, 75.5, 75)), ("BELOW", (79, 81, 79, 84.5, 85))]
+)
+def test_an_alert_is_over_when_the_reading_is_back_by_the_hysteresis(comparison: Any, values: Any) -> None:
+    rule = AlertRule("hot", "too hot", "temperature", comparison, 80, "CRITICAL", hysteresis=5)
+
+    assert [type(change) for change in run(*values[:-1], rule=rule).changes] == [AlertOpened]
+    assert [type(change) for change in run(*values, rule=rule).changes] == [AlertOpened, AlertResolved]
+
+
 def test_a_rule_item_without_device_and_site_covers_the_tenant() -> None:
     item = {
         "ruleId": {"S": "hot"},
