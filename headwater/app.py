@@ -1,6 +1,6 @@
 """One running instance: ports, services and a template's resources, brought up in order and drained in reverse.
 
-The order: bind the ports (URLs are part of what a template resolves to), open the store, judge the template, make
+The order: rehearse the template, open the store, bind the ports (URLs are part of what a template resolves to), make
 tables (their stream labels are part of it too), resolve again, deploy the rest, answer, start the event sources.
 """
 
@@ -15,12 +15,14 @@ from typing import Any
 import orjson
 
 from headwater.deploy.bring_up import bring_up, start_sources
+from headwater.deploy.compiled import Compiled
 from headwater.deploy.control import ControlApi
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.fleet import Fleet, FleetProfile
-from headwater.deploy.loading import load_template
+from headwater.deploy.loading import load_template, remember_transform
 from headwater.deploy.options import UpOptions
 from headwater.deploy.ports import Ports
+from headwater.deploy.rehearsal import rehearse
 from headwater.deploy.report import report_lines
 from headwater.storage.store import Store
 
@@ -49,11 +51,16 @@ class Runtime:
         options = self.options
         loaded = load_template(options.template, options.parameters, options.region, options.data_dir)
         profile = FleetProfile.parse(loaded.fleet) if options.devices else None
+        compiled = Compiled()
+        (await rehearse(options, loaded, compiled)).faults.raise_found()
         self._store = Store.open(options.data_dir, sync=options.sync)
         data_dir = self._store.path
+        remember_transform(loaded, data_dir)
         secret = _instance_secret(data_dir)
         self._ports = await Ports.bind(options, loaded, data_dir)
-        self.deployment = await bring_up(options, loaded, self._store, data_dir, self._ports, secret)
+        self.deployment = await bring_up(
+            options, loaded, self._store, data_dir, self._ports, secret=secret, compiled=compiled
+        )
         deployment = self.deployment
         self._background = [
             asyncio.get_running_loop().create_task(work)

@@ -1,5 +1,6 @@
-"""`headwater check`: the verdict on every resource and property of a template."""
+"""`headwater check`: the verdict on every resource and property of a template, and whatever else is wrong with it."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -8,29 +9,33 @@ from rich.table import Table
 from rich.text import Text
 
 from headwater.cli import EXIT_OK, EXIT_USER
-from headwater.deploy.examination import examine, first_of
+from headwater.deploy.compiled import Compiled
 from headwater.deploy.loading import load_template
-from headwater.template.attributes import StackEnvironment
+from headwater.deploy.options import UpOptions
+from headwater.deploy.rehearsal import rehearse
 from headwater.template.verdicts import Finding
 
 _STYLES = {"live": "green", "deploy-only": "dim", "refused": "bold red"}
+# A file or a pipe has no width: a row stays one line there.
+_UNLIMITED = 400
 
 
 def run_check(template: Path, parameters: dict[str, str]) -> int:
-    """Print the verdicts; returns the exit code."""
-    environment = StackEnvironment()
-    loaded = load_template(template, parameters, environment.region, None)
-    environment = StackEnvironment(first_api=first_of(loaded, "AWS::AppSync::GraphQLApi"))
-    examination = examine(loaded, environment)
+    """Print verdicts and faults; returns the exit code."""
+    options = UpOptions(template=template, parameters=parameters)
+    loaded = load_template(template, parameters, options.region, None)
+    deployment = asyncio.run(rehearse(options, loaded, Compiled()))
     console = Console(soft_wrap=True)
-    console.print(_verdict_table(examination.findings))
-    for fault in examination.faults:
+    if not console.is_terminal:
+        console = Console(soft_wrap=True, width=_UNLIMITED)
+    console.print(_verdict_table(deployment.findings))
+    faults = deployment.faults.found
+    for fault in faults:
         console.print(Text(fault, style="bold red"))
-    counts: Counter[str] = Counter(finding.verdict for finding in examination.findings if not finding.path)
+    counts: Counter[str] = Counter(finding.verdict for finding in deployment.findings if not finding.path)
     console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in _STYLES) + " resources")
-    refusals = examination.refusals()
-    if refusals:
-        console.print(f"{len(refusals)} refused: `headwater up` will not start this template")
+    if faults:
+        console.print(f"{len(faults)} faults: `headwater up` will not start this template")
         return EXIT_USER
     return EXIT_OK
 

@@ -1,15 +1,19 @@
 """A judged template becomes running parts, family by family in the order they need each other."""
 
 import asyncio
+import contextlib
 import os
 import time
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from headwater.auth.jwt import PoolKey, make_pool_key
 from headwater.datasource.tables.page_tokens import PageTokens
 from headwater.deploy import data, event_sources, functions, graphql, iot, policies
-from headwater.deploy.deployment import Deployment, deploy_each
+from headwater.deploy.compiled import Compiled
+from headwater.deploy.deployment import Deployment, deploy_each, names_of
 from headwater.deploy.examination import Examination, examine, first_of
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
@@ -34,30 +38,62 @@ from headwater.storage.store import Store
 from headwater.template.attributes import ATTRIBUTES, Named, StackEnvironment
 
 
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a stack is deployed: its store and files, and the address its URLs name."""
+
+    store: Store
+    data_dir: Path
+    endpoint_url: str
+    host: str
+    secret: str
+    make_pool_key: Callable[[], PoolKey] = make_pool_key
+
+
 async def bring_up(
-    options: UpOptions, loaded: LoadedTemplate, store: Store, data_dir: Path, ports: Ports, secret: str
+    options: UpOptions,
+    loaded: LoadedTemplate,
+    store: Store,
+    data_dir: Path,
+    ports: Ports,
+    *,
+    secret: str,
+    compiled: Compiled,
 ) -> Deployment:
-    """Deploy the whole template. Raises: TemplateError with every refusal before anything is made."""
+    """Deploy the whole template and listen. Raises: TemplateError with everything that is wrong with it."""
+    site = Site(store, data_dir, ports.endpoint_url, ports.local_host, secret)
+    deployment = await deploy_stack(options, loaded, site, compiled)
+    deployment.faults.raise_found()
+    deployment.mappings = event_sources.event_source_mappings(deployment)
+    await ports.listen_for_devices(deployment.mqtt)
+    ports.router.fallback = _aws_api(deployment).handle
+    return deployment
+
+
+async def deploy_stack(options: UpOptions, loaded: LoadedTemplate, site: Site, compiled: Compiled) -> Deployment:
+    """Make the parts of every resource; `faults` of the result holds what is wrong with the others.
+
+    Raises: TemplateError for a fault of the whole template.
+    """
     environment = StackEnvironment(
         region=options.region,
         account_id=options.account_id,
         stack_name=options.stack_name,
-        endpoint_url=ports.endpoint_url,
-        iot_endpoint=ports.local_host,
-        first_api=ports.first_api,
+        endpoint_url=site.endpoint_url,
+        iot_endpoint=site.host,
+        first_api=first_of(loaded, "AWS::AppSync::GraphQLApi"),
         first_api_key=first_of(loaded, "AWS::AppSync::ApiKey"),
         api_key=options.api_key,
-        secret=secret,
+        secret=site.secret,
     )
     examination = examine(loaded, environment)
-    examination.raise_refusals()
-    deployment = _deployment(options, loaded, store, data_dir, ports, examination, secret)
+    deployment = _deployment(options, loaded, site, examination, compiled)
+    for logical_id in list(deployment.faults.broken):
+        with contextlib.suppress(TemplateError):
+            deployment.faults.broken.update(names_of(deployment, logical_id))
     await deploy_each(deployment, "AWS::DynamoDB::Table", data.deploy_table)
     await _resolve_again(deployment, environment)
     await _deploy_rest(deployment)
-    deployment.mappings = event_sources.event_source_mappings(deployment)
-    await ports.listen_for_devices(deployment.mqtt)
-    ports.router.fallback = _aws_api(deployment).handle
     return deployment
 
 
@@ -80,17 +116,16 @@ async def _deploy_rest(deployment: Deployment) -> None:
 def _deployment(
     options: UpOptions,
     loaded: LoadedTemplate,
-    store: Store,
-    data_dir: Path,
-    ports: Ports,
+    site: Site,
     examination: Examination,
-    secret: str,
+    compiled: Compiled,
 ) -> Deployment:
+    store, data_dir = site.store, site.data_dir
     place: dict[str, Any] = {"region": options.region, "account_id": options.account_id}
     roles = Roles(options.account_id, options.checks_iam)
     kinesis = KinesisService(store, **place, clock=time.time)
     dynamodb = DynamoDbService(store, **place, clock=time.time)
-    sqs = SqsService(store, **place, clock=time.time, base_url=ports.endpoint_url)
+    sqs = SqsService(store, **place, clock=time.time, base_url=site.endpoint_url)
     s3 = S3Service(data_dir / "s3")
     function_service = FunctionService(**place, deliver=_EventDelivery(sqs).deliver)
     starter = _TargetDelivery(function_service, sqs)
@@ -127,7 +162,7 @@ def _deployment(
         sqs=sqs,
         s3=s3,
         functions=function_service,
-        user_pools=UserPools(data_dir, options.region),
+        user_pools=UserPools(data_dir, options.region, site.make_pool_key),
         rules=rules,
         mqtt=mqtt,
         schedules=Schedules(
@@ -136,10 +171,13 @@ def _deployment(
             clock=time.time,
             arn_prefix=f"arn:aws:scheduler:{options.region}:{options.account_id}",
         ),
-        page_tokens=PageTokens(graphql.page_token_secret(secret)),
+        page_tokens=PageTokens(graphql.page_token_secret(site.secret)),
         administrator_key=roles.issue_key(None),
         clock=time.time,
         api_key=_api_key(examination),
+        compiled=compiled,
+        faults=examination.faults,
+        findings=examination.findings,
     )
 
 
@@ -161,7 +199,6 @@ async def _resolve_again(deployment: Deployment, environment: StackEnvironment) 
         if label is not None:
             labels[name] = label
     examination = examine(deployment.loaded, replace(environment, stream_labels=labels))
-    examination.raise_refusals()
     deployment.stack, deployment.resources = examination.stack, examination.resources
 
 

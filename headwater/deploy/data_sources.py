@@ -40,9 +40,8 @@ def _lambda_source(deployment: Deployment, properties: dict[str, Any], principal
     try:
         deployment.functions.config(arn)
     except ServiceError as error:
-        raise TemplateError(
-            f"{arn!r} is no function of this template", property_path="LambdaConfig.LambdaFunctionArn"
-        ) from error
+        fault = f"{arn!r} is no function of this template"
+        raise deployment.faults.missing(fault, arn, property_path="LambdaConfig.LambdaFunctionArn") from error
 
     async def invoke(payload: bytes) -> Any:
         deployment.roles.authorize(principal, "lambda:InvokeFunction", [arn])

@@ -1,16 +1,19 @@
 """A stack while it is being brought up and while it runs: its services and what each resource became."""
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.datasource.tables.page_tokens import PageTokens
+from headwater.deploy.compiled import Compiled
+from headwater.deploy.faults import Faults
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.roles import AccessKey, Roles
 from headwater.deploy.schedules import Schedules
-from headwater.errors import HeadwaterError, TemplateError
+from headwater.errors import TemplateError
 from headwater.functions.service import FunctionService
 from headwater.server.mqtt_server import MqttServer
 from headwater.storage.dynamodb_service import DynamoDbService
@@ -19,6 +22,7 @@ from headwater.storage.s3_service import S3Service
 from headwater.storage.sqs_service import SqsService
 from headwater.storage.store import Store
 from headwater.template.intrinsics import Resource, Stack
+from headwater.template.verdicts import Finding
 from headwater.values.identity import AwsPrincipal
 
 if TYPE_CHECKING:
@@ -59,6 +63,9 @@ class Deployment:
     page_tokens: PageTokens
     schedules: Schedules
     administrator_key: AccessKey
+    compiled: Compiled
+    faults: Faults
+    findings: list[Finding]
     clock: Callable[[], float]
     api_key: str = ""
     apis: dict[str, "GraphQLApi"] = field(default_factory=dict)
@@ -94,18 +101,20 @@ Deploy = Callable[[Deployment, Resource], Awaitable[None]]
 
 
 async def deploy_each(deployment: Deployment, kind: str, deploy: Deploy) -> None:
-    """Deploy all resources of a type. Raises: TemplateError that names the resource whatever was wrong with it."""
+    """Deploy all resources of a type that are not at fault; what is wrong with one is collected in `faults`."""
     for resource in deployment.of_type(kind):
-        try:
-            await deploy(deployment, resource)
-        except TemplateError as error:
-            if error.logical_id:
-                raise
-            raise TemplateError(
-                error.message, logical_id=resource.logical_id, property_path=error.property_path
-            ) from error
-        except HeadwaterError as error:
-            raise TemplateError(str(error), logical_id=resource.logical_id) from error
+        if resource.logical_id not in deployment.faults.broken:
+            with deployment.faults.collecting(resource.logical_id, *names_of(deployment, resource.logical_id)):
+                await deploy(deployment, resource)
+
+
+def names_of(deployment: Deployment, logical_id: str) -> list[str]:
+    """What other resources may call this one by."""
+    stack = deployment.stack
+    names = {stack.physical_id(logical_id), str(stack.ref(logical_id))}
+    with contextlib.suppress(TemplateError):
+        names.add(str(stack.get_att([logical_id, "Arn"])))
+    return sorted(names)
 
 
 def picked(properties: dict[str, Any], *names: str) -> dict[str, Any]:

@@ -142,9 +142,11 @@ async def deploy_mapping(deployment: Deployment, resource: Resource) -> None:
         raise TemplateError(error.message) from error
     function = _find_function(deployment, name)
     if function is None:
-        raise TemplateError(f"{name!r} is no function of this template", property_path="FunctionName")
+        fault = f"{name!r} is no function of this template"
+        raise deployment.faults.missing(fault, name, property_path="FunctionName")
     if _find_source(deployment, arn) is None:
-        raise TemplateError(f"{arn!r} is no stream or queue of this template", property_path="EventSourceArn")
+        fault = f"{arn!r} is no stream or queue of this template"
+        raise deployment.faults.missing(fault, arn, property_path="EventSourceArn")
     deployment.report(resource, f"{arn.split(':', 5)[5]} -> {function.name}")
 
 

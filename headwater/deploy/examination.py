@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from headwater.deploy.faults import Faults
 from headwater.deploy.loading import LoadedTemplate
 from headwater.errors import TemplateError
 from headwater.template.attributes import StackEnvironment
@@ -11,29 +12,12 @@ from headwater.template.verdicts import Finding, judge
 
 @dataclass(slots=True)
 class Examination:
-    """The stack with its resolved resources, the verdicts, and what could not be resolved."""
+    """The stack with its resolved resources, the verdicts, and what is wrong."""
 
     stack: Stack
+    faults: Faults
     resources: list[Resource] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-
-    def refusals(self) -> list[str]:
-        """One readable line for each fault and each refusal."""
-        lines = list(self.faults)
-        for finding in self.findings:
-            if finding.verdict == "refused":
-                place = f"{finding.logical_id}.{finding.path}" if finding.path else finding.logical_id
-                line = self.stack.document.lines.get(finding.logical_id)
-                where = f" (line {line})" if line else ""
-                lines.append(f"{place}{where}: {finding.type}: {finding.why}")
-        return lines
-
-    def raise_refusals(self) -> None:
-        """Raises: TemplateError with all refusals, one a line."""
-        lines = self.refusals()
-        if lines:
-            raise TemplateError("\n".join(lines))
 
 
 def first_of(loaded: LoadedTemplate, kind: str) -> str:
@@ -44,14 +28,24 @@ def first_of(loaded: LoadedTemplate, kind: str) -> str:
 def examine(loaded: LoadedTemplate, environment: StackEnvironment) -> Examination:
     """Resolve and judge every resource whose condition holds."""
     stack = Stack(loaded.document, environment, loaded.parameters)
-    examination = Examination(stack)
+    faults = Faults(loaded.document.lines)
+    examination = Examination(stack, faults)
     for logical_id in stack.logical_ids():
         body = loaded.document.resources[logical_id]
-        try:
+        resource: Resource | None = None
+        with faults.collecting(logical_id):
             resource = stack.resource(logical_id)
-        except TemplateError as error:
-            examination.faults.append(str(error))
-            continue
-        examination.resources.append(resource)
-        examination.findings.extend(judge(logical_id, body, resource.properties))
+        if resource is not None:
+            examination.resources.append(resource)
+            findings = judge(logical_id, body, resource.properties)
+            examination.findings.extend(findings)
+            for finding in findings:
+                if finding.verdict == "refused":
+                    _refuse(faults, finding)
     return examination
+
+
+def _refuse(faults: Faults, finding: Finding) -> None:
+    faults.broken.add(finding.logical_id)
+    message = f"{finding.type}: {finding.why}"
+    faults.add(TemplateError(message, logical_id=finding.logical_id, property_path=finding.path))

@@ -122,6 +122,18 @@ def _event_invoke(deployment: Deployment, resource: Resource, name: str) -> Even
     return EventInvokeConfig(**settings)
 
 
+def _check_handler(handler: str, folders: tuple[Path, ...]) -> None:
+    """Raises: TemplateError unless a module of the handler's name lies in the code or a layer."""
+    module, separator, function = handler.rpartition(".")
+    if not separator or not module or not function:
+        raise TemplateError(f"{handler!r} is not module.function", property_path="Handler")
+    path = module.replace(".", "/")
+    # A layer's packages lie in python/, as Lambda unpacks them.
+    roots = [folders[0], *(layer / "python" for layer in folders[1:])]
+    if not any((root / found).is_file() for root in roots for found in (f"{path}.py", f"{path}/__init__.py")):
+        raise TemplateError(f"{handler!r}: there is no {folders[0] / path}.py", property_path="Handler")
+
+
 def _aliases(deployment: Deployment, name: str) -> dict[str, str]:
     return {
         str(alias.properties["Name"]): str(alias.properties.get("FunctionVersion", "1"))
@@ -136,15 +148,18 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
     name = deployment.stack.physical_id(resource.logical_id)
     logging = properties.get("LoggingConfig") or {}
     concurrency = properties.get("ReservedConcurrentExecutions")
+    handler, code_dir = str(properties.get("Handler", "index.handler")), _code_dir(deployment, resource)
+    layers = _layers(deployment, resource)
+    _check_handler(handler, (code_dir, *layers))
     config = FunctionConfig(
         name=name,
         arn=deployment.stack.environment.arn("lambda", f"function:{name}"),
-        handler=str(properties.get("Handler", "index.handler")),
-        code_dir=_code_dir(deployment, resource),
+        handler=handler,
+        code_dir=code_dir,
         environment=_environment(deployment, resource, deployment.stack.environment.endpoint_url),
         timeout_s=float(properties.get("Timeout", 3)),
         memory_mb=int(properties.get("MemorySize", 128)),
-        layers=_layers(deployment, resource),
+        layers=layers,
         reserved_concurrency=int(concurrency) if concurrency is not None else None,
         runtime_name=str(properties.get("Runtime", "")),
         role_arn=str(properties.get("Role", "")),

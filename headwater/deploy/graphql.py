@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import orjson
 
-from headwater.appsync_js import JsModule, compile_module
+from headwater.appsync_js import JsModule
 from headwater.auth.appsync import ApiKeys, AppSyncAuthenticator, AuthSettings, UserPool
 from headwater.auth.authorizer import LambdaAuthorizer
 from headwater.datasource.resolvers import (
@@ -21,8 +21,10 @@ from headwater.datasource.resolvers import (
 )
 from headwater.datasource.sources.lambda_source import LambdaSource
 from headwater.deploy.data_sources import data_source
-from headwater.deploy.deployment import Deployment, deploy_each
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.faults import Faults
 from headwater.engine import (
+    ApiSchema,
     FieldResolver,
     GraphQLEngine,
     GraphQLRequest,
@@ -30,7 +32,6 @@ from headwater.engine import (
     PreparedSubscription,
     PublishedMutation,
     RequestContext,
-    load_schema,
 )
 from headwater.errors import RequestError, TemplateError
 from headwater.server.appsync_http import AppSyncHttp, read_request
@@ -39,6 +40,9 @@ from headwater.template.attributes import ATTRIBUTES, Named
 from headwater.template.intrinsics import Resource
 from headwater.values.http import HttpRequest
 from headwater.values.identity import AuthMode, AwsPrincipal, GraphQLCaller
+
+# What the schema is known as among the names of resources at fault.
+_SCHEMA = "the schema"
 
 
 @dataclass(slots=True)
@@ -56,7 +60,7 @@ class GraphQLApi:
 async def deploy_api(deployment: Deployment, resource: Resource) -> None:
     """Bring one API up with everything of the template that names its id."""
     builder = _ApiBuilder(deployment, resource)
-    await builder.load_sources()
+    builder.load_sources()
     deployment.apis[resource.logical_id] = builder.build()
     deployment.report(resource, deployment.stack.environment.api_url(resource.logical_id))
 
@@ -71,33 +75,33 @@ class _ApiBuilder:
         self.api_id = deployment.stack.physical_id(resource.logical_id)
         self.arn = deployment.stack.environment.arn("appsync", f"apis/{self.api_id}")
         self._sources: dict[str, Any] = {}
-        self._modules: dict[tuple[str, str], JsModule] = {}
         environment = {
             str(name): str(value) for name, value in (self.properties.get("EnvironmentVariables") or {}).items()
         }
         self._settings = ResolverSettings(environment=environment)
 
+    @property
+    def _faults(self) -> Faults:
+        return self.deployment.faults
+
     def _mine(self, kind: str) -> list[Resource]:
         return [one for one in self.deployment.of_type(kind) if one.properties.get("ApiId") == self.api_id]
 
-    async def load_sources(self) -> None:
-        """Make the API's data sources. Raises: TemplateError."""
-
-        async def load(deployment: Deployment, resource: Resource) -> None:
-            if resource.properties.get("ApiId") == self.api_id:
-                name = str(resource.properties["Name"])
-                self._sources[name] = data_source(deployment, resource)
-
-        await deploy_each(self.deployment, "AWS::AppSync::DataSource", load)
+    def load_sources(self) -> None:
+        """Make the API's data sources."""
+        for resource in self._mine("AWS::AppSync::DataSource"):
+            name = str(resource.properties.get("Name"))
+            with self._faults.collecting(resource.logical_id, name):
+                self._sources[name] = data_source(self.deployment, resource)
 
     def build(self) -> GraphQLApi:
-        """Raises: TemplateError naming the resource at fault."""
-        schema = load_schema(self._sdl())
+        """Raises: TemplateError for a fault of the API itself; those of its parts are collected."""
+        schema = self._schema()
         authenticator, keys = self._authenticator()
         depth = int(self.properties.get("QueryDepthLimit", 0))
         engine = GraphQLEngine(
             schema,
-            self._resolvers(),
+            self._resolvers(schema),
             default_mode=self.properties["AuthenticationType"],
             modes=self._modes(),
             limits=Limits(
@@ -123,26 +127,28 @@ class _ApiBuilder:
         )
         return GraphQLApi(self.resource.logical_id, self.api_id, engine, http, realtime, keys)
 
-    def _sdl(self) -> str:
+    def _schema(self) -> ApiSchema:
+        """The API's schema; one that is at fault is reported and stands for an empty one."""
         schemas = self._mine("AWS::AppSync::GraphQLSchema")
         if len(schemas) != 1:
             raise TemplateError(f"the API has {len(schemas)} GraphQLSchema resources; it needs one")
         schema = schemas[0]
-        if "Definition" in schema.properties:
-            return str(schema.properties["Definition"])
-        return self._read(schema, "DefinitionS3Location")
+        with self._faults.collecting(schema.logical_id, _SCHEMA):
+            if "Definition" in schema.properties:
+                return self.deployment.compiled.schema(str(schema.properties["Definition"]))
+            return self.deployment.compiled.schema(self._read(schema, "DefinitionS3Location"))
+        return self.deployment.compiled.schema("type Query { nothing: ID }")
 
     def _read(self, resource: Resource, name: str) -> str:
         uri = resource.properties.get(name)
         if not isinstance(uri, str):
-            raise TemplateError(f"expected a path, found {uri!r}", logical_id=resource.logical_id, property_path=name)
+            raise TemplateError(f"expected a path, found {uri!r}", property_path=name)
         path = self.deployment.loaded.path(uri)
         try:
             return path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise TemplateError(
-                f"cannot read {path}: {error}", logical_id=resource.logical_id, property_path=name
-            ) from error
+            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+            raise TemplateError(f"cannot read {path}: {reason}", property_path=name) from error
 
     def _modes(self) -> tuple[AuthMode, ...]:
         providers = self.properties.get("AdditionalAuthenticationProviders") or []
@@ -241,22 +247,13 @@ class _ApiBuilder:
         else:
             return None
         name = str(resource.properties.get("CodeS3Location", resource.logical_id)).rsplit("/", 1)[-1]
-        key = (name, code)
-        if key not in self._modules:
-            try:
-                self._modules[key] = compile_module(code, name)
-            except TemplateError as error:
-                raise TemplateError(error.message, logical_id=resource.logical_id) from error
-        return self._modules[key]
+        return self.deployment.compiled.module(code, name)
 
     def _source(self, resource: Resource) -> Any:
         name = str(resource.properties.get("DataSourceName", ""))
         if name not in self._sources:
-            raise TemplateError(
-                f"there is no data source {name!r}; the API has {sorted(self._sources)}",
-                logical_id=resource.logical_id,
-                property_path="DataSourceName",
-            )
+            fault = f"there is no data source {name!r}; the API has {sorted(self._sources)}"
+            raise self._faults.missing(fault, name, property_path="DataSourceName")
         return self._sources[name]
 
     def _functions(self) -> dict[str, Step]:
@@ -264,22 +261,29 @@ class _ApiBuilder:
         for resource in self._mine("AWS::AppSync::FunctionConfiguration"):
             named = Named(resource.logical_id, "", dict, self.deployment.stack.environment)
             function_id = str(ATTRIBUTES["AWS::AppSync::FunctionConfiguration"]["FunctionId"](named))
-            functions[function_id] = Step(
-                str(resource.properties["Name"]),
-                self._module(resource),
-                self._source(resource),
-                max_batch_size=int(resource.properties.get("MaxBatchSize", 0)),
-            )
+            with self._faults.collecting(resource.logical_id, function_id):
+                functions[function_id] = Step(
+                    str(resource.properties["Name"]),
+                    self._module(resource),
+                    self._source(resource),
+                    max_batch_size=int(resource.properties.get("MaxBatchSize", 0)),
+                )
         return functions
 
-    def _resolvers(self) -> dict[tuple[str, str], FieldResolver]:
+    def _resolvers(self, schema: ApiSchema) -> dict[tuple[str, str], FieldResolver]:
         functions = self._functions()
         resolvers: dict[tuple[str, str], FieldResolver] = {}
         for resource in self._mine("AWS::AppSync::Resolver"):
-            key = (str(resource.properties["TypeName"]), str(resource.properties["FieldName"]))
-            if key in resolvers:
-                raise TemplateError(f"{key[0]}.{key[1]} has two resolvers", logical_id=resource.logical_id)
-            resolvers[key] = self._resolver(resource, ".".join(key), functions)
+            with self._faults.collecting(resource.logical_id):
+                key = (str(resource.properties["TypeName"]), str(resource.properties["FieldName"]))
+                if key in resolvers:
+                    raise TemplateError(f"{key[0]}.{key[1]} has two resolvers")
+                # Compiled before the field is looked for, so that both faults are told.
+                resolver = self._resolver(resource, ".".join(key), functions)
+                if not schema.has_field(*key):
+                    fault = f"the schema has no field {key[0]}.{key[1]}"
+                    raise self._faults.missing(fault, _SCHEMA, property_path="FieldName")
+                resolvers[key] = resolver
         return resolvers
 
     def _resolver(self, resource: Resource, name: str, functions: dict[str, Step]) -> FieldResolver:
@@ -289,13 +293,13 @@ class _ApiBuilder:
             ids = (properties.get("PipelineConfig") or {}).get("Functions") or []
             unknown = [one for one in ids if one not in functions]
             if unknown:
-                raise TemplateError(f"{unknown[0]!r} is no function of this API", logical_id=resource.logical_id)
+                raise self._faults.missing(f"{unknown[0]!r} is no function of this API", unknown[0])
             steps = [functions[one] for one in ids]
             return PipelineResolver(module, steps, name=name, settings=self._settings)
         source, batch = self._source(resource), int(properties.get("MaxBatchSize", 0))
         if module is None:
             if not isinstance(source, LambdaSource):
-                raise TemplateError("missing: only a Lambda resolver may have no Code", logical_id=resource.logical_id)
+                raise TemplateError("missing: only a Lambda resolver may have none", property_path="Code")
             return DirectLambdaResolver(source, name=name, max_batch_size=batch, settings=self._settings)
         return UnitResolver(module, source, name=name, max_batch_size=batch, settings=self._settings)
 

@@ -25,6 +25,7 @@ class LoadedTemplate:
     code: LocalCode
     folder: Path
     parameters: dict[str, str]
+    key: str = ""
 
     @property
     def fleet(self) -> dict[str, Any]:
@@ -56,6 +57,7 @@ def load_template(path: Path, parameters: dict[str, str], region: str, cache_dir
     """Read, parse and transform a template.
 
     Parameters that are not given come from `Metadata.Headwater.Parameters` before the template's own defaults.
+    `remember_transform` keeps the transform in `cache_dir`, once the template has proved to be sound.
     Raises: TemplateError, also for a file that cannot be read.
     """
     try:
@@ -70,10 +72,8 @@ def load_template(path: Path, parameters: dict[str, str], region: str, cache_dir
         local = _headwater_metadata(document).get("Parameters") or {}
         parameters = {**{str(name): _text(value) for name, value in local.items()}, **parameters}
         document, code = transform_sam(document, parameters, region)
-        cached = (document, code, parameters)
-        _write_cache(cache_dir, key, cached)
-    document, code, parameters = cached
-    return LoadedTemplate(document, code, path.parent, parameters)
+        return LoadedTemplate(document, code, path.parent, parameters, key)
+    return LoadedTemplate(*cached[:2], path.parent, cached[2])
 
 
 def _text(value: Any) -> str:
@@ -102,13 +102,19 @@ def _read_cache(cache_dir: Path | None, key: str) -> _Cached | None:
         return None
 
 
-def _write_cache(cache_dir: Path | None, key: str, cached: _Cached) -> None:
-    if cache_dir is None:
+def remember_transform(loaded: LoadedTemplate, cache_dir: Path) -> None:
+    """Keep a transform that was made by this start for the next ones."""
+    if not loaded.key:
         return
-    document, code, parameters = cached
+    document = loaded.document
     folder = cache_dir / _CACHE_FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    stored = {"body": document.body, "lines": document.lines, "paths": code.paths, "parameters": parameters}
-    temporary = folder / f"{key}.tmp"
+    stored = {
+        "body": document.body,
+        "lines": document.lines,
+        "paths": loaded.code.paths,
+        "parameters": loaded.parameters,
+    }
+    temporary = folder / f"{loaded.key}.tmp"
     temporary.write_bytes(orjson.dumps(stored, option=orjson.OPT_NON_STR_KEYS))
-    temporary.replace(folder / f"{key}.json")
+    temporary.replace(folder / f"{loaded.key}.json")

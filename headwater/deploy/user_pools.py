@@ -5,7 +5,7 @@ Sign-in flows do not run here; `headwater token` signs what a pool would have is
 
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class UserPoolKeys:
     groups: tuple[str, ...] = ()
 
     def verifier(self) -> JwtVerifier:
-        return JwtVerifier(self.key.jwks())
+        """Of this pool's tokens; a rehearsal has no key, and no token to verify."""
+        return JwtVerifier(self.key.jwks() if self.key.private_pem else {"keys": []})
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class UserPools:
 
     directory: Path
     region: str
+    make_key: Callable[[], PoolKey] = make_pool_key
     pools: dict[str, UserPoolKeys] = field(default_factory=dict)
 
     def add(self, logical_id: str, pool_id: str, client_ids: Sequence[str], groups: Sequence[str]) -> UserPoolKeys:
@@ -56,7 +58,7 @@ class UserPools:
             stored = orjson.loads(path.read_bytes())
             return PoolKey(stored["kid"], stored["private_pem"])
         except (OSError, ValueError, KeyError):
-            key = make_pool_key()
+            key = self.make_key()
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         temporary = path.with_suffix(".tmp")
         with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
