@@ -139,7 +139,9 @@ async def deploy_mapping(deployment: Deployment, resource: Resource) -> None:
     try:
         check_create(_request(properties), now=deployment.clock())
     except ServiceError as error:
-        raise TemplateError(error.message) from error
+        # The API's message does not say which pattern, and what of it.
+        cause = f" {error.__cause__}" if error.__cause__ is not None else ""
+        raise TemplateError(error.message + cause) from error
     function = _find_function(deployment, name)
     if function is None:
         fault = f"{name!r} is no function of this template"

@@ -6,6 +6,7 @@ from headwater.deploy.faults import Faults
 from headwater.deploy.loading import LoadedTemplate
 from headwater.errors import TemplateError
 from headwater.template.attributes import StackEnvironment
+from headwater.template.cycles import circular_dependencies
 from headwater.template.intrinsics import Resource, Stack
 from headwater.template.verdicts import Finding, judge
 
@@ -30,7 +31,12 @@ def examine(loaded: LoadedTemplate, environment: StackEnvironment) -> Examinatio
     stack = Stack(loaded.document, environment, loaded.parameters)
     faults = Faults(loaded.document.lines)
     examination = Examination(stack, faults)
+    for cycle in circular_dependencies(stack):
+        faults.broken.update(cycle)
+        faults.add(TemplateError(f"circular dependency: {' -> '.join(cycle)}", logical_id=cycle[0]))
     for logical_id in stack.logical_ids():
+        if logical_id in faults.broken:
+            continue
         body = loaded.document.resources[logical_id]
         resource: Resource | None = None
         with faults.collecting(logical_id):

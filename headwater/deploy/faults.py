@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from headwater.errors import HeadwaterError, TemplateError
+from headwater.template.document import TemplateDocument
 
 
 class FollowUpError(TemplateError):
@@ -54,6 +55,10 @@ class Faults:
         """The error for a reference to nothing, or to a resource whose own fault is known."""
         kind = FollowUpError if name in self.broken else TemplateError
         return kind(message, property_path=property_path)
+
+    def has_broken(self, kind: str, document: TemplateDocument) -> bool:
+        """Whether a resource of a type is at fault."""
+        return any(document.resources[name]["Type"] == kind for name in self.broken if name in document.resources)
 
     def raise_found(self) -> None:
         """Raises: TemplateError with everything that was found, one fault a line."""

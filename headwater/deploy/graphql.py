@@ -22,7 +22,7 @@ from headwater.datasource.resolvers import (
 from headwater.datasource.sources.lambda_source import LambdaSource
 from headwater.deploy.data_sources import data_source
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.faults import Faults
+from headwater.deploy.faults import Faults, FollowUpError
 from headwater.engine import (
     ApiSchema,
     FieldResolver,
@@ -40,9 +40,6 @@ from headwater.template.attributes import ATTRIBUTES, Named
 from headwater.template.intrinsics import Resource
 from headwater.values.http import HttpRequest
 from headwater.values.identity import AuthMode, AwsPrincipal, GraphQLCaller
-
-# What the schema is known as among the names of resources at fault.
-_SCHEMA = "the schema"
 
 
 @dataclass(slots=True)
@@ -78,6 +75,8 @@ class _ApiBuilder:
         environment = {
             str(name): str(value) for name, value in (self.properties.get("EnvironmentVariables") or {}).items()
         }
+        # What the schema is known as among the names of resources at fault.
+        self._schema_name = f"the schema of {self.api_id}"
         self._settings = ResolverSettings(environment=environment)
 
     @property
@@ -85,7 +84,11 @@ class _ApiBuilder:
         return self.deployment.faults
 
     def _mine(self, kind: str) -> list[Resource]:
-        return [one for one in self.deployment.of_type(kind) if one.properties.get("ApiId") == self.api_id]
+        return [
+            one
+            for one in self.deployment.of_type(kind)
+            if one.properties.get("ApiId") == self.api_id and one.logical_id not in self._faults.broken
+        ]
 
     def load_sources(self) -> None:
         """Make the API's data sources."""
@@ -130,10 +133,12 @@ class _ApiBuilder:
     def _schema(self) -> ApiSchema:
         """The API's schema; one that is at fault is reported and stands for an empty one."""
         schemas = self._mine("AWS::AppSync::GraphQLSchema")
+        if not schemas and self._faults.has_broken("AWS::AppSync::GraphQLSchema", self.deployment.loaded.document):
+            raise FollowUpError("the API's schema is at fault")
         if len(schemas) != 1:
             raise TemplateError(f"the API has {len(schemas)} GraphQLSchema resources; it needs one")
         schema = schemas[0]
-        with self._faults.collecting(schema.logical_id, _SCHEMA):
+        with self._faults.collecting(schema.logical_id, self._schema_name):
             if "Definition" in schema.properties:
                 return self.deployment.compiled.schema(str(schema.properties["Definition"]))
             return self.deployment.compiled.schema(self._read(schema, "DefinitionS3Location"))
@@ -282,7 +287,7 @@ class _ApiBuilder:
                 resolver = self._resolver(resource, ".".join(key), functions)
                 if not schema.has_field(*key):
                     fault = f"the schema has no field {key[0]}.{key[1]}"
-                    raise self._faults.missing(fault, _SCHEMA, property_path="FieldName")
+                    raise self._faults.missing(fault, self._schema_name, property_path="FieldName")
                 resolvers[key] = resolver
         return resolvers
 

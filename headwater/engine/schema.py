@@ -71,7 +71,7 @@ def load_schema(sdl: str) -> ApiSchema:
     """Build the schema of an API from its SDL text.
 
     Definitions of AWS's own scalars and directives, which editors like to see in the file, are dropped.
-    Raises: TemplateError naming the line and the cause.
+    Raises: TemplateError, one line for each fault, naming its line and cause.
     """
     document = _parse(sdl)
     own = tuple(definition for definition in document.definitions if not _is_predefined(definition))
@@ -80,12 +80,12 @@ def load_schema(sdl: str) -> ApiSchema:
     used = _used_names(own)
     predefined = _DIRECTIVES + "\n".join(f"scalar {name}" for name in AWS_SCALARS if name in used)
     whole = DocumentNode(definitions=(*own, *parse(predefined, no_location=True).definitions))
-    _refuse_first(validate_sdl(whole))
+    _refuse(validate_sdl(whole))
     try:
         schema = build_ast_schema(whole, assume_valid_sdl=True)
     except (TypeError, GraphQLError) as error:
         raise TemplateError(f"schema: {error}") from error
-    _refuse_first(validate_schema(schema))
+    _refuse(validate_schema(schema))
     _install_scalars(schema)
     subscribed = _subscription_links(schema)
     publishing: dict[str, list[str]] = {}
@@ -116,11 +116,9 @@ def _fault(error: GraphQLError) -> TemplateError:
     return TemplateError(f"schema line {lines[0]}: {message}" if lines else f"schema: {message}")
 
 
-def _refuse_first(errors: list[GraphQLError]) -> None:
+def _refuse(errors: list[GraphQLError]) -> None:
     if errors:
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        fault = _fault(errors[0])
-        raise TemplateError(fault.message + more)
+        raise TemplateError("\n".join(_fault(error).message for error in errors))
 
 
 def _is_predefined(definition: DefinitionNode) -> bool:

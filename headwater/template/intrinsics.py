@@ -51,6 +51,7 @@ class Stack:
     _physical: dict[str, str] = field(init=False, default_factory=dict)
     _properties: dict[str, dict[str, Any]] = field(init=False, default_factory=dict)
     _resolving: list[str] = field(init=False, default_factory=list)
+    _naming: list[str] = field(init=False, default_factory=list)
     _place: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
@@ -108,9 +109,16 @@ class Stack:
     def physical_id(self, logical_id: str) -> str:
         """The name the resource has outside the template; stable over restarts."""
         if logical_id not in self._physical:
+            if logical_id in self._naming:
+                cycle = " -> ".join([*self._naming[self._naming.index(logical_id) :], logical_id])
+                raise TemplateError(f"circular reference: {cycle}", logical_id=logical_id)
             body = self.document.resources[logical_id]
             # Only naming properties are looked at, so two resources may name each other.
-            name = self._name_properties(logical_id, body)
+            self._naming.append(logical_id)
+            try:
+                name = self._name_properties(logical_id, body)
+            finally:
+                self._naming.pop()
             self._physical[logical_id] = physical_id(body["Type"], logical_id, name, self.environment)
         return self._physical[logical_id]
 
