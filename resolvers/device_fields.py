@@ -1,4 +1,4 @@
-"""Device.state and Device.presence: read for all devices of a page with one request."""
+"""Device.state, Device.presence and DeviceChange.device: read for all devices of a page with one request."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -72,6 +72,12 @@ def presence(event: list[AppSyncResolverEvent]) -> list[dict[str, Any]]:
     """Answer Device.presence of a page."""
     table_name = required("TABLE_NAME")
     return read_all(_sources(event), items.presence_key, views.presence, table=_table(), name=table_name)
+
+
+@app.batch_resolver(type_name="DeviceChange", field_name="device")
+def changed_device(event: list[AppSyncResolverEvent]) -> list[dict[str, Any]]:
+    """Answer DeviceChange.device of a page."""
+    return read_all(_sources(event), items.device_key, views.device, table=_table(), name=required("TABLE_NAME"))
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -30,6 +30,7 @@ def register(
     table: Service,
     table_name: str,
     now_ms: int,
+    retention_s: int,
     issue_certificate: Issuer,
 ) -> dict[str, Any]:
     """Register a device; `issue_certificate(device_id, signing_request)` answers PEM, id and endpoint.
@@ -48,6 +49,7 @@ def register(
         device_id,
         tenant_id,
         now_ms=now_ms,
+        retention_s=retention_s,
         site_id=_id(given, "siteId") if given.get("siteId") is not None else None,
         name=_text(given, "name"),
         model=_text(given, "model"),
@@ -137,6 +139,7 @@ def register_device(input: dict[str, Any]) -> dict[str, Any]:
         table=_table(),
         table_name=required("TABLE_NAME"),
         now_ms=int(time.time() * 1000),
+        retention_s=int(required("RETENTION_DAYS")) * 86_400,
         issue_certificate=issue_certificate,
     )
 

@@ -23,6 +23,7 @@ def remove(
     table: Service,
     table_name: str,
     now_ms: int,
+    retention_s: int,
 ) -> dict[str, Any]:
     """Remove a device; answers the removal, or `errorType` and `errorMessage` for the resolver's code to raise.
 
@@ -35,7 +36,11 @@ def remove(
         if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]):
             return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id!r}"}
         try:
-            table.call("TransactWriteItems", _removal(table_name, device_id, state["version"], now_ms))
+            removal = _removal(table_name, device_id, state["version"], now_ms)
+            change = items.change_put(
+                table_name, state["tenantId"], device_id, "REMOVED", now_ms=now_ms, retention_s=retention_s
+            )
+            table.call("TransactWriteItems", {"TransactItems": [*removal, change]})
         except AwsError as error:
             if error.code != "TransactionCanceledException":
                 raise
@@ -51,7 +56,7 @@ def remove(
     return {"errorType": "Conflict", "errorMessage": f"device {device_id!r} changes too fast to be removed: try again"}
 
 
-def _removal(table_name: str, device_id: str, version: int, now_ms: int) -> dict[str, Any]:
+def _removal(table_name: str, device_id: str, version: int, now_ms: int) -> list[dict[str, Any]]:
     tombstone = {
         "TableName": table_name,
         "Key": items.state_key(device_id),
@@ -65,13 +70,11 @@ def _removal(table_name: str, device_id: str, version: int, now_ms: int) -> dict
             ":version": {"N": str(version)},
         },
     }
-    return {
-        "TransactItems": [
-            {"Delete": {"TableName": table_name, "Key": items.device_key(device_id)}},
-            {"Update": tombstone},
-            {"Delete": {"TableName": table_name, "Key": items.presence_key(device_id)}},
-        ]
-    }
+    return [
+        {"Delete": {"TableName": table_name, "Key": items.device_key(device_id)}},
+        {"Update": tombstone},
+        {"Delete": {"TableName": table_name, "Key": items.presence_key(device_id)}},
+    ]
 
 
 app = AppSyncResolver()  # type: ignore[no-untyped-call]  # Powertools leaves it unannotated
@@ -92,6 +95,7 @@ def remove_device(deviceId: str) -> dict[str, Any]:
         table=_table(),
         table_name=required("TABLE_NAME"),
         now_ms=int(time.time() * 1000),
+        retention_s=int(required("RETENTION_DAYS")) * 86_400,
     )
 
 

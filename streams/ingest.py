@@ -174,7 +174,10 @@ class Ingestion:
     def _register(self, device_id: str) -> None:
         table, now_ms = self._settings.table, int(self._clock() * 1000)
         try:
-            self._table.call("TransactWriteItems", items.registration(table, device_id, AUTO_TENANT, now_ms=now_ms))
+            request = items.registration(
+                table, device_id, AUTO_TENANT, now_ms=now_ms, retention_s=self._settings.retention_s
+            )
+            self._table.call("TransactWriteItems", request)
         except AwsError as error:
             if error.code != "TransactionCanceledException":
                 raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Literal
 
 SCHEMA_VERSION = {"N": "1"}
 DAY_MS = 86_400_000
@@ -10,6 +10,7 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 Attribute = dict[str, Any]
 Item = dict[str, Attribute]
+ChangeKind = Literal["REGISTERED", "UPDATED", "REMOVED"]
 
 
 def device_partition(device_id: str) -> str:
@@ -40,6 +41,11 @@ def alert_key(device_id: str, alert_id: str) -> Item:
     return key(device_partition(device_id), f"ALERT#{alert_id}")
 
 
+def site_sort(site_id: str | None, device_id: str) -> str:
+    """Sort a tenant's devices by site; those without one come first."""
+    return f"SITE#{site_id or ''}#DEV#{device_id}"
+
+
 def tenant_partition(tenant_id: str) -> str:
     return f"TENANT#{tenant_id}"
 
@@ -48,6 +54,22 @@ def history_key(device_id: str, ts: int, seq: int) -> tuple[str, str]:
     """Partition by UTC day and sort by payload order: a redelivered payload meets its own item."""
     day = date.fromordinal(_EPOCH_ORDINAL + ts // DAY_MS).isoformat()
     return f"DEV#{device_id}#{day}", f"TS#{ts:013d}#{seq:016d}"
+
+
+def change_put(
+    table: str, tenant_id: str, device_id: str, kind: ChangeKind, *, now_ms: int, retention_s: int
+) -> dict[str, Any]:
+    """Build the put of one entry of the tenant's change log, to be part of the transaction that changes the device."""
+    item = {
+        **key(tenant_partition(tenant_id), f"CHANGE#{now_ms:013d}#{device_id}"),
+        "deviceId": {"S": device_id},
+        "tenantId": {"S": tenant_id},
+        "kind": {"S": kind},
+        "changedAt": {"N": str(now_ms)},
+        "ttl": {"N": str(now_ms // 1000 + retention_s)},
+        "schemaVersion": SCHEMA_VERSION,
+    }
+    return {"Put": {"TableName": table, "Item": item}}
 
 
 def scalar(value: str | int | float | bool | None) -> Attribute:
@@ -96,11 +118,12 @@ def registration(
     tenant_id: str,
     *,
     now_ms: int,
+    retention_s: int,
     site_id: str | None = None,
     name: str | None = None,
     model: str | None = None,
 ) -> dict[str, Any]:
-    """Build the TransactWriteItems request that registers a device: two items or none.
+    """Build the TransactWriteItems request that registers a device: all of its items or none.
 
     The state item gets the tenant here, so that the conditional update of ingestion both checks that the device exists
     and learns whose it is. A removed device's state item is taken over and keeps its `version`: clients never see it
@@ -112,7 +135,7 @@ def registration(
         "tenantId": {"S": tenant_id},
         "registeredAt": {"N": str(now_ms)},
         "GSI1PK": {"S": tenant_partition(tenant_id)},
-        "GSI1SK": {"S": f"SITE#{site_id or ''}#DEV#{device_id}"},
+        "GSI1SK": {"S": site_sort(site_id, device_id)},
         "schemaVersion": SCHEMA_VERSION,
     }
     for attribute, value in (("siteId", site_id), ("name", name), ("model", model)):
@@ -138,7 +161,8 @@ def registration(
         "ExpressionAttributeValues": values,
     }
     put = {"TableName": table, "Item": meta, "ConditionExpression": "attribute_not_exists(PK)"}
-    return {"TransactItems": [{"Put": put}, {"Update": state}]}
+    change = change_put(table, tenant_id, device_id, "REGISTERED", now_ms=now_ms, retention_s=retention_s)
+    return {"TransactItems": [{"Put": put}, {"Update": state}, change]}
 
 
 def presence_adoption(table: str, device_id: str, tenant_id: str, site_id: str | None) -> dict[str, Any]:

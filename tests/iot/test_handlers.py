@@ -25,7 +25,9 @@ class Devices:
         self.table = create_table()
         self.service = BotoService(boto3.client("dynamodb", region_name=REGION))
         self.events = DeviceEvents(self.service, self.table, retention_s=86_400, clock=lambda: NOW / 1000)
-        self.service.call("TransactWriteItems", registration(self.table, "dev-1", "acme", now_ms=NOW, site_id="north"))
+        self.service.call(
+            "TransactWriteItems", registration(self.table, "dev-1", "acme", now_ms=NOW, retention_s=60, site_id="north")
+        )
 
     def item(self, device_id: str, sort: str) -> dict[str, Any]:
         query = {
@@ -121,7 +123,7 @@ def test_a_reply_after_the_timeout_is_too_late(devices: Devices) -> None:
 
 def test_a_reply_to_a_command_nobody_sent_makes_none(devices: Devices) -> None:
     assert not devices.events.reply(reply(command_id="other"))
-    assert devices.service.call("Scan", {"TableName": devices.table})["Count"] == 2
+    assert devices.service.call("Scan", {"TableName": devices.table})["Count"] == 3
 
 
 ALARM = {"deviceId": "dev-1", "receivedAt": NOW, "ts": NOW - 5, "seq": 8, "name": "door open"}

@@ -13,6 +13,7 @@ from resolvers.caller import BadRequest, UnauthorizedException, caller_tenant, m
 from resolvers.register_device import DeviceExists, register
 from resolvers.remove_device import remove
 from resolvers.send_command import Backend, NotFound, send
+from resolvers.update_device import update
 from streams import items
 from streams.aws.calls import AwsError
 from streams.items import plain_item, presence_key, state_key
@@ -54,11 +55,12 @@ class Api:
             table=self.table,
             table_name=self.table_name,
             now_ms=NOW_MS,
+            retention_s=60,
             issue_certificate=issue,
         )
 
     def remove(self, identity: Any = ADMIN) -> dict[str, Any]:
-        return remove("dev-1", identity, table=self.table, table_name=self.table_name, now_ms=NOW_MS)
+        return remove("dev-1", identity, table=self.table, table_name=self.table_name, now_ms=NOW_MS, retention_s=60)
 
     def send(self, identity: Any = ADMIN, **given: Any) -> dict[str, Any]:
         backend = Backend(self.table, self.iot_data, self.scheduler, self.table_name, "arn:f", "arn:r", 86_400)
@@ -205,7 +207,7 @@ def test_a_removal_goes_on_when_telemetry_comes_between(api: Api) -> None:
                 )
             return service.call(operation, request)
 
-    removal = remove("dev-1", ADMIN, table=Busy(), table_name=api.table_name, now_ms=NOW_MS)
+    removal = remove("dev-1", ADMIN, table=Busy(), table_name=api.table_name, now_ms=NOW_MS, retention_s=60)
 
     assert removal["version"] == 2
 
@@ -220,7 +222,7 @@ def test_a_device_that_never_rests_is_a_conflict(api: Api) -> None:
                 raise AwsError("TransactionCanceledException", "no", status=400, document={})
             return service.call(operation, request)
 
-    answer = remove("dev-1", ADMIN, table=NeverResting(), table_name=api.table_name, now_ms=NOW_MS)
+    answer = remove("dev-1", ADMIN, table=NeverResting(), table_name=api.table_name, now_ms=NOW_MS, retention_s=60)
 
     assert answer["errorType"] == "Conflict"
 
@@ -332,3 +334,43 @@ def test_the_recorded_direct_event_is_refused_by_a_function_for_another_field() 
 
     with pytest.raises(ValueError, match=event["info"]["fieldName"]):
         register_device.handler(event, LAMBDA_CONTEXT)
+
+
+def change(api: Api, identity: Any = ADMIN, **given: Any) -> dict[str, Any]:
+    return update(
+        {"deviceId": "dev-1", **given},
+        identity,
+        table=api.table,
+        table_name=api.table_name,
+        now_ms=NOW_MS + 1,
+        retention_s=60,
+    )
+
+
+def test_an_update_changes_what_it_names_everywhere_it_stands(api: Api) -> None:
+    api.register(siteId="north", name="Pump", model="M1")
+
+    answer = change(api, siteId="south", model=None)
+
+    assert (answer["siteId"], answer["name"], answer["model"]) == ("south", "Pump", None)
+    device = api.item(items.device_key("dev-1"))
+    assert (device["siteId"], device["name"], device["GSI1SK"]) == ("south", "Pump", "SITE#south#DEV#dev-1")
+    assert "model" not in device
+    assert api.item(state_key("dev-1"))["siteId"] == "south"
+    assert api.item(items.key("TENANT#acme", f"CHANGE#{NOW_MS + 1}#dev-1"))["kind"] == "UPDATED"
+
+
+@pytest.mark.parametrize("given", [{}, {"siteId": "a/b"}, {"name": ""}, {"model": "x" * 257}])
+def test_an_update_says_what_is_wrong(api: Api, given: dict[str, Any]) -> None:
+    api.register()
+
+    with pytest.raises(BadRequest, match=r"expected 1 to|nothing to change"):
+        change(api, **given)
+
+
+def test_an_update_finds_the_tenants_own_devices_alone(api: Api) -> None:
+    with pytest.raises(Exception, match="there is no device 'dev-1'"):
+        change(api, name="x")
+    api.register()
+    with pytest.raises(Exception, match="there is no device 'dev-1'"):
+        change(api, person("other", "admin").identity, name="x")

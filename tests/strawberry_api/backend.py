@@ -188,6 +188,8 @@ class Request:
 
     def _run_code(self, resolver: dict[str, Any], context: dict[str, Any]) -> Any:
         request = self._call(resolver, "request", context)
+        if request.is_early_return:
+            return request.result
         context = {**context, "stash": request.stash if request.stash is not None else context["stash"]}
         try:
             result = self.backend.call_source(resolver, request.result)

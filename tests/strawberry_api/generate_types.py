@@ -122,7 +122,7 @@ def types_text() -> str:
     """The whole module, ready to be compared or written."""
     schema = build_schema(schema_text())
     kinds = [kind for name, kind in schema.type_map.items() if not name.startswith("__")]
-    resolved = frozenset({("Device", "state"), ("Device", "presence")})
+    resolved = frozenset({("Device", "state"), ("Device", "presence"), ("DeviceChange", "device")})
     parts = [HEAD]
     parts += [enum_text(kind) for kind in kinds if isinstance(kind, GraphQLEnumType)]
     inputs = [kind for kind in kinds if isinstance(kind, GraphQLInputObjectType)]

@@ -24,6 +24,7 @@ ADMINS = {"admin", "service"}
 DECISIONS = {
     "Query.getDevice": EVERYBODY,
     "Query.listDevices": EVERYBODY,
+    "Query.deviceChanges": EVERYBODY,
     "Query.getDeviceState": EVERYBODY,
     "Query.listTelemetry": EVERYBODY,
     "Query.listAlertRules": EVERYBODY,
@@ -32,6 +33,7 @@ DECISIONS = {
     "Query.getCommand": EVERYBODY,
     "Query.listCommands": EVERYBODY,
     "Mutation.registerDevice": ADMINS,
+    "Mutation.updateDevice": ADMINS,
     "Mutation.removeDevice": ADMINS,
     "Mutation.putAlertRule": OPERATORS,
     "Mutation.removeAlertRule": OPERATORS,

@@ -11,6 +11,13 @@ from tests.strawberry_api.scalars import AWSJSON, AWSDateTime
 
 
 @strawberry.enum
+class DeviceChangeKind(Enum):
+    REGISTERED = "REGISTERED"
+    UPDATED = "UPDATED"
+    REMOVED = "REMOVED"
+
+
+@strawberry.enum
 class AlertSeverity(Enum):
     INFO = "INFO"
     WARNING = "WARNING"
@@ -55,6 +62,14 @@ class RegisterDeviceInput:
     model: str | None = strawberry.UNSET
     tenantId: strawberry.ID | None = strawberry.UNSET
     certificateSigningRequest: str | None = strawberry.UNSET
+
+
+@strawberry.input
+class UpdateDeviceInput:
+    deviceId: strawberry.ID
+    siteId: strawberry.ID | None = strawberry.UNSET
+    name: str | None = strawberry.UNSET
+    model: str | None = strawberry.UNSET
 
 
 @strawberry.input
@@ -242,6 +257,25 @@ class DeviceConnection:
 
 
 @strawberry.type
+class DeviceChange:
+    deviceId: strawberry.ID
+    kind: DeviceChangeKind
+    changedAt: AWSDateTime
+
+    @strawberry.field
+    def device(self, info: Info[Any, Any]) -> Device | None:
+        found: Device | None = info.context.resolve(info, self, {})
+        return found
+
+
+@strawberry.type
+class DeviceChangeConnection:
+    items: list[DeviceChange]
+    nextToken: str | None
+    cursor: str
+
+
+@strawberry.type
 class Telemetry:
     deviceId: strawberry.ID
     eventId: strawberry.ID
@@ -347,6 +381,20 @@ class Query:
         return found
 
     @strawberry.field
+    def deviceChanges(
+        self,
+        info: Info[Any, Any],
+        since: str | None = strawberry.UNSET,
+        tenantId: strawberry.ID | None = strawberry.UNSET,
+        limit: int | None = strawberry.UNSET,
+        nextToken: str | None = strawberry.UNSET,
+    ) -> DeviceChangeConnection:
+        found: DeviceChangeConnection = info.context.resolve(
+            info, self, {"since": since, "tenantId": tenantId, "limit": limit, "nextToken": nextToken}
+        )
+        return found
+
+    @strawberry.field
     def getDeviceState(self, info: Info[Any, Any], deviceId: strawberry.ID) -> DeviceState | None:
         found: DeviceState | None = info.context.resolve(info, self, {"deviceId": deviceId})
         return found
@@ -448,6 +496,11 @@ class Mutation:
     @strawberry.field
     def registerDevice(self, info: Info[Any, Any], input: RegisterDeviceInput) -> DeviceRegistration:
         found: DeviceRegistration = info.context.resolve(info, self, {"input": input})
+        return found
+
+    @strawberry.field
+    def updateDevice(self, info: Info[Any, Any], input: UpdateDeviceInput) -> Device:
+        found: Device = info.context.resolve(info, self, {"input": input})
         return found
 
     @strawberry.field

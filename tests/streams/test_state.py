@@ -56,9 +56,11 @@ def test_a_state_item_before_the_first_telemetry_is_older_than_everything() -> N
 
 
 def test_registration_is_both_items_or_none_and_keeps_a_removed_devices_version() -> None:
-    put, update = registration("table", "dev-1", "acme", now_ms=5, site_id="north")["TransactItems"]
+    request = registration("table", "dev-1", "acme", now_ms=5, retention_s=60, site_id="north")
+    put, update, change = request["TransactItems"]
 
     assert put["Put"]["Item"]["GSI1SK"] == {"S": "SITE#north#DEV#dev-1"}
+    assert change["Put"]["Item"]["SK"] == {"S": "CHANGE#0000000000005#dev-1"}
     assert put["Put"]["ConditionExpression"] == "attribute_not_exists(PK)"
     assert "if_not_exists(#version, :none)" in update["Update"]["UpdateExpression"]
     assert "REMOVE removedAt" in update["Update"]["UpdateExpression"]
