@@ -9,7 +9,11 @@ from headwater.deploy.managed_policies import MANAGED_POLICIES
 from headwater.errors import ServiceError, TemplateError
 from headwater.values.aws import principal_arn
 from headwater.values.identity import AwsPrincipal
-from headwater.values.policy import PolicyDocument, decide
+from headwater.values.policy import Decision, PolicyDocument, decide
+
+_ALLOWED = Decision(True, "the policies are not asked")
+# A role names few resources over and over; a client that invents names must not fill the memory.
+_KEPT_DECISIONS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +33,11 @@ class Roles:
     checks_policies: bool = True
     _policies: dict[str, list[PolicyDocument]] = field(default_factory=dict)
     _keys: dict[str, AccessKey] = field(default_factory=dict)
+    _decisions: dict[tuple[str, str, str], Decision] = field(default_factory=dict)
 
     def add_role(self, name: str, properties: Mapping[str, Any]) -> None:
         """Register `AWS::IAM::Role` properties. Raises: TemplateError for a policy that cannot be read."""
+        self._decisions.clear()
         documents = self._policies.setdefault(name, [])
         for policy in properties.get("Policies") or []:
             documents.append(PolicyDocument.parse(policy["PolicyDocument"]))
@@ -47,6 +53,7 @@ class Roles:
 
     def attach(self, role_names: Sequence[str], document: Mapping[str, Any]) -> None:
         """Attach a policy resource to roles."""
+        self._decisions.clear()
         policy = PolicyDocument.parse(document)
         for name in role_names:
             self._policies.setdefault(name, []).append(policy)
@@ -66,17 +73,40 @@ class Roles:
 
     def is_allowed(self, principal: AwsPrincipal, action: str, resource: str) -> bool:
         """Whether the principal's policies allow an action on one resource."""
+        return self._decide(principal, action, resource).allowed
+
+    def _decide(self, principal: AwsPrincipal, action: str, resource: str) -> Decision:
+        if principal.role_name is None or not self.checks_policies:
+            return _ALLOWED
+        key = (principal.role_name, action, resource)
+        decision = self._decisions.get(key)
+        if decision is None:
+            if len(self._decisions) >= _KEPT_DECISIONS:
+                self._decisions.clear()
+            decision = self._decisions[key] = decide(self._policies.get(principal.role_name, ()), action, resource)
+        return decision
+
+    def authorize(self, principal: AwsPrincipal, action: str, resources: Sequence[str]) -> None:
+        """Raises: ServiceError AccessDeniedException naming the first resource that is not allowed.
+
+        No resource means that the request does not show one: then the action must be allowed on any.
+        """
+        if not resources and not self._allows_somewhere(principal, action):
+            raise _denied(principal, action, "*")
+        for resource in resources:
+            if not self._decide(principal, action, resource).allowed:
+                raise _denied(principal, action, resource)
+
+    def _allows_somewhere(self, principal: AwsPrincipal, action: str) -> bool:
         if principal.role_name is None or not self.checks_policies:
             return True
         policies = self._policies.get(principal.role_name, ())
-        return decide(policies, action, resource).allowed
+        return any(statement.allows_action(action) for policy in policies for statement in policy.statements)
 
-    def authorize(self, principal: AwsPrincipal, action: str, resources: Sequence[str]) -> None:
-        """Raises: ServiceError AccessDeniedException naming the first resource that is not allowed."""
-        for resource in resources:
-            if not self.is_allowed(principal, action, resource):
-                raise ServiceError(
-                    "AccessDeniedException",
-                    f"User: {principal_arn(principal)} is not authorized to perform: {action} on resource: {resource} "
-                    f"because no identity-based policy allows the {action} action",
-                )
+
+def _denied(principal: AwsPrincipal, action: str, resource: str) -> ServiceError:
+    return ServiceError(
+        "AccessDeniedException",
+        f"User: {principal_arn(principal)} is not authorized to perform: {action} on resource: {resource} "
+        f"because no identity-based policy allows the {action} action",
+    )
