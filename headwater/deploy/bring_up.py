@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import datetime
 import os
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +17,9 @@ from headwater.deploy import data, event_sources, functions, graphql, iot, polic
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
 from headwater.deploy.examination import Examination, examine, first_of
+from headwater.deploy.iot_access import DeviceAccess
+from headwater.deploy.iot_registry import DeviceRegistry
+from headwater.deploy.iot_sessions import StoredSessions
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.ports import Ports
@@ -28,7 +33,9 @@ from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.service import FunctionService
 from headwater.mqtt.profile import AWS, STANDARD
 from headwater.server.aws_api import AwsApi
+from headwater.server.aws_permissions import Account
 from headwater.server.mqtt_server import MqttServer
+from headwater.server.tls import CertificateAuthority
 from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.dynamodb_streams_service import DynamoDbStreamsService
 from headwater.storage.kinesis_service import KinesisService
@@ -107,6 +114,9 @@ async def _deploy_rest(deployment: Deployment) -> None:
         ("AWS::Cognito::UserPool", policies.deploy_user_pool),
         ("AWS::Lambda::Function", functions.deploy_function),
         ("AWS::AppSync::GraphQLApi", graphql.deploy_api),
+        ("AWS::IoT::ThingType", iot.deploy_thing_type),
+        ("AWS::IoT::Thing", iot.deploy_thing),
+        ("AWS::IoT::Policy", iot.deploy_policy),
         ("AWS::IoT::TopicRule", iot.deploy_rule),
         ("AWS::Lambda::EventSourceMapping", event_sources.deploy_mapping),
     ):
@@ -130,11 +140,24 @@ def _deployment(
     function_service = FunctionService(**place, deliver=_EventDelivery(sqs).deliver)
     starter = _TargetDelivery(function_service, sqs)
     rules = RuleEngine({}, os.urandom, options.account_id)
+    devices = DeviceRegistry(
+        store,
+        Account(**place),
+        # Opened for each certificate, so that its validity begins when it is made.
+        lambda: CertificateAuthority(data_dir / "tls", datetime.datetime.now(datetime.UTC)),
+        clock=time.time,
+        new_id=lambda: str(uuid.uuid4()),
+    )
+    access = DeviceAccess(devices, roles, clock=time.time, trusts_strangers=options.mqtt_open)
     mqtt = MqttServer(
         STANDARD if options.mqtt_profile == "standard" else AWS,
+        authenticate=access.authenticate,
+        authorize=access.authorize,
         on_publish=rules.on_publish,
+        store=StoredSessions(store),
         enforces_quotas=options.enforces_quotas,
     )
+    access.watch(mqtt.broker)
 
     async def republish(topic: str, payload: bytes, qos: int) -> None:
         await mqtt.publish(topic, payload, qos=qos)
@@ -165,6 +188,7 @@ def _deployment(
         user_pools=UserPools(data_dir, options.region, site.make_pool_key),
         rules=rules,
         mqtt=mqtt,
+        devices=devices,
         schedules=Schedules(
             store,
             starter.deliver,
@@ -215,6 +239,7 @@ def _aws_api(deployment: Deployment) -> AwsApi:
         authorize=deployment.roles.authorize,
         clock=deployment.clock,
         rest_services=iot.rest_services(deployment),
+        rest_permissions=iot.rest_permissions(),
     )
 
 

@@ -27,6 +27,7 @@ from headwater.values.identity import AwsPrincipal
 
 if TYPE_CHECKING:
     from headwater.deploy.graphql import GraphQLApi
+    from headwater.deploy.iot_registry import DeviceRegistry
     from headwater.deploy.rule_engine import RuleEngine
     from headwater.deploy.user_pools import UserPools
     from headwater.eventsource.mappings import EventSourceMappings
@@ -60,6 +61,7 @@ class Deployment:
     user_pools: "UserPools"
     rules: "RuleEngine"
     mqtt: MqttServer
+    devices: "DeviceRegistry"
     page_tokens: PageTokens
     schedules: Schedules
     administrator_key: AccessKey

@@ -1,15 +1,18 @@
-"""Topic rules of the template, and the REST services around devices."""
+"""Things, policies and topic rules of the template, and the REST services around devices."""
 
+import json
 from collections.abc import Mapping
-from urllib.parse import parse_qs, unquote
+from typing import Any
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.routing import json_response
+from headwater.deploy.iot_api import IotApi
+from headwater.deploy.iot_data_api import IotDataApi, data_permissions
+from headwater.deploy.iot_operations import permissions
 from headwater.deploy.schedules import SchedulerApi
 from headwater.errors import TemplateError
+from headwater.server.aws_api import RestPermissions
 from headwater.template.intrinsics import Resource
-from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
-from headwater.values.topics import TopicError, check_topic
+from headwater.values.http import HttpHandler
 
 
 async def deploy_rule(deployment: Deployment, resource: Resource) -> None:
@@ -21,39 +24,43 @@ async def deploy_rule(deployment: Deployment, resource: Resource) -> None:
     deployment.report(resource, f"{name} on {deployed.rule.topic_filter or 'Basic Ingest only'}")
 
 
+async def deploy_policy(deployment: Deployment, resource: Resource) -> None:
+    """Make a policy what the template says, also where it is attached already."""
+    name = deployment.stack.physical_id(resource.logical_id)
+    document = resource.properties["PolicyDocument"]
+    text = document if isinstance(document, str) else json.dumps(document)
+    await deployment.devices.policies.replace(name, text)
+    deployment.report(resource, name)
+
+
+async def deploy_thing_type(deployment: Deployment, resource: Resource) -> None:
+    """Make a thing type what the template says."""
+    name = deployment.stack.physical_id(resource.logical_id)
+    given: Mapping[str, Any] = resource.properties.get("ThingTypeProperties") or {}
+    properties = {member[:1].lower() + member[1:]: value for member, value in given.items()}
+    await deployment.devices.things.replace_type(name, properties)
+    deployment.report(resource, name)
+
+
+async def deploy_thing(deployment: Deployment, resource: Resource) -> None:
+    """Make a thing what the template says; its certificates stay attached."""
+    name = deployment.stack.physical_id(resource.logical_id)
+    payload: Mapping[str, Any] = resource.properties.get("AttributePayload") or {}
+    await deployment.devices.things.replace(name, None, payload.get("Attributes") or {})
+    deployment.report(resource, name)
+
+
 def rest_services(deployment: Deployment) -> Mapping[str, HttpHandler]:
     """The REST APIs by the service name in their signatures."""
-    data = IotDataApi(deployment)
+    data = IotDataApi(deployment.mqtt, deployment.clock)
     return {
+        "iot": IotApi(deployment.devices, deployment.stack.environment.iot_endpoint).handle,
         "iotdata": data.handle,
         "iotdevicegateway": data.handle,
         "scheduler": SchedulerApi(deployment.schedules).handle,
     }
 
 
-class IotDataApi:
-    """The IoT data plane. Source: AWS IoT Core API Reference, Publish."""
-
-    def __init__(self, deployment: Deployment) -> None:
-        self._deployment = deployment
-
-    async def handle(self, request: HttpRequest) -> HttpResponse:
-        """Publish; every other call is refused by its path."""
-        if request.method == "POST" and request.raw_path.startswith("/topics/"):
-            return await self._publish(request)
-        return json_response(404, {"message": f"{request.method} {request.raw_path} does not work here; Publish does"})
-
-    async def _publish(self, request: HttpRequest) -> HttpResponse:
-        topic = unquote(request.raw_path.removeprefix("/topics/"))
-        query = parse_qs(request.raw_query)
-        qos, retain = query.get("qos", ["0"])[0], query.get("retain", ["false"])[0] == "true"
-        if qos not in ("0", "1"):
-            return json_response(400, {"message": f"qos {qos!r} is not 0 or 1"})
-        if len(request.body) > 128 * 1024:
-            return json_response(413, {"message": f"the payload has {len(request.body)} bytes; the limit is 131072"})
-        try:
-            check_topic(topic)
-            await self._deployment.mqtt.publish(topic, request.body, qos=int(qos), retain=retain)
-        except TopicError as error:
-            return json_response(400, {"message": str(error)})
-        return json_response(200, {"message": "OK"})
+def rest_permissions() -> Mapping[str, RestPermissions]:
+    """What requests of these services need, where path and method do not say it."""
+    return {"iot": permissions, "iotdata": data_permissions, "iotdevicegateway": data_permissions}

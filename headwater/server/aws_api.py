@@ -9,7 +9,7 @@ from urllib.parse import parse_qs
 
 from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
 from headwater.errors import ServiceError
-from headwater.server.aws_permissions import Account, permissions_of, rest_permissions_of
+from headwater.server.aws_permissions import Account, Permission, permissions_of, rest_permissions_of
 from headwater.server.aws_wire import (
     CBOR_TYPE,
     JSON_TYPES,
@@ -28,6 +28,7 @@ from headwater.values.identity import AwsPrincipal
 _log = logging.getLogger(__name__)
 
 FindSecret = Callable[[str], tuple[AwsPrincipal, str] | None]
+RestPermissions = Callable[[HttpRequest, Account], list[Permission]]
 
 
 class AwsApi:
@@ -36,7 +37,7 @@ class AwsApi:
     A key that `find_secret` knows is verified and held to `authorize`. On loopback any other key is the
     administrator's, unverified, so that tests may use whatever they like; from elsewhere it is refused.
     `rest_services` maps the service of a signature (`lambda`, `iotdata`, `s3`, `events`) to who answers the requests
-    that are not for one of `services`.
+    that are not for one of `services`; `rest_permissions` gives, for some of them, what a request needs.
     """
 
     def __init__(
@@ -49,9 +50,11 @@ class AwsApi:
         authorize: Authorize,
         clock: Callable[[], float],
         rest_services: Mapping[str, HttpHandler] | None = None,
+        rest_permissions: Mapping[str, RestPermissions] | None = None,
     ) -> None:
         self._services = {service.target_prefix: service for service in services}
         self._rest_services = dict(rest_services or {})
+        self._rest_permissions = dict(rest_permissions or {})
         self._account = Account(region, account_id)
         self._find_secret = find_secret
         self._authorize = authorize
@@ -106,9 +109,15 @@ class AwsApi:
                 status=404,
             )
         if not principal.is_administrator:
-            for needed in rest_permissions_of(signature.service, request.method, request.raw_path, self._account):
+            for needed in self._needed(signature.service, request):
                 self._authorize(principal, needed.action, needed.resources)
         return await handler(request)
+
+    def _needed(self, service: str, request: HttpRequest) -> list[Permission]:
+        find = self._rest_permissions.get(service)
+        if find is not None:
+            return find(request, self._account)
+        return rest_permissions_of(service, request.method, request.raw_path, self._account)
 
     def _authenticate(self, request: HttpRequest) -> tuple[AwsPrincipal, Signature]:
         """Raises: ServiceError, spelled as the service's front door spells it."""

@@ -13,6 +13,8 @@ _ACTION_LIVE = " ".join(
     if action != "Sns"
 )
 
+_NO_CERTIFICATES = "certificates are made while the instance runs: `headwater device add NAME` makes and attaches one"
+
 
 def _actions_are_few(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     payload = properties.get("TopicRulePayload")
@@ -35,7 +37,14 @@ IOT: dict[str, TypeTable] = {
         live="PolicyName PolicyDocument", deploy_only="Tags", checks=(required("PolicyDocument"),)
     ),
     "AWS::IoT::Thing": table(live="ThingName AttributePayload"),
-    "AWS::IoT::ThingType": table(live="ThingTypeName ThingTypeProperties", deploy_only="Tags DeprecateThingType"),
+    "AWS::IoT::ThingType": table(
+        live="ThingTypeName ThingTypeProperties.SearchableAttributes ThingTypeProperties.ThingTypeDescription",
+        deploy_only="Tags",
+        refused={"DeprecateThingType": "thing types are not deprecated here; leave it out"},
+    ),
+    "AWS::IoT::PolicyPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
+    "AWS::IoT::ThingPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
+    "AWS::IoT::Certificate": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
     "AWS::IoT::Logging": TypeTable(verdict="deploy-only"),
     "AWS::IoT::AccountAuditConfiguration": TypeTable(verdict="deploy-only"),
 }
