@@ -110,7 +110,10 @@ def issue_certificate(device_id: str, signing_request: str) -> dict[str, str]:
     import boto3
 
     iot = boto3.client("iot")
-    certificate = iot.create_certificate_from_csr(certificateSigningRequest=signing_request, setAsActive=True)
+    try:
+        certificate = iot.create_certificate_from_csr(certificateSigningRequest=signing_request, setAsActive=True)
+    except iot.exceptions.InvalidRequestException as error:
+        raise BadRequest(f"certificateSigningRequest is refused by IoT Core: {error}") from error
     iot.create_thing(thingName=device_id)
     iot.attach_policy(policyName=required("DEVICE_POLICY_NAME"), target=certificate["certificateArn"])
     iot.attach_thing_principal(thingName=device_id, principal=certificate["certificateArn"])

@@ -4,6 +4,12 @@ import base64
 import json
 from typing import Any
 
+import boto3
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
 from streams import ingest
 from tests.operations.scenario import run_scenario
 from tests.strawberry_api.backend import LAMBDA_CONTEXT, Backend
@@ -48,3 +54,26 @@ class StrawberryImplementation:
 
 async def test_every_operation_answers_as_the_scenario_says(backend: Backend) -> None:
     await run_scenario(StrawberryImplementation(backend), run=RUN, now_ms=NOW_MS)
+
+
+async def test_a_certificate_signing_request_is_answered_by_iot_core(backend: Backend) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "dev-1")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    given = {
+        "deviceId": "dev-1",
+        "certificateSigningRequest": request.public_bytes(serialization.Encoding.PEM).decode(),
+    }
+    query = """mutation R($input: RegisterDeviceInput!) {
+      registerDevice(input: $input) { certificatePem certificateId endpoint }
+    }"""
+
+    answer = await backend.execute(query, {"input": given}, person("acme", "admin"))
+
+    registration = answer["data"]["registerDevice"]
+    assert registration["certificatePem"].startswith("-----BEGIN CERTIFICATE-----")
+    assert registration["endpoint"]
+    iot = boto3.client("iot")
+    assert len(iot.list_thing_principals(thingName="dev-1")["principals"]) == 1
+    (principal,) = iot.list_thing_principals(thingName="dev-1")["principals"]
+    assert [policy["policyName"] for policy in iot.list_attached_policies(target=principal)["policies"]] == ["device"]
