@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from headwater.deploy.aws_services import background_work
 from headwater.deploy.bring_up import bring_up, start_sources
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.control import ControlApi
@@ -24,10 +25,15 @@ from headwater.deploy.options import UpOptions
 from headwater.deploy.ports import Ports
 from headwater.deploy.rehearsal import rehearse
 from headwater.deploy.report import report_lines
+from headwater.errors import HeadwaterError
 from headwater.storage.store import Store
 
 _log = logging.getLogger(__name__)
 _DRAIN_S = 10.0
+
+
+class ReadyFileError(HeadwaterError):
+    """The ready file cannot be written; the user gives another place."""
 
 
 class Runtime:
@@ -46,9 +52,11 @@ class Runtime:
     async def start(self) -> None:
         """Bring everything up; returns when all of it answers.
 
-        Raises: TemplateError, DataDirectoryError, OSError for a port in use.
+        Raises: TemplateError, DataDirectoryError, AddressError, ReadyFileError.
         """
         options = self.options
+        if options.ready_file is not None:
+            _forget(options.ready_file)
         loaded = load_template(options.template, options.parameters, options.region, options.data_dir)
         profile = FleetProfile.parse(loaded.fleet) if options.devices else None
         compiled = Compiled()
@@ -62,10 +70,8 @@ class Runtime:
             options, loaded, self._store, data_dir, self._ports, secret=secret, compiled=compiled
         )
         deployment = self.deployment
-        self._background = [
-            asyncio.get_running_loop().create_task(work)
-            for work in (deployment.dynamodb.sweep_forever(), _sweep_streams(deployment), deployment.schedules.run())
-        ]
+        loop = asyncio.get_running_loop()
+        self._background = [loop.create_task(work) for work in background_work(deployment)]
         await start_sources(deployment)
         await self._ports.answer(deployment, ControlApi(deployment).handlers())
         if profile is not None and self._ports.mqtt_port is not None:
@@ -110,6 +116,20 @@ class Runtime:
             write_private(target, document)
 
 
+def _forget(ready_file: Path) -> None:
+    """Remove what an earlier start wrote, so that the file is there when this one is ready, and not before.
+
+    Raises: ReadyFileError for a place that cannot be written.
+    """
+    try:
+        ready_file.parent.mkdir(parents=True, exist_ok=True)
+        ready_file.unlink(missing_ok=True)
+        ready_file.touch(0o600)
+        ready_file.unlink()
+    except OSError as error:
+        raise ReadyFileError(f"cannot write --ready-file {ready_file}: {error.strerror}") from error
+
+
 def write_private(path: Path, data: bytes) -> None:
     """Write a file that only its owner reads, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,9 +148,3 @@ def _instance_secret(data_dir: Path) -> str:
         secret = secrets.token_urlsafe(32)
         write_private(path, secret.encode())
         return secret
-
-
-async def _sweep_streams(deployment: Deployment) -> None:
-    while True:
-        await asyncio.sleep(60)
-        await deployment.kinesis.sweep()

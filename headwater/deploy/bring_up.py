@@ -14,6 +14,7 @@ from typing import Any
 from headwater.auth.jwt import PoolKey, make_pool_key
 from headwater.datasource.tables.page_tokens import PageTokens
 from headwater.deploy import data, event_sources, functions, graphql, iot, policies
+from headwater.deploy.aws_services import AsynchronousDelivery, aws_api, function_admin
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
 from headwater.deploy.examination import Examination, examine, first_of
@@ -27,17 +28,15 @@ from headwater.deploy.roles import Roles
 from headwater.deploy.rule_actions import RuleActions
 from headwater.deploy.rule_engine import RuleEngine
 from headwater.deploy.schedules import Schedules
+from headwater.deploy.stored_events import StoredEvents
 from headwater.deploy.user_pools import UserPools
 from headwater.errors import TemplateError
-from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.service import FunctionService
 from headwater.mqtt.profile import AWS, STANDARD
-from headwater.server.aws_api import AwsApi
 from headwater.server.aws_permissions import Account
 from headwater.server.mqtt_server import MqttServer
 from headwater.server.tls import CertificateAuthority
 from headwater.storage.dynamodb_service import DynamoDbService
-from headwater.storage.dynamodb_streams_service import DynamoDbStreamsService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.s3_service import S3Service
 from headwater.storage.sqs_service import SqsService
@@ -73,7 +72,7 @@ async def bring_up(
     deployment.faults.raise_found()
     deployment.mappings = event_sources.event_source_mappings(deployment)
     await ports.listen_for_devices(deployment.mqtt)
-    ports.router.fallback = _aws_api(deployment).handle
+    ports.router.fallback = aws_api(deployment, function_admin(deployment)).handle
     return deployment
 
 
@@ -133,12 +132,13 @@ def _deployment(
     store, data_dir = site.store, site.data_dir
     place: dict[str, Any] = {"region": options.region, "account_id": options.account_id}
     roles = Roles(options.account_id, options.checks_iam)
-    kinesis = KinesisService(store, **place, clock=time.time)
+    kinesis = KinesisService(store, **place, clock=time.time, enforces_quotas=options.enforces_quotas)
     dynamodb = DynamoDbService(store, **place, clock=time.time)
     sqs = SqsService(store, **place, clock=time.time, base_url=site.endpoint_url)
     s3 = S3Service(data_dir / "s3")
-    function_service = FunctionService(**place, deliver=_EventDelivery(sqs).deliver)
-    starter = _TargetDelivery(function_service, sqs)
+    delivery = AsynchronousDelivery(sqs)
+    function_service = FunctionService(**place, deliver=delivery.deliver_event, journal=StoredEvents(store))
+    delivery.functions = function_service
     rules = RuleEngine({}, os.urandom, options.account_id)
     devices = DeviceRegistry(
         store,
@@ -191,7 +191,7 @@ def _deployment(
         devices=devices,
         schedules=Schedules(
             store,
-            starter.deliver,
+            delivery.deliver,
             clock=time.time,
             arn_prefix=f"arn:aws:scheduler:{options.region}:{options.account_id}",
         ),
@@ -226,53 +226,10 @@ async def _resolve_again(deployment: Deployment, environment: StackEnvironment) 
     deployment.stack, deployment.resources = examination.stack, examination.resources
 
 
-def _aws_api(deployment: Deployment) -> AwsApi:
-    options = deployment.options
-    streams = DynamoDbStreamsService(
-        deployment.store, region=options.region, account_id=options.account_id, clock=deployment.clock
-    )
-    return AwsApi(
-        [deployment.dynamodb, streams, deployment.kinesis, deployment.sqs],
-        region=options.region,
-        account_id=options.account_id,
-        find_secret=deployment.roles.find_secret,
-        authorize=deployment.roles.authorize,
-        clock=deployment.clock,
-        rest_services=iot.rest_services(deployment),
-        rest_permissions=iot.rest_permissions(),
-    )
-
-
-class _EventDelivery:
-    """Where asynchronous invocations end: destinations and dead-letter queues."""
-
-    def __init__(self, sqs: SqsService) -> None:
-        self._sqs = sqs
-
-    async def deliver(self, delivery: EventDelivery) -> None:
-        """Raises: TemplateError for a destination that does not work here."""
-        if delivery.arn.split(":")[2] != "sqs":
-            raise TemplateError(f"the destination {delivery.arn} does not work here; SQS does")
-        await self._sqs.send(delivery.arn, delivery.body)
-
-
-class _TargetDelivery:
-    """Starts what schedules are for."""
-
-    def __init__(self, functions: FunctionService, sqs: SqsService) -> None:
-        self._functions = functions
-        self._sqs = sqs
-
-    async def deliver(self, arn: str, text: str) -> None:
-        if arn.split(":")[2] == "sqs":
-            await self._sqs.send(arn, text)
-        else:
-            await self._functions.invoke_event(arn, text.encode())
-
-
 async def start_sources(deployment: Deployment) -> None:
     """Warm the functions that event sources feed and start those."""
     await deployment.functions.start()
     names = event_sources.fed_functions(deployment)
     await asyncio.gather(*(deployment.functions.warm(name) for name in names), return_exceptions=True)
     await event_sources.start_mappings(deployment)
+    deployment.functions.resume_events()

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.iot_devices import add_device
 from headwater.deploy.routing import json_response
 from headwater.errors import ServiceError
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
@@ -40,6 +41,8 @@ class ControlApi:
             return json_response(400, {"message": "the body is not JSON"})
         if name == "token" and request.method == "POST" and isinstance(body, Mapping):
             return self._token(body)
+        if name == "devices" and request.method == "POST" and isinstance(body, Mapping):
+            return await self._device(body)
         if name == "metrics" and request.method == "GET":
             return json_response(200, self.metrics())
         return json_response(404, {"message": f"there is no {request.method} {request.raw_path}"})
@@ -47,6 +50,12 @@ class ControlApi:
     def _token(self, body: Mapping[str, Any]) -> HttpResponse:
         try:
             return json_response(200, self._deployment.user_pools.issue(body, self._deployment.clock()))
+        except ServiceError as error:
+            return json_response(400, {"message": error.message})
+
+    async def _device(self, body: Mapping[str, Any]) -> HttpResponse:
+        try:
+            return json_response(200, await add_device(self._deployment, body))
         except ServiceError as error:
             return json_response(400, {"message": error.message})
 

@@ -54,6 +54,12 @@ class FleetProfile:
             _reading(str(name), rule, random.Random(0))
         return cls(topic, ids, float(rate), qos, payload)
 
+    def example(self, device_id: str) -> tuple[str, bytes]:
+        """Topic and payload of one publish."""
+        source = random.Random(device_id)
+        readings = {str(name): _reading(str(name), rule, source)() for name, rule in self.payload.items()}
+        return self.topic.replace(_DEVICE_ID, device_id), orjson.dumps(readings)
+
 
 def _fault(member: str, message: str) -> TemplateError:
     return TemplateError(message, logical_id="Metadata.Headwater.Fleet", property_path=member)

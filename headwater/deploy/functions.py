@@ -119,6 +119,10 @@ def _event_invoke(deployment: Deployment, resource: Resource, name: str) -> Even
                 settings["maximum_event_age_s"] = float(given["MaximumEventAgeInSeconds"])
             settings["on_success"] = (destinations.get("OnSuccess") or {}).get("Destination")
             settings["on_failure"] = (destinations.get("OnFailure") or {}).get("Destination")
+    for name in ("dead_letter", "on_success", "on_failure"):
+        arn = settings.get(name)
+        if arn is not None and arn.split(":")[2:3] not in (["sqs"], ["lambda"]):
+            raise TemplateError(f"{arn} cannot be delivered to here: queues and functions can", property_path=name)
     return EventInvokeConfig(**settings)
 
 

@@ -8,7 +8,6 @@ from headwater.deploy.deployment import Deployment
 from headwater.deploy.iot_api import IotApi
 from headwater.deploy.iot_data_api import IotDataApi, data_permissions
 from headwater.deploy.iot_operations import permissions
-from headwater.deploy.schedules import SchedulerApi
 from headwater.errors import TemplateError
 from headwater.server.aws_api import RestPermissions
 from headwater.template.intrinsics import Resource
@@ -57,7 +56,6 @@ def rest_services(deployment: Deployment) -> Mapping[str, HttpHandler]:
         "iot": IotApi(deployment.devices, deployment.stack.environment.iot_endpoint).handle,
         "iotdata": data.handle,
         "iotdevicegateway": data.handle,
-        "scheduler": SchedulerApi(deployment.schedules).handle,
     }
 
 

@@ -1,10 +1,12 @@
 """The sockets of an instance: one port for GraphQL, real-time and AWS APIs, and the MQTT ports."""
 
 import datetime
+import errno
 import ipaddress
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from headwater.deploy.examination import first_of
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.routing import LateAcceptor, Router, acceptors
+from headwater.errors import HeadwaterError
 from headwater.server.http_server import HttpServer
 from headwater.server.mqtt_server import MqttServer
 from headwater.server.mqtt_websocket import MqttWebSocketAcceptor
@@ -31,6 +34,25 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+class AddressError(HeadwaterError):
+    """An address cannot be listened on; the user gives another one."""
+
+
+@contextmanager
+def _binding(option: str, host: str, port: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # The loop words some of these itself, so the number says what is wrong.
+        if error.errno == errno.EADDRINUSE:
+            raise AddressError(
+                f"port {port} of {host} is in use: is Headwater running already? Stop what uses it, "
+                f"or choose another one with {option}; {option} 0 picks a free one"
+            ) from error
+        reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise AddressError(f"cannot listen on port {port} of {host} (--host, {option}): {reason}") from error
 
 
 @dataclass(slots=True)
@@ -52,7 +74,7 @@ class Ports:
 
     @classmethod
     async def bind(cls, options: UpOptions, loaded: LoadedTemplate, data_dir: Path) -> "Ports":
-        """Bind the HTTP port. Raises: OSError, e.g. when it is in use."""
+        """Bind the HTTP port. Raises: AddressError."""
         now = datetime.datetime.now(datetime.UTC)
         authority = CertificateAuthority(data_dir / "tls", now)
         names = () if is_loopback(options.host) or options.host in ("0.0.0.0", "::") else (options.host,)
@@ -69,7 +91,8 @@ class Ports:
             router, websocket_acceptors=acceptors(paths), ssl_context=authority.server_ssl_context(names)
         )
         ports = cls(options, server, router, authority, first_api, realtime, mqtt_socket, _names=names)
-        ports.port = await server.start(options.host, options.port)
+        with _binding("--port", options.host, options.port):
+            ports.port = await server.start(options.host, options.port)
         return ports
 
     @property
@@ -87,15 +110,17 @@ class Ports:
         return f"http://{self.authority_text}"
 
     async def listen_for_devices(self, mqtt: MqttServer) -> None:
-        """Bind the MQTT ports. Raises: OSError, e.g. when one is in use."""
+        """Bind the MQTT ports. Raises: AddressError."""
         self.mqtt = mqtt
         options = self.options
         is_local = is_loopback(options.host)
         if options.mqtt_port is not None and (is_local or options.mqtt_open):
-            self.mqtt_port = await mqtt.start(options.host, options.mqtt_port)
+            with _binding("--mqtt-port", options.host, options.mqtt_port):
+                self.mqtt_port = await mqtt.start(options.host, options.mqtt_port)
         if options.mqtt_tls_port is not None:
             context = self.authority.server_ssl_context(self._names, asks_for_client=True)
-            self.mqtt_tls_port = await mqtt.start(options.host, options.mqtt_tls_port, ssl_context=context)
+            with _binding("--mqtt-tls-port", options.host, options.mqtt_tls_port):
+                self.mqtt_tls_port = await mqtt.start(options.host, options.mqtt_tls_port, ssl_context=context)
         self.mqtt_socket.target = MqttWebSocketAcceptor(mqtt)
 
     async def answer(self, deployment: Deployment, control: Mapping[str, HttpHandler]) -> None:

@@ -1,0 +1,91 @@
+"""The AWS APIs of an instance behind one handler, and where asynchronous work is delivered."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+from headwater.deploy import iot
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.schedules import SchedulerApi
+from headwater.errors import ServiceError
+from headwater.functions.async_invocation import EventDelivery
+from headwater.functions.code_store import CodeStore
+from headwater.functions.function_admin import FunctionAdmin
+from headwater.functions.lambda_api import LambdaApi
+from headwater.functions.service import FunctionService
+from headwater.server.aws_api import AwsApi
+from headwater.server.s3_api import S3Api
+from headwater.storage.dynamodb_streams_service import DynamoDbStreamsService
+from headwater.storage.sqs_service import SqsService
+from headwater.values.http import HttpHandler
+
+_SWEEP_INTERVAL_S = 60.0
+
+
+def function_admin(deployment: Deployment) -> FunctionAdmin:
+    """Functions made through the Lambda API, those of earlier runs registered again."""
+    admin = FunctionAdmin(deployment.functions, CodeStore(deployment.data_dir / "lambda"), clock=deployment.clock)
+    admin.restore()
+    return admin
+
+
+def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
+    """Everything that SDKs find at the AWS endpoint."""
+    options = deployment.options
+    streams = DynamoDbStreamsService(
+        deployment.store, region=options.region, account_id=options.account_id, clock=deployment.clock
+    )
+    rest: Mapping[str, HttpHandler] = {
+        **iot.rest_services(deployment),
+        "lambda": LambdaApi(deployment.functions, admin, deployment.mappings),
+        "s3": S3Api(deployment.s3, region=options.region).handle,
+        "scheduler": SchedulerApi(deployment.schedules).handle,
+    }
+    return AwsApi(
+        [deployment.dynamodb, streams, deployment.kinesis, deployment.sqs],
+        region=options.region,
+        account_id=options.account_id,
+        find_secret=deployment.roles.find_secret,
+        authorize=deployment.roles.authorize,
+        clock=deployment.clock,
+        rest_services=rest,
+        rest_permissions=iot.rest_permissions(),
+    )
+
+
+def background_work(deployment: Deployment) -> list[Coroutine[Any, Any, Any]]:
+    """What runs as long as the instance does: expiry, trimming, schedules."""
+    return [deployment.dynamodb.sweep_forever(), _sweep(deployment), deployment.schedules.run()]
+
+
+async def _sweep(deployment: Deployment) -> None:
+    while True:
+        await asyncio.sleep(_SWEEP_INTERVAL_S)
+        await deployment.kinesis.sweep()
+        await deployment.sqs.sweep()
+
+
+class AsynchronousDelivery:
+    """Takes what is handed over without waiting for an answer, by the ARN of who gets it: queues and functions."""
+
+    def __init__(self, sqs: SqsService) -> None:
+        self._sqs = sqs
+        self.functions: FunctionService | None = None
+
+    async def deliver_event(self, delivery: EventDelivery) -> None:
+        """The end of an asynchronous invocation: a destination's document, or a dead letter with its attributes."""
+        attributes = {
+            name: {"DataType": "Number" if value.isdigit() else "String", "StringValue": value}
+            for name, value in delivery.attributes.items()
+        }
+        await self.deliver(delivery.arn, delivery.body, attributes)
+
+    async def deliver(self, arn: str, text: str, attributes: Mapping[str, Any] | None = None) -> None:
+        """Raises: ServiceError for a target that does not work here or does not take it."""
+        service = arn.split(":")[2]
+        if service == "sqs":
+            await self._sqs.send(arn, text, attributes=attributes)
+        elif service == "lambda" and self.functions is not None:
+            await self.functions.invoke_event(arn, text.encode())
+        else:
+            raise ServiceError("InvalidParameterValueException", f"the target {arn} does not work here")
