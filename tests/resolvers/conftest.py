@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from headwater.appsync_js import HandlerOutcome, compile_module
-from tests.strawberry_api.template_file import ROOT
+from tests.template.template_file import ROOT
 
 NOW_MS = 1_732_489_762_123
 Run = Callable[..., HandlerOutcome]

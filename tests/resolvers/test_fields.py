@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.strawberry_api.callers import SERVICE, person
-from tests.strawberry_api.template_file import ROOT
+from tests.template.template_file import ROOT
 
 NOW_MS = 1_732_489_762_123
 SHOWING = {

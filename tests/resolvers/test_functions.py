@@ -20,7 +20,7 @@ from streams.items import plain_item, presence_key, state_key
 from tests.strawberry_api.backend import LAMBDA_CONTEXT
 from tests.strawberry_api.callers import SERVICE, person
 from tests.strawberry_api.moto_aws import REGION, BotoService, create_table
-from tests.strawberry_api.template_file import ROOT
+from tests.template.template_file import ROOT
 
 NOW_MS = 1_732_489_762_123
 ADMIN = person("acme", "admin").identity

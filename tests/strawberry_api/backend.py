@@ -20,7 +20,7 @@ from tests.strawberry_api.callers import Caller, may_call
 from tests.strawberry_api.filters import matches
 from tests.strawberry_api.moto_aws import REGION
 from tests.strawberry_api.table_source import SourceError, run_request
-from tests.strawberry_api.template_file import ROOT, load_template
+from tests.template.template_file import ROOT, load_template
 
 LAMBDA_CONTEXT = SimpleNamespace(
     function_name="function",

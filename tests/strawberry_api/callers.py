@@ -5,7 +5,7 @@ from typing import Any
 
 from graphql import DirectiveNode, ListValueNode, ObjectTypeDefinitionNode, StringValueNode, parse
 
-from tests.strawberry_api.schema_file import schema_text
+from tests.template.schema_file import schema_text
 
 
 @dataclass(frozen=True)

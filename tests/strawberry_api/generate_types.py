@@ -18,7 +18,7 @@ from graphql import (
     get_named_type,
 )
 
-from tests.strawberry_api.schema_file import schema_text
+from tests.template.schema_file import schema_text
 
 TARGET = Path(__file__).with_name("types.py")
 ROOTS = ("Query", "Mutation", "Subscription")

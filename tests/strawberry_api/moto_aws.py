@@ -9,7 +9,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from streams.aws.calls import AwsError
-from tests.strawberry_api.template_file import load_template
+from tests.template.template_file import load_template
 
 REGION = "us-east-1"
 

@@ -7,7 +7,7 @@ from graphql.utilities import find_breaking_changes, find_dangerous_changes
 
 from tests.strawberry_api.api import strawberry_schema
 from tests.strawberry_api.generate_types import TARGET, types_text
-from tests.strawberry_api.schema_file import schema_text
+from tests.template.schema_file import schema_text
 
 
 def test_the_generated_types_are_up_to_date() -> None:

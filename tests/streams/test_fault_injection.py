@@ -16,7 +16,7 @@ from streams.aws.calls import AwsError
 from streams.fanout import publish_batch
 from streams.ingest import Ingestion, Settings
 from streams.items import plain_item
-from tests.strawberry_api.template_file import load_template
+from tests.template.template_file import load_template
 
 START_MS = 1_732_489_762_000
 TABLE = "headwater"

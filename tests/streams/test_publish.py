@@ -10,7 +10,7 @@ from graphql import GraphQLObjectType, build_schema, get_named_type, parse, vali
 from streams.coalesce import Publish
 from streams.fanout import publish_batch
 from streams.publish import MAX_EVENT_BYTES, SELECTIONS, failed_publishes, requests
-from tests.strawberry_api.schema_file import schema_text
+from tests.template.schema_file import schema_text
 
 SCHEMA = build_schema(schema_text())
 

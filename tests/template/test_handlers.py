@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.strawberry_api.template_file import ROOT, load_template, resources_of_type
+from tests.template.template_file import ROOT, load_template, resources_of_type
 
 TEMPLATE = load_template()
 FUNCTIONS = resources_of_type(TEMPLATE, "AWS::Serverless::Function")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from graphql import GraphQLInterfaceType, GraphQLObjectType, build_schema
 
-from tests.strawberry_api.schema_file import schema_text
-from tests.strawberry_api.template_file import ROOT, load_template, resources_of_type
+from tests.template.schema_file import schema_text
+from tests.template.template_file import ROOT, load_template, resources_of_type
 
 TEMPLATE = load_template()
 RESOLVERS = resources_of_type(TEMPLATE, "AWS::AppSync::Resolver")

@@ -1,6 +1,6 @@
 """schema.graphql as a schema any GraphQL library can read: with AppSync's scalars and directives declared."""
 
-from tests.strawberry_api.template_file import ROOT
+from tests.template.template_file import ROOT
 
 APPSYNC_DEFINITIONS = """
 directive @aws_subscribe(mutations: [String!]!) on FIELD_DEFINITION

@@ -7,8 +7,8 @@ from graphql import GraphQLNonNull, GraphQLObjectType, build_schema, get_named_t
 
 from tests.strawberry_api.backend import Backend
 from tests.strawberry_api.callers import API_KEY, SERVICE, Caller, may_call, person
-from tests.strawberry_api.schema_file import schema_text
-from tests.strawberry_api.template_file import ROOT
+from tests.template.schema_file import schema_text
+from tests.template.template_file import ROOT
 
 CALLERS: dict[str, Caller] = {
     "apiKey": API_KEY,
