@@ -15,16 +15,18 @@ application = typer.Typer(
 )
 data_application = typer.Typer(help="Export, import or reset the data directory of a stopped runtime.")
 application.add_typer(data_application, name="data", no_args_is_help=True)
+device_application = typer.Typer(help="Devices of a running instance.")
+application.add_typer(device_application, name="device", no_args_is_help=True)
 
 DataDir = Annotated[Path, typer.Option(help="Where state lives.")]
 
 
-def _parameters(pairs: list[str]) -> dict[str, str]:
+def _pairs(pairs: list[str], option: str = "--param") -> dict[str, str]:
     given: dict[str, str] = {}
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator or not name:
-            raise typer.BadParameter(f"{pair!r} is not Name=Value", param_hint="--param")
+            raise typer.BadParameter(f"{pair!r} is not Name=Value", param_hint=option)
         given[name] = value
     return given
 
@@ -33,9 +35,13 @@ def _parameters(pairs: list[str]) -> dict[str, str]:
 def up(
     template: Annotated[Path, typer.Option(help="The SAM or CloudFormation template.")] = Path("infra/template.yaml"),
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="GraphQL, real-time and AWS APIs; 0 picks a free one.")] = 8080,
-    mqtt_port: Annotated[int, typer.Option(help="Plain MQTT without credentials; 0 picks a free one.")] = 1883,
-    mqtt_tls_port: Annotated[int, typer.Option(help="MQTT with X.509; 0 picks a free one.")] = 8883,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="GraphQL, real-time and AWS APIs; 0 picks a free one.")
+    ] = 8080,
+    mqtt_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Plain MQTT without credentials; 0 picks a free one.")
+    ] = 1883,
+    mqtt_tls_port: Annotated[int, typer.Option(min=0, max=65535, help="MQTT with X.509; 0 picks a free one.")] = 8883,
     mqtt_open: Annotated[bool, typer.Option(help="Plain MQTT also on addresses other machines reach.")] = False,
     mqtt_profile: Annotated[str, typer.Option(help="aws: as IoT Core; standard: as the specification.")] = "aws",
     data_dir: DataDir = Path(".headwater"),
@@ -67,7 +73,7 @@ def up(
         api_key=api_key,
         devices=devices,
         ready_file=ready_file,
-        parameters=_parameters(param or []),
+        parameters=_pairs(param or []),
         sync=sync,  # type: ignore[arg-type]  # checked above
         enforces_quotas=quotas == "enforce",
         checks_iam=iam,
@@ -88,7 +94,7 @@ def check(
     """Say for every resource and property whether it is live, deploy-only or refused; exit 2 if anything is refused."""
     from headwater.cli.check import run_check
 
-    sys.exit(run_check(template, _parameters(param or [])))
+    sys.exit(run_check(template, _pairs(param or [])))
 
 
 @application.command("eval")
@@ -107,13 +113,13 @@ def token(
     ] = None,
     group: Annotated[list[str] | None, typer.Option(help="A group (role) of the user.")] = None,
     pool: Annotated[str, typer.Option(help="The user pool's logical id, where there are several.")] = "",
-    hours: Annotated[float, typer.Option(help="How long the token is valid.")] = 1.0,
+    hours: Annotated[float, typer.Option(min=0.01, max=24, help="How long the token is valid.")] = 1.0,
     data_dir: DataDir = Path(".headwater"),
 ) -> None:
     """Print a signed user pool token for a running instance."""
     from headwater.cli.token import run_token
 
-    claims = _parameters(claim or [])
+    claims = _pairs(claim or [], "--claim")
     sys.exit(run_token(data_dir, username, claims, group or [], pool, hours))
 
 
@@ -143,3 +149,16 @@ def data_import(
     from headwater.cli.data import run_import
 
     sys.exit(run_import(data_dir, file))
+
+
+@device_application.command("add")
+def device_add(
+    name: Annotated[str, typer.Argument(help="The thing's name, which is the device's MQTT client id.")],
+    out: Annotated[Path | None, typer.Option(help="The folder for key, certificate and CA; NAME if not given.")] = None,
+    policy: Annotated[str, typer.Option(help="The IoT policy to attach; the template's if it has only one.")] = "",
+    data_dir: DataDir = Path(".headwater"),
+) -> None:
+    """Register a device with a certificate of its own and print a publish to paste."""
+    from headwater.cli.device import run_add
+
+    sys.exit(run_add(data_dir, name, out or Path(name), policy))

@@ -1,7 +1,6 @@
 """`headwater up`: bring a template up, say what is live, run until Ctrl-C or SIGTERM, drain."""
 
 import asyncio
-import errno
 import logging
 import signal
 import sys
@@ -48,18 +47,9 @@ async def _run(options: UpOptions) -> int:
     except HeadwaterError as error:
         return _complain(str(error), EXIT_USER)
     except OSError as error:
-        return _complain(_explain(error), EXIT_USER if error.errno == errno.EADDRINUSE else EXIT_OURS)
+        return _complain(str(error), EXIT_OURS)
     finally:
         await runtime.stop()
-
-
-def _explain(error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"{error}\nIs Headwater already running? Stop it with Ctrl-C, "
-            "or use other ports: --port 0 --mqtt-port 0 --mqtt-tls-port 0"
-        )
-    return str(error)
 
 
 def _complain(text: str, code: int) -> int:

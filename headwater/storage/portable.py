@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +18,7 @@ _PAIRS_PER_COMMIT = 5000
 def export_data(data_dir: Path, file: Path) -> int:
     """Write everything the store of a directory holds; the number of pairs.
 
-    Raises: DataDirectoryError if an instance uses it, or it does not exist.
+    Raises: DataDirectoryError if an instance uses it, it does not exist, or the file cannot be written.
     """
     if not (data_dir / "store").exists():
         raise DataDirectoryError(f"{data_dir} holds no store")
@@ -25,7 +26,7 @@ def export_data(data_dir: Path, file: Path) -> int:
     count = 0
     try:
         environment = lmdb.open(str(data_dir / "store"), readonly=True, max_dbs=64, lock=False)
-        with gzip.open(file, "wb") as out, environment.begin() as transaction:
+        with _created(file) as out, environment.begin() as transaction:
             out.write(orjson.dumps({"format": _HEADER, "version": FORMAT_VERSION}) + b"\n")
             names = [bytes(name) for name, _ in transaction.cursor()]
             for name in names:
@@ -40,6 +41,13 @@ def export_data(data_dir: Path, file: Path) -> int:
     return count
 
 
+def _created(file: Path) -> gzip.GzipFile:
+    try:
+        return gzip.open(file, "wb")
+    except OSError as error:
+        raise DataDirectoryError(f"cannot write {file}: {error.strerror}") from error
+
+
 def import_data(file: Path, data_dir: Path) -> int:
     """Read an export into a directory that holds no data; the number of pairs.
 
@@ -47,13 +55,15 @@ def import_data(file: Path, data_dir: Path) -> int:
     """
     if (data_dir / "store").exists():
         raise DataDirectoryError(f"{data_dir} holds data already; import into a new one, or reset it first")
-    lines = _lines(file)
+    # Read to the end first: a file that is cut off must not leave half a store behind.
+    for _ in _pairs(file):
+        pass
     directory = DataDirectory.acquire(data_dir)
     environment = lmdb.open(str(data_dir / "store"), map_size=1 << 40, max_dbs=64)
     count = 0
     pending: list[tuple[bytes, bytes, bytes]] = []
-    for name, key, value in lines:
-        pending.append((name.encode(), base64.b64decode(key), base64.b64decode(value)))
+    for pair in _pairs(file):
+        pending.append(pair)
         if len(pending) >= _PAIRS_PER_COMMIT:
             count += _put(environment, pending)
     count += _put(environment, pending)
@@ -72,12 +82,17 @@ def _put(environment: lmdb.Environment, pending: list[tuple[bytes, bytes, bytes]
     return count
 
 
-def _lines(file: Path) -> Iterator[list[str]]:
+def _pairs(file: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Database name, key and value of each line. Raises: DataDirectoryError for whatever is no export."""
     try:
         with gzip.open(file, "rb") as opened:
             header = orjson.loads(opened.readline())
             if header.get("format") != _HEADER or header.get("version", 0) > FORMAT_VERSION:
                 raise ValueError(f"header {header}")
-            yield from map(orjson.loads, opened)
-    except (OSError, ValueError, AttributeError) as error:
+            for line in opened:
+                name, key, value = orjson.loads(line)
+                yield name.encode(), base64.b64decode(key, validate=True), base64.b64decode(value, validate=True)
+    except FileNotFoundError as error:
+        raise DataDirectoryError(f"there is no file {file}") from error
+    except (OSError, EOFError, zlib.error, ValueError, AttributeError, TypeError) as error:
         raise DataDirectoryError(f"{file} is no export this version reads: {error}") from error
