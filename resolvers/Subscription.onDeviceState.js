@@ -1,4 +1,4 @@
-// Subscribe to device states: the tenant boundary, and what the arguments narrow.
+// Flow 8/8: subscribe to device states: the tenant boundary, and what the arguments narrow.
 import { util, extensions } from '@aws-appsync/utils';
 
 export function request(ctx) {

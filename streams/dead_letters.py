@@ -1,6 +1,4 @@
-"""Flow 5/8: put a record that can never succeed into the dead-letter queue, with the reason and everything needed to
-redrive it.
-"""
+"""Flow 5/8: put a record that never can succeed into the dead-letter queue, with its reason."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,6 +1,4 @@
-"""Flow 5/8: write a Kinesis batch to the table: history, alerts, latest state; what cannot be, to the dead-letter
-queue.
-"""
+"""Flow 5/8: write a Kinesis batch to the table; what never can be, to the dead-letter queue."""
 
 import random
 import time
