@@ -137,7 +137,12 @@ def _deployment(
     sqs = SqsService(store, **place, clock=time.time, base_url=site.endpoint_url)
     s3 = S3Service(data_dir / "s3")
     delivery = AsynchronousDelivery(sqs)
-    function_service = FunctionService(**place, deliver=delivery.deliver_event, journal=StoredEvents(store))
+    function_service = FunctionService(
+        **place,
+        deliver=delivery.deliver_event,
+        journal=StoredEvents(store),
+        credentials=lambda config: roles.function_variables(config.role_arn, site.endpoint_url),
+    )
     delivery.functions = function_service
     rules = RuleEngine({}, os.urandom, options.account_id)
     devices = DeviceRegistry(

@@ -81,19 +81,9 @@ def _layers(deployment: Deployment, resource: Resource) -> tuple[Path, ...]:
     return tuple(folders)
 
 
-def _role_name(resource: Resource) -> str:
-    return str(resource.properties.get("Role", "")).rsplit("/", 1)[-1]
-
-
-def _environment(deployment: Deployment, resource: Resource, endpoint_url: str) -> dict[str, str]:
+def _environment(resource: Resource) -> dict[str, str]:
     variables = (resource.properties.get("Environment") or {}).get("Variables") or {}
-    key = deployment.roles.issue_key(_role_name(resource))
-    return {
-        "AWS_ACCESS_KEY_ID": key.access_key_id,
-        "AWS_SECRET_ACCESS_KEY": key.secret,
-        "AWS_ENDPOINT_URL": endpoint_url,
-        **{name: _text(value) for name, value in variables.items()},
-    }
+    return {name: _text(value) for name, value in variables.items()}
 
 
 def _text(value: Any) -> str:
@@ -160,7 +150,7 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
         arn=deployment.stack.environment.arn("lambda", f"function:{name}"),
         handler=handler,
         code_dir=code_dir,
-        environment=_environment(deployment, resource, deployment.stack.environment.endpoint_url),
+        environment=_environment(resource),
         timeout_s=float(properties.get("Timeout", 3)),
         memory_mb=int(properties.get("MemorySize", 128)),
         layers=layers,

@@ -33,6 +33,7 @@ class Roles:
     checks_policies: bool = True
     _policies: dict[str, list[PolicyDocument]] = field(default_factory=dict)
     _keys: dict[str, AccessKey] = field(default_factory=dict)
+    _role_keys: dict[str | None, AccessKey] = field(default_factory=dict)
     _decisions: dict[tuple[str, str, str], Decision] = field(default_factory=dict)
 
     def add_role(self, name: str, properties: Mapping[str, Any]) -> None:
@@ -65,6 +66,22 @@ class Roles:
         key = AccessKey(access_key_id, secrets.token_urlsafe(30), principal)
         self._keys[access_key_id] = key
         return key
+
+    def function_variables(self, role_arn: str, endpoint_url: str) -> dict[str, str]:
+        """What lets a function call AWS APIs with its role's rights.
+
+        A role the template does not have (of a function made through the Lambda API) is the administrator's.
+        """
+        name = role_arn.rsplit("/", 1)[-1]
+        role = name if name in self._policies else None
+        if role not in self._role_keys:
+            self._role_keys[role] = self.issue_key(role)
+        key = self._role_keys[role]
+        return {
+            "AWS_ACCESS_KEY_ID": key.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": key.secret,
+            "AWS_ENDPOINT_URL": endpoint_url,
+        }
 
     def find_secret(self, access_key_id: str) -> tuple[AwsPrincipal, str] | None:
         """The owner and secret of an issued key."""

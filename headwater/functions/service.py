@@ -7,7 +7,7 @@ import os
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from headwater.errors import ServiceError
@@ -47,6 +47,10 @@ class MachineLimits:
     event_concurrency: int = max(4, 2 * (os.cpu_count() or 1))
 
 
+# The variables that give a function its role's keys and the endpoint, which no API call shows.
+Credentials = Callable[[FunctionConfig], Mapping[str, str]]
+
+
 class FunctionService:
     """All functions of one instance. Not thread-safe: lives on one event loop."""
 
@@ -62,11 +66,13 @@ class FunctionService:
         client: Client | None = None,
         sleep: Sleep = asyncio.sleep,
         journal: EventJournal | None = None,
+        credentials: Credentials | None = None,
     ) -> None:
         self.account_id = account_id
         self.region = region
         self.clock = clock
         self._log = log
+        self._credentials = credentials
         self._limits = limits
         self._client: Client = client or available_client()
         self._pools: dict[str, FunctionPool] = {}
@@ -286,8 +292,11 @@ class FunctionService:
 
     def _spawn(self, pool: FunctionPool) -> None:
         stamp = time.strftime("%Y/%m/%d", time.gmtime(self.clock()))
+        config = pool.config
+        granted = self._credentials(config) if self._credentials is not None else {}
         environment = ExecutionEnvironment(
-            pool.config,
+            # The function's own variables win, as they do over what Lambda sets and does not reserve.
+            replace(config, environment={**granted, **config.environment}),
             self,
             region=self.region,
             client=self._client,
