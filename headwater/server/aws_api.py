@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
 from headwater.errors import ServiceError
 from headwater.server.aws_permissions import Account, Permission, permissions_of, rest_permissions_of
+from headwater.server.aws_reset import RESET_PATH, MadeResources
 from headwater.server.aws_wire import (
     CBOR_TYPE,
     JSON_TYPES,
@@ -60,18 +61,23 @@ class AwsApi:
         self._authorize = authorize
         self._clock = clock
         self._signatures = SigV4Verifier()
+        self._made = MadeResources()
         # Unique without a random source a request: eight random bytes, then a counter.
         self._request_prefix = os.urandom(8).hex()
         self._request_numbers = itertools.count(1)
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; every refusal is an error document of the service it was meant for."""
-        request_id = self._request_id()
         target, _, operation = request.header("x-amz-target").partition(".")
         service = self._services.get(target)
         if service is not None:
-            return await self._json(service, operation, request, request_id)
+            return await self._json(service, operation, request, self._request_id(form_of(target).has_long_ids))
+        request_id = self._request_id()
         try:
+            if not request.header("authorization"):
+                answer = await self._unsigned(request, request_id)
+                if answer is not None:
+                    return answer
             principal, signature = self._authenticate(request)
             return await self._other(request, request_id, principal, signature)
         except ServiceError as error:
@@ -89,11 +95,27 @@ class AwsApi:
                 for needed in permissions_of(service.target_prefix, operation, body, self._account):
                     self._authorize(principal, needed.action, needed.resources)
             answer = await service.call(operation, body, principal)
+            if operation.startswith(("Create", "Delete")):
+                self._made.note(service.target_prefix, operation, body, answer)
         except ServiceError as error:
             if error.status >= 500:
                 _log.error("%s.%s failed", service.target_prefix, operation, exc_info=error)
             return encode_error(error, form, content_type, request_id)
-        return encode_answer(answer, form, content_type, request_id)
+        return encode_answer(answer, form, content_type, request_id, is_bodiless=operation in form.bodiless_operations)
+
+    async def _unsigned(self, request: HttpRequest, request_id: str) -> HttpResponse | None:
+        """The health page of DynamoDB's endpoint, which test suites ask for, and their reset."""
+        if request.method == "GET" and request.raw_path == "/" and not request.raw_query:
+            text = f"healthy: dynamodb.{self._account.region}.amazonaws.com "
+            headers = (("content-type", "text/plain"), ("x-amzn-requestid", request_id))
+            return HttpResponse(200, headers, text.encode())
+        if request.method != "POST" or request.raw_path != RESET_PATH:
+            return None
+        # A page in the user's browser may post here too; it cannot hide where it comes from.
+        if not _is_loopback(request.peer) or request.header("origin"):
+            raise ServiceError("AccessDeniedException", "Only programs on this machine may reset it", status=403)
+        await self._made.remove_all(self._services, AwsPrincipal("reset", self._account.account_id))
+        return HttpResponse(200, (("content-type", "application/json"),), b'{"status": "ok"}')
 
     async def _other(
         self, request: HttpRequest, request_id: str, principal: AwsPrincipal, signature: Signature
@@ -152,8 +174,10 @@ class AwsApi:
         found = media_type(request.header("content-type"))
         return found if found == CBOR_TYPE else JSON_TYPES[0]
 
-    def _request_id(self) -> str:
+    def _request_id(self, is_long: bool = False) -> str:
         text = f"{self._request_prefix}{next(self._request_numbers):016x}"
+        if is_long:
+            return f"HEADWATER{text.upper():0>43}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 

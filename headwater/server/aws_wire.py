@@ -35,7 +35,8 @@ class WireForm:
     """How one service spells its answers.
 
     `prefix` and `coral_prefix` lead the `__type` of its own and of the common errors, `query_codes` maps codes to
-    those of the older query protocol, which SDKs still show to their callers.
+    those of the older query protocol, which SDKs still show to their callers. `has_long_ids`: request ids of 52
+    capital letters and digits.
     """
 
     content_type: str
@@ -44,6 +45,8 @@ class WireForm:
     coral_prefix: str = ""
     has_crc32: bool = False
     is_bodiless_without_output: bool = False
+    bodiless_operations: frozenset[str] = frozenset()
+    has_long_ids: bool = False
     query_codes: Mapping[str, str] | None = None
 
 
@@ -68,6 +71,8 @@ _DYNAMODB = WireForm(
     validation_prefix="com.amazon.coral.validate#",
     coral_prefix=_CORAL,
     has_crc32=True,
+    bodiless_operations=frozenset({"TagResource", "UntagResource"}),
+    has_long_ids=True,
 )
 _FORMS: Mapping[str, WireForm] = {
     "DynamoDB_20120810": _DYNAMODB,
@@ -125,11 +130,14 @@ def _seconds_of(value: Any, is_immutable: bool) -> float:
     return value / 1000
 
 
-def encode_answer(value: Mapping[str, Any], form: WireForm, content_type: str, request_id: str) -> HttpResponse:
+def encode_answer(
+    value: Mapping[str, Any], form: WireForm, content_type: str, request_id: str, *, is_bodiless: bool = False
+) -> HttpResponse:
     """An answer in the form of its request; Kinesis answers an empty body for an operation without output."""
-    if not value and form.is_bodiless_without_output:
+    if is_bodiless or (not value and form.is_bodiless_without_output):
         kind = CBOR_TYPE if content_type == CBOR_TYPE else form.content_type
-        return HttpResponse(200, (("content-type", kind), ("x-amzn-requestid", request_id)))
+        checksum = (("x-amz-crc32", "0"),) if form.has_crc32 else ()
+        return HttpResponse(200, (("content-type", kind), ("x-amzn-requestid", request_id), *checksum))
     return _respond(200, value, form, content_type, request_id)
 
 
