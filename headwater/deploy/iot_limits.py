@@ -15,7 +15,6 @@ MAX_POLICIES_OF_A_CERTIFICATE = 10
 MAX_CSR_CHARACTERS = 4096
 _MAX_ATTRIBUTES = 50
 _MAX_ATTRIBUTES_WITHOUT_TYPE = 3
-_MAX_ATTRIBUTE_BYTES = 47 * 1024
 _MAX_SEARCHABLE_ATTRIBUTES = 3
 _MAX_DESCRIPTION_CHARACTERS = 2028
 _THING_NAME = r"[a-zA-Z0-9:_-]+"
@@ -69,9 +68,6 @@ def check_attributes(attributes: Mapping[str, Any], *, has_type: bool) -> None:
     if len(attributes) > limit:
         kind = "with" if has_type else "without"
         raise invalid(f"{len(attributes)} attributes: a thing {kind} a thing type has at most {limit}")
-    size = sum(len(name) + len(value) for name, value in attributes.items())
-    if size > _MAX_ATTRIBUTE_BYTES:
-        raise invalid(f"the attributes have {size} bytes; the limit is {_MAX_ATTRIBUTE_BYTES}")
 
 
 def check_type_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
