@@ -7,7 +7,7 @@ from typing import Any, Literal
 import orjson
 import quickjs
 
-from headwater.appsync_js.outcome import HandlerOutcome, outcome_from
+from headwater.appsync_js.outcome import HandlerOutcome, outcome_from, plain_outcome
 from headwater.appsync_js.rewrite import keeps_state, rewrite_module
 from headwater.appsync_js.subset import enforce_subset
 from headwater.appsync_js.syntax import SourceTree
@@ -112,7 +112,7 @@ class JsModule:
         self._code = code
         self._usage = usage
         self._runtime_files = runtime_files
-        self._plans: dict[HandlerName, tuple[RawHandler, tuple[str, ...]]] = {}
+        self._plans: dict[HandlerName, tuple[RawHandler, frozenset[str]]] = {}
         # A context takes 5 ms to build: an API of a hundred resolvers starts without waiting for those.
         if not can_wait:
             self._reset()
@@ -120,7 +120,7 @@ class JsModule:
     def _reset(self) -> None:
         self._engine = JsEngine(self._runtime_files)
         handlers = self._engine.load(self._code, {name: usage.keeps_stash for name, usage in self._usage.items()})
-        self._plans = {name: (handlers[name], tuple(sorted(usage.parts))) for name, usage in self._usage.items()}
+        self._plans = {name: (handlers[name], usage.parts) for name, usage in self._usage.items()}
 
     def usage(self, handler: HandlerName) -> ContextUsage:
         """What the handler reads of its context."""
@@ -144,7 +144,10 @@ class JsModule:
             if not self._plans:
                 self._reset()
             run, parts = self._plans[handler]
-            text = orjson.dumps({part: context[part] for part in parts if part in context}).decode()
+            # Resolvers pass just these parts.
+            if context.__class__ is not dict or context.keys() != parts:
+                context = {part: context[part] for part in parts if part in context}
+            text = orjson.dumps(context).decode()
             # The engine's binding cuts integers to 32 bits, doubles cross whole.
             answer = run(text, float(now_ms), entropy.hex())
             while answer[0] == "Z":
@@ -157,7 +160,7 @@ class JsModule:
             return HandlerOutcome()
         try:
             if kind not in PLAIN_ANSWER_EXCEPT:
-                return HandlerOutcome(orjson.loads(answer))
+                return plain_outcome(orjson.loads(answer))
             outcome = outcome_from(orjson.loads(answer[1:]))
         except orjson.JSONDecodeError:
             # JavaScript strings may hold half a surrogate pair, which is no Unicode text.

@@ -1,6 +1,6 @@
 """Which parts of ctx a handler names, so that only those cross into the engine."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
@@ -38,6 +38,11 @@ class ContextUsage:
 
     parts: frozenset[str]
     names_selection_set: bool = False
+    # In a fixed order: it is the order of the members of ctx that the code sees.
+    ordered: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ordered", tuple(sorted(self.parts)))
 
     @property
     def keeps_stash(self) -> bool:

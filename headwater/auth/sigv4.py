@@ -19,7 +19,8 @@ _CACHED_KEYS = 1024
 _UNRESERVED = "-_.~"
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen: one is made for each request, and freezing costs 1 µs. Nothing changes it afterwards.
+@dataclass(slots=True)
 class SignableRequest:
     """What a signature covers; `path` and `query` as they went over the wire, header names in lower case."""
 
@@ -37,7 +38,7 @@ class SignableRequest:
         return next((value for key, value in self.headers if key == name), None)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Signature:
     """The claims of a signature, not yet proven. `expires_s` is 0 unless the URL was presigned."""
 
@@ -259,7 +260,7 @@ def _http_date(text: str | None) -> str:
 
 def _check_time(signature: Signature, now: float) -> None:
     try:
-        signed = datetime.strptime(signature.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+        signed = _epoch_s(signature.timestamp)
     except ValueError as error:
         raise _invalid(f"Date must be in ISO-8601 'basic format'. Got '{signature.timestamp}'.") from error
     if signature.date != signature.timestamp[:8]:
@@ -274,6 +275,15 @@ def _check_time(signature: Signature, now: float) -> None:
     if signed > now + MAX_SKEW_S:
         early = f"{_stamp(now + MAX_SKEW_S)} ({_stamp(now)} + 15 min.)"
         raise _invalid(f"Signature not yet current: {signature.timestamp} is still later than {early}")
+
+
+def _epoch_s(stamp: str) -> float:
+    """`YYYYMMDDTHHMMSSZ` as epoch seconds; strptime takes 8 µs for it. Raises: ValueError."""
+    digits = stamp[:8] + stamp[9:15]
+    if len(stamp) != 16 or stamp[8] != "T" or stamp[15] != "Z" or not (digits.isascii() and digits.isdecimal()):
+        raise ValueError(f"{stamp!r} is not YYYYMMDDTHHMMSSZ")
+    year, month, day = int(stamp[:4]), int(stamp[4:6]), int(stamp[6:8])
+    return datetime(year, month, day, int(stamp[9:11]), int(stamp[11:13]), int(stamp[13:15]), tzinfo=UTC).timestamp()
 
 
 def _stamp(epoch_s: float) -> str:

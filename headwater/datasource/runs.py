@@ -106,7 +106,7 @@ class ResolverRun:
 
     def context(self, usage: ContextUsage | None) -> dict[str, Any]:
         """The context object with the parts named in `usage`; whole, as a Lambda event needs it, for None."""
-        return {part: _PARTS[part](self, usage) for part in (_PARTS if usage is None else usage.parts)}
+        return {part: _PARTS[part](self, usage) for part in (_PARTS if usage is None else usage.ordered)}
 
     def event(self) -> dict[str, Any]:
         """The context as a direct Lambda resolver's event."""

@@ -54,7 +54,7 @@ class Cohort(Generic[ConnectionT]):
     heads: dict[Subscription[ConnectionT], bytes] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivery(Generic[ConnectionT]):
     """What the subscriptions of one cohort get: `payload` completes each head, then comes `}`."""
 
@@ -156,6 +156,10 @@ class SubscriptionRegistry(Generic[ConnectionT]):
             same_field.pop(subscription, None)
             if not same_field:
                 self._invalidatable.pop(subscription.field_name, None)
+
+    def has_subscribers(self, mutation_field: str) -> bool:
+        """Whether any subscription follows a mutation field."""
+        return mutation_field in self._by_mutation
 
     def filter_paths(self, mutation_field: str) -> Collection[Path]:
         """The fields that filters of a mutation's subscriptions look at."""

@@ -2,6 +2,7 @@
 
 import gzip
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -26,11 +27,9 @@ _MAX_GZIP_BYTES: Final = 10_000_000
 _JSON: Final = "application/json; charset=utf-8"
 _GRAPHQL_JSON: Final = "application/graphql-response+json; charset=utf-8"
 _EXPOSED: Final = "x-amzn-RequestId, x-amzn-ErrorType, x-amzn-appsync-TokensConsumed"
-_FIXED_HEADERS: Final = (
-    ("x-amzn-appsync-TokensConsumed", "1"),
-    ("access-control-allow-origin", "*"),
-    ("access-control-expose-headers", _EXPOSED),
-)
+_CORS: Final = (("access-control-allow-origin", "*"), ("access-control-expose-headers", _EXPOSED))
+_JSON_HEADERS: Final = (("content-type", _JSON), *_CORS)
+_GRAPHQL_JSON_HEADERS: Final = (("content-type", _GRAPHQL_JSON), *_CORS)
 _MALFORMED: Final = "MalformedHttpRequestException"
 _UNPARSABLE: Final = "Unable to parse GraphQL query."
 
@@ -90,7 +89,8 @@ class AppSyncHttp:
             graphql_request = read_request(request)
         except HttpFault as fault:
             return _fault_response(request, request_id, fault)
-        context = RequestContext(caller, headers=context_headers(request), request_id=request_id, now=self._clock())
+        client = _client_of(request)
+        context = RequestContext(caller, headers=client.headers, request_id=request_id, now=self._clock())
         result = await self._engine.execute(graphql_request, context)
         for published in result.published:
             delivery = self._publish(published, context)
@@ -100,7 +100,7 @@ class AppSyncHttp:
             invalidation = self._invalidate(context)
             if invalidation is not None:
                 await invalidation
-        return _result_response(request, context, result)
+        return _result_response(client, context, result)
 
     async def _authenticated(self, request: HttpRequest) -> GraphQLCaller:
         try:
@@ -174,6 +174,26 @@ def _utf8_body(body: bytes, content_type: str) -> bytes:
         raise HttpFault(400, _MALFORMED, f"The request body is not {charset}.") from error
 
 
+@dataclass(slots=True)
+class _Client:
+    """What a request's headers say, read once for all requests with the same headers on a connection."""
+
+    headers: dict[str, str | list[str]]
+    prefers_graphql_json: bool
+    accepts_gzip: bool
+
+
+def _client_of(request: HttpRequest) -> _Client:
+    client: _Client | None = request.derived.get(__name__)
+    if client is None:
+        client = request.derived[__name__] = _Client(
+            context_headers(request),
+            _prefers_graphql_json(request.header("accept")),
+            _accepts_gzip(request.header("accept-encoding")),
+        )
+    return client
+
+
 def context_headers(request: HttpRequest) -> dict[str, str | list[str]]:
     """`ctx.request.headers`: lower-case names, a list where a header is repeated, no cookies."""
     headers: dict[str, str | list[str]] = {}
@@ -190,43 +210,47 @@ def context_headers(request: HttpRequest) -> dict[str, str | list[str]]:
     return headers
 
 
-def _result_response(request: HttpRequest, context: RequestContext, result: GraphQLResult) -> HttpResponse:
+def _result_response(client: _Client, context: RequestContext, result: GraphQLResult) -> HttpResponse:
     status = result.status
-    content_type = _JSON
-    if _prefers_graphql_json(request.header("accept")):
-        content_type = _GRAPHQL_JSON
+    headers = _JSON_HEADERS
+    if client.prefers_graphql_json:
+        headers = _GRAPHQL_JSON_HEADERS
         # GraphQL over HTTP, 6.4.2: with this type a request that never ran is no success.
         if status == 200 and result.is_refused:
             status = 400
-    headers = [("content-type", content_type), ("x-amzn-RequestId", context.request_id), *_FIXED_HEADERS]
+    unique: tuple[tuple[str, str], ...] = (
+        ("x-amzn-RequestId", context.request_id),
+        ("x-amzn-appsync-TokensConsumed", str(context.tokens)),
+    )
     if context.response_headers:
-        headers += context.response_headers.items()
+        unique += tuple(context.response_headers.items())
     if status != 200:
-        headers.append(("x-amzn-ErrorType", str(result.body["errors"][0].get("errorType") or "BadRequestException")))
-    return _sized(request, status, headers, encode_json(result.body))
+        unique += (("x-amzn-ErrorType", str(result.body["errors"][0].get("errorType") or "BadRequestException")),)
+    return _sized(client, status, headers, encode_json(result.body), unique)
 
 
 def _fault_response(request: HttpRequest, request_id: str, fault: HttpFault) -> HttpResponse:
     body = {"errors": [{"errorType": fault.error_type, "message": fault.message}]}
-    content_type = _GRAPHQL_JSON if _prefers_graphql_json(request.header("accept")) else _JSON
-    headers = [
-        ("content-type", content_type),
-        ("x-amzn-RequestId", request_id),
-        ("x-amzn-ErrorType", fault.error_type or ""),
-        ("access-control-allow-origin", "*"),
-        ("access-control-expose-headers", _EXPOSED),
-    ]
+    client = _client_of(request)
+    headers: tuple[tuple[str, str], ...] = _GRAPHQL_JSON_HEADERS if client.prefers_graphql_json else _JSON_HEADERS
+    unique = (("x-amzn-RequestId", request_id), ("x-amzn-ErrorType", fault.error_type or ""))
     if fault.status == 405:
-        headers.append(("allow", "GET, POST, OPTIONS"))
-    return _sized(request, fault.status, headers, encode_json(body))
+        headers = (*headers, ("allow", "GET, POST, OPTIONS"))
+    return _sized(client, fault.status, headers, encode_json(body), unique)
 
 
-def _sized(request: HttpRequest, status: int, headers: list[tuple[str, str]], body: bytes) -> HttpResponse:
-    if _MIN_GZIP_BYTES <= len(body) <= _MAX_GZIP_BYTES and _accepts_gzip(request.header("accept-encoding")):
-        headers += [("content-encoding", "gzip"), ("vary", "accept-encoding")]
+def _sized(
+    client: _Client,
+    status: int,
+    headers: tuple[tuple[str, str], ...],
+    body: bytes,
+    unique: tuple[tuple[str, str], ...],
+) -> HttpResponse:
+    if client.accepts_gzip and _MIN_GZIP_BYTES <= len(body) <= _MAX_GZIP_BYTES:
+        headers = (*headers, ("content-encoding", "gzip"), ("vary", "accept-encoding"))
         # mtime=0: equal responses have equal bytes. Level 1 costs a third of the default and saves nearly as much.
         body = gzip.compress(body, compresslevel=1, mtime=0)
-    return HttpResponse(status, tuple(headers), body)
+    return HttpResponse(status, headers, body, unique)
 
 
 def _preflight(request: HttpRequest, request_id: str) -> HttpResponse:

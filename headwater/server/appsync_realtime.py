@@ -137,6 +137,8 @@ class AppSyncRealtime:
 
     def publish(self, published: Published) -> int:
         """Deliver a completed mutation field to its subscribers; returns how many got it."""
+        if not self.registry.has_subscribers(published.mutation_field):
+            return 0
         count = 0
         fields: set[str] = set()
         self.warnings.check_filters(published, self.registry.filter_paths(published.mutation_field))

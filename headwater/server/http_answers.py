@@ -8,10 +8,10 @@ import orjson
 from headwater.errors import LocalProtocolError
 from headwater.values.http import HttpResponse
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}" for status in HTTPStatus}
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}".encode() for status in HTTPStatus}
 
 _BODILESS = frozenset({204, 304})
-# Answers with an id in their headers never repeat, so the cache starts over when it is full.
+# Handlers that put ids into their headers never repeat them, so the cache starts over when it is full.
 _MAX_HEADER_TEXTS = 256
 
 
@@ -35,27 +35,33 @@ def error_response(status: int, error_type: str, message: str) -> HttpResponse:
     return HttpResponse(status, headers, orjson.dumps(body))
 
 
-class HeaderTexts(dict[tuple[tuple[str, str], ...], tuple[str, bool]]):
-    """Response headers to their text and whether they close the connection; most answers repeat a few of them."""
+class HeaderTexts(dict[tuple[tuple[str, str], ...], tuple[bytes, bool]]):
+    """Response headers to their bytes and whether they close the connection; most answers repeat a few of them."""
 
-    def __missing__(self, headers: tuple[tuple[str, str], ...]) -> tuple[str, bool]:
-        lines = [f"\r\n{name}: {value}" for name, value in headers]
-        text = "".join(lines)
-        if text.count("\n") != len(lines) or text.count("\r") != len(lines):
-            raise LocalProtocolError(f"a response header contains a line break: {headers!r}")
-        found = (text, ("connection", "close") in headers)
+    def __missing__(self, headers: tuple[tuple[str, str], ...]) -> tuple[bytes, bool]:
+        found = (header_lines(headers), ("connection", "close") in headers)
         if len(self) >= _MAX_HEADER_TEXTS:
             self.clear()
         self[headers] = found
         return found
 
 
-def encode_response(response: HttpResponse, headers: str, *, date: str, is_head: bool, is_last: bool) -> bytes:
-    """The bytes of an answer whose header text was looked up before."""
+def header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
+    """The lines of headers, each behind a line break. Raises: LocalProtocolError for a header with one inside."""
+    text = "".join([f"\r\n{name}: {value}" for name, value in headers])
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers):
+        raise LocalProtocolError(f"a response header contains a line break: {headers!r}")
+    return text.encode("latin-1")
+
+
+def encode_response(response: HttpResponse, headers: bytes, *, date: bytes, is_head: bool, is_last: bool) -> bytes:
+    """The bytes of an answer whose repeated headers were looked up before. Raises: LocalProtocolError."""
     status, body = response.status, response.body
-    start = _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown"
-    close = "\r\nconnection: close" if is_last else ""
+    start = _STATUS_LINES.get(status) or b"HTTP/1.1 %d Unknown" % status
+    if response.unique_headers:
+        headers += header_lines(response.unique_headers)
+    close = b"\r\nconnection: close" if is_last else b""
     if status < 200 or status in _BODILESS:
-        return f"{start}{headers}\r\n{date}{close}\r\n\r\n".encode("latin-1")
-    text = f"{start}{headers}\r\ncontent-length: {len(body)}\r\n{date}{close}\r\n\r\n".encode("latin-1")
-    return text if is_head else text + body
+        return b"%b%b\r\n%b%b\r\n\r\n" % (start, headers, date, close)
+    sent = b"" if is_head else body
+    return b"%b%b\r\ncontent-length: %d\r\n%b%b\r\n\r\n%b" % (start, headers, len(body), date, close, sent)

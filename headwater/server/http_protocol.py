@@ -219,20 +219,19 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         if self._transport.is_closing():
             return
         shared = self._shared
+        is_last = not keeps_alive or shared.is_draining
+        is_head = request.method == "HEAD"
         try:
             headers, has_close = shared.header_texts[response.headers]
+            data = encode_response(
+                response, headers, date=shared.date, is_head=is_head, is_last=is_last and not has_close
+            )
         except LocalProtocolError:
             logger.exception("the handler's answer on %s cannot be sent", request.raw_path)
             response = error_response(500, "InternalFailure", "Internal server error.")
             headers, has_close = shared.header_texts[response.headers]
-        is_last = has_close or not keeps_alive or shared.is_draining
-        data = encode_response(
-            response,
-            headers,
-            date=shared.date,
-            is_head=request.method == "HEAD",
-            is_last=is_last and not has_close,
-        )
+            data = encode_response(response, headers, date=shared.date, is_head=is_head, is_last=is_last)
+        is_last = is_last or has_close
         self._transport.write(data)
         if is_last:
             self._pending.clear()

@@ -4,6 +4,7 @@ import logging
 from collections import deque
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 import httptools
 
@@ -24,7 +25,7 @@ class Phase(Enum):
     LINGERING = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Refused:
     """A request that cannot be parsed: its answer waits for its turn and then ends the connection."""
 
@@ -49,15 +50,19 @@ class RequestReader:
         "_body",
         "_body_bytes",
         "_content_length",
+        "_derived",
         "_expects",
         "_headers",
         "_is_armed",
         "_is_tls",
         "_known_raw_headers",
+        "_known_url",
         "_parser",
+        "_path",
         "_peer",
         "_pending",
         "_phase",
+        "_query",
         "_raw_headers",
         "_read_bytes",
         "_shared",
@@ -78,6 +83,10 @@ class RequestReader:
         self._unparsed_bytes = 0
         self._read_bytes = 0
         self._headers: tuple[tuple[str, str], ...] = ()
+        self._derived: dict[str, Any] = {}
+        self._known_url = b""
+        self._path = ""
+        self._query = ""
         self._known_raw_headers: list[tuple[bytes, bytes]] | None = None
         self._content_length = 0
         self._expects = ""
@@ -124,20 +133,19 @@ class RequestReader:
         self._check_body_size(self._body_bytes)
 
     def on_message_complete(self) -> None:
-        path, _, query = self._url.decode("latin-1").partition("?")
-        if path[:1] != "/":
-            path = _origin_form(path)
-        if "#" in query:
-            query = query.partition("#")[0]
+        if self._url != self._known_url:
+            self._read_url()
+        method = self._parser.get_method()
         body = self._body
         request = HttpRequest(
-            self._parser.get_method().decode("latin-1"),
-            path,
-            query,
+            "POST" if method == b"POST" else method.decode("latin-1"),
+            self._path,
+            self._query,
             self._headers,
             body[0] if len(body) == 1 else b"".join(body),
             self._peer,
             self._is_tls,
+            self._derived,
         )
         self._wants_continue = False
         self._pending.append((request, self._parser.should_keep_alive()))
@@ -159,10 +167,17 @@ class RequestReader:
         else:
             self._refuse(400, "MalformedHttpRequestException", f"Malformed HTTP request: {error}")
 
+    def _read_url(self) -> None:
+        path, _, query = self._url.decode("latin-1").partition("?")
+        self._path = path if path[:1] == "/" else _origin_form(path)
+        self._query = query.partition("#")[0] if "#" in query else query
+        self._known_url = self._url
+
     def _read_headers(self) -> None:
         raw, names = self._raw_headers, self._shared.header_names
         self._headers = tuple([(names[name], value.decode("latin-1").strip(" \t")) for name, value in raw])
         self._known_raw_headers = raw
+        self._derived = {}
         by_name = dict(self._headers)
         hosts = 1 if "host" in by_name else 0
         if len(by_name) != len(raw):

@@ -44,7 +44,7 @@ class HttpShared:
     wall_clock: Callable[[], float]
     batch: WriteBatch
     now: float = 0.0
-    date: str = ""
+    date: bytes = b""
     is_draining: bool = False
     connections: set[Connection] = field(default_factory=set)
     tasks: set[asyncio.Task[Any]] = field(default_factory=set)
@@ -53,4 +53,4 @@ class HttpShared:
 
     def update_time(self) -> None:
         self.now = self.loop.time()
-        self.date = f"date: {formatdate(self.wall_clock(), usegmt=True)}"
+        self.date = f"date: {formatdate(self.wall_clock(), usegmt=True)}".encode()

@@ -305,9 +305,13 @@ def _enum(enum: GraphQLEnumType) -> Coercer:
 
 def _scalar(name: str) -> Coercer:
     parse, fast_class = SCALARS[name].parse, SCALARS[name].fast_class
+    exact_class: type | None = {"Int": int, "Float": float}.get(name)
 
     def coerce(value: Any, variable: str, place: str) -> Any:
         if value is None or value.__class__ is fast_class:
+            return value
+        # A number that may pass as it is; the others (too large, not finite, of another class) are looked at closely.
+        if value.__class__ is exact_class and -(2**31) < value < 2**31:  # type: ignore[operator]  # a number
             return value
         try:
             return parse(value)
