@@ -28,6 +28,8 @@ from headwater.values.identity import AwsPrincipal
 
 _log = logging.getLogger(__name__)
 
+_REST_JSON_SERVICES = ("iot", "iotdata", "iotdevicegateway", "lambda", "scheduler")
+
 FindSecret = Callable[[str], tuple[AwsPrincipal, str] | None]
 RestPermissions = Callable[[HttpRequest, Account], list[Permission]]
 
@@ -81,6 +83,10 @@ class AwsApi:
             principal, signature = self._authenticate(request)
             return await self._other(request, request_id, principal, signature)
         except ServiceError as error:
+            if _is_rest_json(request):
+                status = 403 if error.code == "AccessDeniedException" else error.status
+                error = ServiceError(error.code, error.message, status=status, fields=error.fields)
+                return encode_error(error, form_of(target), JSON_TYPES[0], request_id)
             if media_type(request.header("content-type")) in (*JSON_TYPES, CBOR_TYPE):
                 return encode_error(error, form_of(target), self._answer_type(request), request_id)
             return encode_xml_error(error, request_id)
@@ -179,6 +185,12 @@ class AwsApi:
         if is_long:
             return f"HEADWATER{text.upper():0>43}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _is_rest_json(request: HttpRequest) -> bool:
+    """Whether a request is signed for a service of the REST-JSON protocol, whose GET has no content type to tell."""
+    authorization = request.header("authorization")
+    return any(f"/{service}/aws4_request" in authorization for service in _REST_JSON_SERVICES)
 
 
 def _is_loopback(peer: str) -> bool:
