@@ -59,7 +59,8 @@ def import_data(file: Path, data_dir: Path) -> int:
     for _ in _pairs(file):
         pass
     directory = DataDirectory.acquire(data_dir)
-    environment = lmdb.open(str(data_dir / "store"), map_size=1 << 40, max_dbs=64)
+    (data_dir / "store").mkdir(mode=0o700)
+    environment = lmdb.open(str(data_dir / "store"), map_size=1 << 40, max_dbs=64, mode=0o600)
     count = 0
     pending: list[tuple[bytes, bytes, bytes]] = []
     for pair in _pairs(file):

@@ -241,11 +241,15 @@ def _storage_error(error: Exception) -> ServiceError:
 
 
 def _open_environment(path: Path, sync: SyncPolicy, map_size_bytes: int) -> lmdb.Environment:
+    folder = path / "store"
+    # LMDB would give the folder the mode of its files, which nobody but root can enter.
+    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.chmod(0o700)
     size = map_size_bytes
     while True:
         try:
             return lmdb.open(
-                str(path / "store"),
+                str(folder),
                 map_size=size,
                 max_dbs=_MAX_DATABASES,
                 max_spare_txns=2,
