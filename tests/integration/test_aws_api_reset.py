@@ -12,7 +12,7 @@ from headwater.storage.sqs_service import SqsService
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest, HttpResponse
 
-ACCOUNT = {"region": "us-east-1", "account_id": "123456789012"}
+REGION, ACCOUNT = "us-east-1", "123456789012"
 UNSIGNED = {"host": "localhost"}
 SIGNED = {
     "host": "localhost",
@@ -31,15 +31,16 @@ class Endpoint:
     """An AWS endpoint on a temporary store."""
 
     def __init__(self, store: Store) -> None:
-        self.dynamodb = DynamoDbService(store, clock=lambda: 0.0, **ACCOUNT)
-        self.kinesis = KinesisService(store, clock=lambda: 0.0, **ACCOUNT)
-        self.sqs = SqsService(store, clock=lambda: 0.0, **ACCOUNT)
+        self.dynamodb = DynamoDbService(store, region=REGION, account_id=ACCOUNT, clock=lambda: 0.0)
+        self.kinesis = KinesisService(store, region=REGION, account_id=ACCOUNT, clock=lambda: 0.0)
+        self.sqs = SqsService(store, region=REGION, account_id=ACCOUNT, clock=lambda: 0.0)
         self.api = AwsApi(
             [self.dynamodb, self.kinesis, self.sqs],
             find_secret=lambda key: None,
             authorize=lambda principal, action, resources: None,
+            region=REGION,
+            account_id=ACCOUNT,
             clock=lambda: 0.0,
-            **ACCOUNT,
         )
 
     async def send(
