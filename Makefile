@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEVICES ?= 20
 ARGS ?=
 
-.PHONY: run test check bench format clean install
+.PHONY: run test check bench format clean install package deploy test-aws
 
 install: $(STAMP)
 
@@ -39,3 +39,26 @@ bench: $(STAMP)
 
 clean:
 	rm -rf $(VENV) .headwater .aws-sam build dist
+
+# ---- AWS: docs/operations.md ----
+
+ARCHITECTURE ?= arm64
+STAGE ?= dev
+SAM ?= sam
+STACK ?=
+
+# What `sam build` calls for each function (BuildMethod: makefile); it sets ARTIFACTS_DIR.
+build-%:
+	$(PYTHON) infra/stage.py stage $* "$(ARTIFACTS_DIR)" --architecture $(ARCHITECTURE)
+
+package:
+	$(PYTHON) infra/stage.py package arm64 dist/arm64
+	$(PYTHON) infra/stage.py package x86_64 dist/x86_64
+
+deploy:
+	$(SAM) build --config-env $(STAGE)
+	$(SAM) deploy --config-env $(STAGE) $(ARGS)
+
+test-aws: $(STAMP)
+	@test -n "$(STACK)" || { echo "Name the stack: make test-aws STACK=headwater-dev"; exit 2; }
+	HEADWATER_STACK=$(STACK) $(BIN)/python -m pytest tests/journeys/test_scenario.py $(ARGS)
