@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -165,6 +166,8 @@ class DeviceAccess:
         """A client that shows nothing we know."""
         if not (self._trusts_strangers or _is_loopback(transport.peer_ip)):
             return Refusal(ReasonCode.NOT_AUTHORIZED, "clients of other machines need a certificate or a signature")
+        if not _is_own_origin(transport):
+            return Refusal(ReasonCode.NOT_AUTHORIZED, "pages of other origins need a signature")
         standing = self._registry.standing_of_thing(connect.client_id)
         if standing.thing is None:
             return self._client(connect, transport, Credential(), principal_id=connect.username or "", thing_name=None)
@@ -253,6 +256,21 @@ def _context(client: ClientContext, credential: Credential, standing: Standing) 
     context.update(thing_variables(standing.thing if standing.is_attached else None))
     context.update(credential.certificate or {})
     return context
+
+
+def _is_own_origin(transport: TransportInfo) -> bool:
+    """Whether a WebSocket was opened by a program or by a page of this machine.
+
+    Any page in the user's browser may open a WebSocket to this machine; it cannot hide where it comes from.
+    """
+    origin = next((value for name, value in transport.headers if name == "origin"), None)
+    if origin is None:
+        return True
+    try:
+        host = urlsplit(origin).hostname or ""
+    except ValueError:
+        return False
+    return host == "localhost" or _is_loopback(host)
 
 
 def _is_loopback(address: str) -> bool:

@@ -263,6 +263,32 @@ async def test_other_machines_need_a_certificate_or_a_signature(instance: Instan
     assert isinstance(trusting.authenticate(connect, far), ClientContext)
 
 
+@pytest.mark.parametrize(
+    ("origin", "is_admitted"),
+    [
+        ("http://localhost:3000", True),
+        ("http://127.0.0.1:8080", True),
+        ("http://[::1]:8080", True),
+        ("https://evil.example", False),
+        ("http://localhost.evil.example", False),
+        ("http://[::1", False),
+        ("null", False),
+    ],
+)
+async def test_pages_of_other_origins_need_a_signature(instance: Instance, origin: str, is_admitted: bool) -> None:
+    key = instance.roles.issue_key(None)
+    signed = websocket(key)
+    headers = (("origin", origin),)
+
+    unsigned = instance.access.authenticate(Connect("x", V311), TransportInfo("websocket", headers=headers))
+    with_key = instance.access.authenticate(
+        Connect("x", V311), TransportInfo("websocket", raw_query=signed.raw_query, headers=(*signed.headers, *headers))
+    )
+
+    assert isinstance(unsigned, ClientContext) is is_admitted
+    assert isinstance(with_key, ClientContext)
+
+
 async def test_a_signature_is_verified_and_its_role_held_to_its_policies(instance: Instance) -> None:
     instance.roles.add_role("reader", {})
     instance.roles.attach(["reader"], json.loads(document(allow("iot:Connect", "*"), allow("iot:Receive", "*"))))
