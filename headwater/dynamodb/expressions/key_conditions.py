@@ -8,6 +8,7 @@ from headwater.dynamodb.expressions.operands import Values
 from headwater.dynamodb.faults import validation
 from headwater.dynamodb.items.attributes import Value
 
+TOO_MANY_CONDITIONS = "Conditions can be of length 1 or 2 only"
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 
@@ -26,8 +27,6 @@ def key_conditions(tree: Condition, values: Values) -> Mapping[str, KeyCondition
     """
     found: dict[str, KeyCondition] = {}
     _collect(tree, values, found)
-    if len(found) > 2:
-        raise validation("Conditions can be of length 1 or 2 only")
     return found
 
 

@@ -7,6 +7,7 @@ several items may have equal index keys.
 """
 
 from base64 import b64decode
+from collections.abc import Mapping, Sequence
 from hashlib import md5
 
 from headwater.dynamodb.items.numbers import encode_number
@@ -51,6 +52,12 @@ def item_key(prefix: bytes, sort: bytes) -> bytes:
 def escape(sort: bytes) -> bytes:
     """Sort bytes that may be followed by others: zero bytes are escaped and a terminator is added."""
     return sort.replace(b"\x00", b"\x00\xff") + b"\x00\x01"
+
+
+def joined(attributes: Sequence[tuple[str, str]], item: Mapping[str, Mapping[str, str]]) -> bytes:
+    """The bytes of a key of several attributes (name, type), in the order of the first, then the second, and so on."""
+    parts = [scalar_bytes(kind, item[name][kind]) for name, kind in attributes]
+    return b"".join([*map(escape, parts[:-1]), *parts[-1:]])
 
 
 def index_key(prefix: bytes, sort: bytes, base_hash: bytes) -> bytes:

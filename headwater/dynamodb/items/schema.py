@@ -5,7 +5,7 @@ from typing import Any
 
 from headwater.dynamodb.faults import INVALID, NO_SCHEMA_MATCH, invalid, validation
 from headwater.dynamodb.items.attributes import Item, type_of
-from headwater.dynamodb.items.keys import index_key, item_key, partition_prefix, scalar_bytes
+from headwater.dynamodb.items.keys import index_key, item_key, joined, partition_prefix, scalar_bytes
 from headwater.dynamodb.tables.model import Index, Keys, Table
 
 MAX_PARTITION_KEY_BYTES = 2048
@@ -50,9 +50,10 @@ def check_index_key(table: Table, name: str, kind: str, index_name: str, value: 
 def _check_index_key_size(table: Table, name: str, kind: str, value: dict[str, Any]) -> None:
     size = len(scalar_bytes(kind, value[kind]))
     for index in table.indexes:
-        longest = MAX_SORT_KEY_BYTES if index.keys.sort == name else MAX_PARTITION_KEY_BYTES
+        is_sort = (name, kind) in index.keys.sorts
+        longest = MAX_SORT_KEY_BYTES if is_sort else MAX_PARTITION_KEY_BYTES
         if name in index.keys.names and size > longest:
-            role = "Aggregated size of all range keys" if index.keys.sort == name else "Size of hashkey"
+            role = "Aggregated size of all range keys" if is_sort else "Size of hashkey"
             raise invalid(
                 f"{role} has exceeded the maximum size limit of {longest} bytes. IndexName: {index.name}, "
                 f"IndexKey: {name}"
@@ -107,6 +108,12 @@ def index_entry(index: Index, item: Item, base_hash: bytes) -> bytes | None:
     An empty text is possible where the index is younger than the item; it keeps the item out, too.
     """
     keys = index.keys
+    if keys.is_multiple:
+        if not all((item.get(name) or {}).get(kind) for name, kind in keys.types):
+            return None
+        return index_key(
+            partition_prefix(index.space, joined(keys.partitions, item)), joined(keys.sorts, item), base_hash
+        )
     value = item.get(keys.partition)
     if value is None or not value.get(keys.partition_type):
         return None

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from headwater.dynamodb.expressions.key_conditions import KeyCondition, key_conditions
+from headwater.dynamodb.expressions.key_conditions import TOO_MANY_CONDITIONS, KeyCondition, key_conditions
 from headwater.dynamodb.faults import NO_SCHEMA_MATCH, invalid, validation
-from headwater.dynamodb.items.attributes import Item, Value, normalise_item, normalise_value
+from headwater.dynamodb.items.attributes import Item, normalise_item, normalise_value
 from headwater.dynamodb.items.keys import hash_bytes, scalar_bytes
 from headwater.dynamodb.items.schema import check_nested_keys, check_scalar, index_entry, key_of, primary_bytes
 from headwater.dynamodb.operations.legacy import attributes_to_get, filter_conditions
@@ -19,14 +19,18 @@ from headwater.dynamodb.operations.pages import (
 )
 from headwater.dynamodb.operations.parameters import ExpressionParameters
 from headwater.dynamodb.operations.ranges import (
+    SortCondition,
     entries,
+    partition_bytes,
     query_range,
     scan_entries,
     segment_range,
     sort_bytes,
+    sort_condition,
     sort_test,
 )
 from headwater.dynamodb.session import Request, Response, Session
+from headwater.dynamodb.tables.model import Keys
 from headwater.errors import ServiceError
 
 _BAD_START = "The provided starting key is invalid"
@@ -59,6 +63,8 @@ def query(session: Session, request: Request) -> Response:
     if key_condition is not None:
         conditions = key_conditions(key_condition.tree, parameters.values)
     assert conditions is not None
+    if len(conditions) > 2 and request.get("IndexName") is None:
+        raise validation(TOO_MANY_CONDITIONS)
     tree = tree if projection is None else projection.tree
     check_select(request, tree)
     target = _target(session, request)
@@ -74,7 +80,7 @@ def query(session: Session, request: Request) -> Response:
     found = entries(
         session.transaction,
         target.keys,
-        query_range(target.space, target.keys, partition, sort_condition, is_index=is_index),
+        query_range(target.space, partition, sort_condition, is_index=is_index),
         is_index=is_index,
         reverse=request.get("ScanIndexForward") is False,
         after=after,
@@ -136,32 +142,54 @@ def _target(session: Session, request: Request) -> Target:
 
 def _checked_keys(
     target: Target, conditions: Mapping[str, KeyCondition], start_item: Item | None
-) -> tuple[bytes, KeyCondition | None]:
+) -> tuple[bytes, SortCondition | None]:
     """The partition key's bytes and the condition on the sort key, checked attribute by attribute with the start."""
     keys = target.keys
+    last_sort = _last_sort(keys, conditions) if keys.is_multiple else ""
+    if len(conditions) > max(2, len(keys.types)):
+        raise validation(TOO_MANY_CONDITIONS)
     if start_item is not None and len(start_item) != len(target.start_names):
         raise validation(_BAD_START)
     for position, (name, kind) in enumerate(keys.types):
         if start_item is not None:
-            _check_start_part(start_item, name, kind, is_sort=position == 1)
+            _check_start_part(start_item, name, kind, is_sort=(name, kind) in keys.sorts)
+        is_partition = position < len(keys.partitions)
         if position == 0 and keys.sort is None and len(conditions) > 1:
             raise validation("Query key condition not supported")
         condition = conditions.get(name)
         if condition is None:
-            if position == 0 or len(conditions) > 1:
+            if is_partition or (len(conditions) > 1 and not keys.is_multiple):
                 raise validation(f"Query condition missed key schema element: {name}")
             continue
-        if condition.operator not in _INDEXABLE:
-            raise validation("Attempted conditional constraint is not an indexable operation")
-        if any(kind not in value for value in condition.values):
-            raise invalid("Condition parameter type does not match schema type")
-        if position == 0 and condition.operator != "=":
-            raise validation("Query key condition not supported")
-        if condition.operator != "begins_with":
-            for value in condition.values:
-                check_scalar(name, kind, scalar_bytes(kind, value[kind]), is_sort=position == 1)
-    partition = _scalar(keys.partition_type, conditions[keys.partition].values[0])
-    return partition, None if keys.sort is None else conditions.get(keys.sort)
+        is_held = is_partition or (last_sort != "" and name != last_sort)
+        _check_condition(name, kind, condition, is_held=is_held, is_sort=not is_partition)
+    held = {name: conditions[name].values[0] for name, _ in keys.partitions}
+    return partition_bytes(keys, held), sort_condition(keys, conditions)
+
+
+def _check_condition(name: str, kind: str, condition: KeyCondition, *, is_held: bool, is_sort: bool) -> None:
+    """One key attribute's condition; `is_held` says that only one value may meet it."""
+    if condition.operator not in _INDEXABLE:
+        raise validation("Attempted conditional constraint is not an indexable operation")
+    if any(kind not in value for value in condition.values):
+        raise invalid("Condition parameter type does not match schema type")
+    if is_held and condition.operator != "=":
+        raise validation("Query key condition not supported")
+    if condition.operator != "begins_with":
+        for value in condition.values:
+            check_scalar(name, kind, scalar_bytes(kind, value[kind]), is_sort=is_sort)
+
+
+def _last_sort(keys: Keys, conditions: Mapping[str, KeyCondition]) -> str:
+    """The last sort key attribute with a condition: none before it may be left out."""
+    names = [name for name, _ in keys.sorts]
+    given = [name for name in names if name in conditions]
+    if given != names[: len(given)]:
+        missed = next(name for name in names if name not in conditions)
+        raise validation(f"Query condition missed key schema element: {missed}")
+    if len(given) + len(keys.partitions) < len(conditions):
+        raise validation("Query key condition not supported")
+    return given[-1] if given else ""
 
 
 def _check_start_part(start_item: Item, name: str, kind: str, *, is_sort: bool) -> None:
@@ -171,10 +199,6 @@ def _check_start_part(start_item: Item, name: str, kind: str, *, is_sort: bool) 
     if kind not in value:
         raise validation(NO_SCHEMA_MATCH)
     check_scalar(name, kind, scalar_bytes(kind, value[kind]), is_sort=is_sort)
-
-
-def _scalar(kind: str, value: Value) -> bytes:
-    return scalar_bytes(kind, value[kind])
 
 
 def _refuse_key_filter(target: Target, names: frozenset[str], *, is_old: bool) -> None:
@@ -204,7 +228,7 @@ def _start_item(request: Request) -> Item | None:
 
 
 def _query_start(
-    target: Target, start_item: Item | None, partition: bytes, condition: KeyCondition | None
+    target: Target, start_item: Item | None, partition: bytes, condition: SortCondition | None
 ) -> tuple[bytes | None, bytes]:
     """The LMDB key to go on behind, and the sort key bytes it stands for."""
     if start_item is None:
@@ -212,12 +236,12 @@ def _query_start(
     after = _start_key(target, start_item)
     keys = target.keys
     sort = sort_bytes(keys, start_item)
-    is_same_partition = _scalar(keys.partition_type, start_item[keys.partition]) == partition
+    is_same_partition = partition_bytes(keys, start_item) == partition
     if condition is None:
         if not is_same_partition:
             raise validation("The provided starting key is outside query boundaries based on provided conditions")
     else:
-        if not sort_test(keys, condition)(sort):
+        if not sort_test(condition)(sort):
             raise validation("The provided starting key does not match the range key predicate")
         if not is_same_partition:
             raise validation("The query can return at most one row and cannot be restarted")
@@ -229,8 +253,8 @@ def _check_scan_start(target: Target, start_item: Item) -> None:
         detail = f": {NO_SCHEMA_MATCH}" if target.index is None else ""
         raise validation(_BAD_START + detail)
     if target.index is not None:
-        for position, (name, kind) in enumerate(target.index.keys.types):
-            _check_start_part(start_item, name, kind, is_sort=position == 1)
+        for name, kind in target.index.keys.types:
+            _check_start_part(start_item, name, kind, is_sort=(name, kind) in target.index.keys.sorts)
 
 
 def _start_key(target: Target, start_item: Item) -> bytes:

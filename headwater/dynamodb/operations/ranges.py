@@ -1,6 +1,6 @@
 """Key ranges: which entries a query or scan meets, in which order, and where it goes on."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from headwater.dynamodb.expressions.key_conditions import KeyCondition
@@ -12,6 +12,7 @@ from headwater.dynamodb.items.keys import (
     escape,
     group_of,
     is_long_key,
+    joined,
     partition_prefix,
     scalar_bytes,
 )
@@ -36,18 +37,23 @@ class KeyRange:
     accepts: Callable[[bytes], bool] | None = None
 
 
-def query_range(
-    space: bytes, keys: Keys, partition: bytes, condition: KeyCondition | None, *, is_index: bool
-) -> KeyRange:
+@dataclass(frozen=True, slots=True)
+class SortCondition:
+    """A condition on the bytes of the sort key; RANGE is from `low` up to `high` without it."""
+
+    operator: str
+    low: bytes
+    high: bytes
+
+
+def query_range(space: bytes, partition: bytes, condition: SortCondition | None, *, is_index: bool) -> KeyRange:
     """The range of one partition that meets a condition on the sort key."""
     prefix = partition_prefix(space, partition)
-    if condition is None or keys.sort_type is None:
+    if condition is None:
         return KeyRange(prefix, after_prefix(prefix))
-    kind = keys.sort_type
-    values = [scalar_bytes(kind, value[kind]) for value in condition.values]
-    low, high = values[0], values[-1]
+    low, high = condition.low, condition.high
     start, stop = prefix, after_prefix(prefix)
-    if condition.operator in {"=", ">=", "BETWEEN"}:
+    if condition.operator in {"=", ">=", "BETWEEN", "RANGE"}:
         start = _lowest(prefix, low, is_index=is_index)
     elif condition.operator == ">":
         start = _above(prefix, low, is_index=is_index, is_start=True)
@@ -56,14 +62,14 @@ def query_range(
         start, stop = begin, after_prefix(begin)
     if condition.operator in {"=", "<=", "BETWEEN"}:
         stop = _above(prefix, high, is_index=is_index, is_start=False)
-    elif condition.operator == "<":
-        is_long = _is_long(low, is_index=is_index)
+    elif condition.operator in {"<", "RANGE"}:
+        is_long = _is_long(high, is_index=is_index)
         stop = (
-            _above(prefix, low, is_index=is_index, is_start=False)
+            _above(prefix, high, is_index=is_index, is_start=False)
             if is_long
-            else _lowest(prefix, low, is_index=is_index)
+            else _lowest(prefix, high, is_index=is_index)
         )
-    if any(_is_long(value, is_index=is_index) for value in values):
+    if _is_long(low, is_index=is_index) or _is_long(high, is_index=is_index):
         return KeyRange(start, stop, _exact_test(condition.operator, low, high))
     return KeyRange(start, stop)
 
@@ -87,11 +93,49 @@ def _above(prefix: bytes, sort: bytes, *, is_index: bool, is_start: bool) -> byt
     return lowest + b"\x00"
 
 
-def sort_test(keys: Keys, condition: KeyCondition) -> Callable[[bytes], bool]:
+def sort_condition(keys: Keys, conditions: Mapping[str, KeyCondition]) -> SortCondition | None:
+    """The conditions on the sort key's attributes as one on its bytes; None if there are none.
+
+    All attributes but the last that has a condition are held to one value, which the caller has checked.
+    """
+    chosen = [(kind, conditions[name]) for name, kind in keys.sorts if name in conditions]
+    if not chosen:
+        return None
+    kind, last = chosen[-1]
+    values = [scalar_bytes(kind, value[kind]) for value in last.values]
+    if len(keys.sorts) == 1:
+        return SortCondition(last.operator, values[0], values[-1])
+    before = b"".join(escape(scalar_bytes(kind, held.values[0][kind])) for kind, held in chosen[:-1])
+    is_final = len(chosen) == len(keys.sorts)
+    if is_final and last.operator == "=":
+        return SortCondition("=", before + values[0], before + values[0])
+    return _part_of_sort(before, last.operator, values[0], values[-1], is_final=is_final)
+
+
+def _part_of_sort(before: bytes, operator: str, low: bytes, high: bytes, *, is_final: bool) -> SortCondition:
+    """A condition on one attribute behind the bytes of those before it, whatever the ones behind it are."""
+    if operator == "begins_with":
+        text = before + (low if is_final else low.replace(b"\x00", b"\x00\xff"))
+        return SortCondition("begins_with", text, text)
+    first = before + (low if is_final else escape(low))
+    last = before + (high if is_final else escape(high))
+    behind_first, behind_last = (first + b"\x00", last + b"\x00") if is_final else (_behind(first), _behind(last))
+    end = after_prefix(before)
+    if operator in {"<", "<="}:
+        return SortCondition("RANGE", before, first if operator == "<" else behind_first)
+    if operator in {">", ">="}:
+        start = behind_first if operator == ">" else first
+        return SortCondition(">=", start, start) if end is None else SortCondition("RANGE", start, end)
+    return SortCondition("RANGE", first, behind_last)
+
+
+def _behind(escaped: bytes) -> bytes:
+    return escaped[:-1] + b"\x02"
+
+
+def sort_test(condition: SortCondition) -> Callable[[bytes], bool]:
     """A condition on the sort key as a test of its bytes."""
-    kind = keys.sort_type or "S"
-    values = [scalar_bytes(kind, value[kind]) for value in condition.values]
-    return _exact_test(condition.operator, values[0], values[-1])
+    return _exact_test(condition.operator, condition.low, condition.high)
 
 
 def _exact_test(operator: str, low: bytes, high: bytes) -> Callable[[bytes], bool]:
@@ -99,6 +143,8 @@ def _exact_test(operator: str, low: bytes, high: bytes) -> Callable[[bytes], boo
         return lambda sort: sort == low
     if operator == "BETWEEN":
         return lambda sort: low <= sort <= high
+    if operator == "RANGE":
+        return lambda sort: low <= sort < high
     if operator == "begins_with":
         return lambda sort: sort.startswith(low)
     if operator == "<":
@@ -167,9 +213,12 @@ def _ordered_group(
 
 def sort_bytes(keys: Keys, item: Item) -> bytes:
     """The sort key bytes of an item."""
-    if keys.sort is None or keys.sort_type is None:
-        return b""
-    return scalar_bytes(keys.sort_type, item[keys.sort][keys.sort_type])
+    return joined(keys.sorts, item)
+
+
+def partition_bytes(keys: Keys, item: Item) -> bytes:
+    """The partition key bytes of an item."""
+    return joined(keys.partitions, item)
 
 
 def segment_range(space: bytes, segment: int, total: int) -> KeyRange:

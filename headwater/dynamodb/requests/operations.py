@@ -102,12 +102,15 @@ _PROJECTION = _structure(
 )
 
 
-def _key_schema(key_type: Shape) -> Shape:
-    element = _structure("KeySchemaElement", in_list=True, AttributeName=_ATTRIBUTE_NAME, KeyType=key_type)
-    return _list(element, 1, 2, is_required=True)
-
-
-_KEY_SCHEMA = _key_schema(_choice("HASH", "RANGE", is_required=True))
+_KEY_ELEMENT = _structure(
+    "KeySchemaElement",
+    in_list=True,
+    AttributeName=_ATTRIBUTE_NAME,
+    KeyType=_choice("HASH", "RANGE", is_required=True),
+)
+_KEY_SCHEMA = _list(_KEY_ELEMENT, 1, 2, is_required=True)
+# Four attributes of each kind.
+_GLOBAL_KEY_SCHEMA = _list(_KEY_ELEMENT, 1, 8, is_required=True)
 _DEFINITION = _structure(
     "AttributeDefinition",
     in_list=True,
@@ -125,7 +128,7 @@ _GLOBAL_INDEX = _structure(
     "GlobalSecondaryIndex",
     in_list=True,
     IndexName=_REQUIRED_INDEX_NAME,
-    KeySchema=_KEY_SCHEMA,
+    KeySchema=_GLOBAL_KEY_SCHEMA,
     Projection=_PROJECTION,
     ProvisionedThroughput=_THROUGHPUT,
 )
@@ -150,7 +153,7 @@ _INDEX_UPDATE = _structure(
         Projection=_PROJECTION,
         IndexName=_REQUIRED_INDEX_NAME,
         ProvisionedThroughput=_THROUGHPUT,
-        KeySchema=_KEY_SCHEMA,
+        KeySchema=_GLOBAL_KEY_SCHEMA,
     ),
     Delete=_structure("DeleteGlobalSecondaryIndexAction", IndexName=_REQUIRED_INDEX_NAME),
 )

@@ -14,6 +14,8 @@ from headwater.errors import ServiceError
 MAX_LOCAL_INDEXES = 5
 MAX_GLOBAL_INDEXES = 20
 MAX_TAGS = 50
+# Of each kind, in a global index.
+MAX_KEY_ATTRIBUTES = 4
 MAX_TAG_KEY = 128
 MAX_TAG_VALUE = 256
 _TAG_TEXT = re.compile(r"[\w\s+\-=.:/@]*\Z")
@@ -205,6 +207,23 @@ def _check_schema(schema: Sequence[Mapping[str, Any]], names: list[str]) -> None
         raise validation("Invalid KeySchema: The second KeySchemaElement is not a RANGE key type")
 
 
+def _check_wide_schema(schema: Sequence[Mapping[str, Any]], names: list[str]) -> None:
+    """A global index with several attributes in a key: HASH before RANGE, four of each."""
+    keys = [entry["AttributeName"] for entry in schema]
+    kinds = [entry["KeyType"] for entry in schema]
+    if any(key not in names for key in keys):
+        _check_schema(schema, names)
+    if len(set(keys)) != len(keys):
+        raise validation("Invalid KeySchema: The same attribute appears more than once in the KeySchema")
+    if kinds[0] != "HASH":
+        raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
+    if kinds != sorted(kinds):
+        raise validation("Invalid KeySchema: HASH key elements must come before RANGE key elements")
+    for kind in ("HASH", "RANGE"):
+        if kinds.count(kind) > MAX_KEY_ATTRIBUTES:
+            raise validation(f"Invalid KeySchema: more than {MAX_KEY_ATTRIBUTES} {kind} key elements")
+
+
 def _check_local_indexes(request: Request, names: list[str], seen: set[str]) -> None:
     indexes = request["LocalSecondaryIndexes"]
     table_hash = request["KeySchema"][0]["AttributeName"]
@@ -243,7 +262,10 @@ def _check_global_indexes(request: Request, names: list[str], seen: set[str]) ->
 
 def check_global_index(index: Mapping[str, Any], names: list[str], billing_mode: str | None) -> None:
     """The rules of one global index. Raises: ServiceError `ValidationException`."""
-    _check_schema(index["KeySchema"], names)
+    if len(index["KeySchema"]) > 2 or all(entry["KeyType"] == "HASH" for entry in index["KeySchema"][1:]):
+        _check_wide_schema(index["KeySchema"], names)
+    else:
+        _check_schema(index["KeySchema"], names)
     check_projection(index["Projection"])
     has_throughput = index.get("ProvisionedThroughput") is not None
     if billing_mode == "PAY_PER_REQUEST" and has_throughput:

@@ -24,23 +24,22 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """A key schema with the attributes' types."""
+    """A key schema with the attributes' types.
+
+    A global index may have up to four attributes in each of its keys; `partitions` and `sorts` hold all of them as
+    (name, type), the other members are the first of each.
+    """
 
     partition: str
     partition_type: str
     sort: str | None
     sort_type: str | None
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return (self.partition,) if self.sort is None else (self.partition, self.sort)
-
-    @property
-    def types(self) -> tuple[tuple[str, str], ...]:
-        """Name and type of each key attribute, the partition key first."""
-        if self.sort is None or self.sort_type is None:
-            return ((self.partition, self.partition_type),)
-        return ((self.partition, self.partition_type), (self.sort, self.sort_type))
+    partitions: tuple[tuple[str, str], ...]
+    sorts: tuple[tuple[str, str], ...]
+    # Name and type of each key attribute, the partition key first.
+    types: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    is_multiple: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +131,23 @@ def table_from_document(document: Document) -> Table:
 
 def keys_of(schema: list[Mapping[str, str]], types: Mapping[str, str]) -> Keys:
     """A KeySchema with its types."""
-    partition = schema[0]["AttributeName"]
-    sort = schema[1]["AttributeName"] if len(schema) > 1 else None
-    return Keys(partition, types[partition], sort, None if sort is None else types[sort])
+    of_type = {
+        kind: tuple((e["AttributeName"], types[e["AttributeName"]]) for e in schema if e["KeyType"] == kind)
+        for kind in ("HASH", "RANGE")
+    }
+    partitions, sorts = of_type["HASH"], of_type["RANGE"]
+    both = (*partitions, *sorts)
+    sort, sort_type = sorts[0] if sorts else (None, None)
+    return Keys(
+        *partitions[0],
+        sort,
+        sort_type,
+        partitions=partitions,
+        sorts=sorts,
+        types=both,
+        names=tuple(name for name, _ in both),
+        is_multiple=len(partitions) > 1 or len(sorts) > 1,
+    )
 
 
 def _index(
