@@ -82,7 +82,10 @@ def _layers(deployment: Deployment, resource: Resource) -> tuple[Path, ...]:
 
 
 def _environment(resource: Resource) -> dict[str, str]:
-    variables = (resource.properties.get("Environment") or {}).get("Variables") or {}
+    environment = resource.properties.get("Environment") or {}
+    variables = environment.get("Variables") or {} if isinstance(environment, dict) else environment
+    if not isinstance(variables, dict):
+        raise TemplateError(f"expected a mapping, found {variables!r}", property_path="Environment")
     return {name: _text(value) for name, value in variables.items()}
 
 
