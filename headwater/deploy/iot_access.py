@@ -6,14 +6,14 @@ Source: AWS IoT Core Developer Guide, "Client authentication", "Authorization", 
 import ipaddress
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from headwater.auth.sigv4 import SignableRequest, SigV4Verifier, find_signature
+from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
 from headwater.deploy.iot_database import Change
 from headwater.deploy.iot_registry import DeviceRegistry, Standing
 from headwater.deploy.iot_variables import certificate_variables, thing_variables
@@ -29,6 +29,7 @@ _CREDENTIAL = "credential"
 _CACHED_DOCUMENTS = 1024
 _SIGNING_SERVICE = "iotdevicegateway"
 _WEBSOCKET_PATH = "/mqtt"
+_SESSION_TOKEN = "X-Amz-Security-Token="
 _WEBSOCKET_LIFETIME_S = 24 * 3600
 _CUSTOM_AUTHORIZER = "x-amz-customauthorizer-name"
 _RESOURCES: Mapping[Action, str] = {
@@ -154,13 +155,28 @@ class DeviceAccess:
                 return Refusal(
                     ReasonCode.NOT_AUTHORIZED, f"signed for {signature.service!r}, expected {_SIGNING_SERVICE!r}"
                 )
-            self._signatures.verify(request, signature, secret=secret, now=self._clock())
+            self._verify(request, signature, secret)
         except ServiceError as error:
             _log.warning("%s: %s", connect.client_id, error.message)
             return Refusal(ReasonCode.NOT_AUTHORIZED, error.message)
         return self._client(
             connect, transport, Credential(principal=principal), principal_id=principal.access_key_id, thing_name=None
         )
+
+    def _verify(self, request: SignableRequest, signature: Signature, secret: str) -> None:
+        """Raises: ServiceError InvalidSignatureException.
+
+        IoT's clients leave the session token out of what they sign. Most append it, which tells them from those who
+        sign it; the AWS Common Runtime writes it before the signature, so there both have to be tried.
+        """
+        try:
+            self._signatures.verify(request, signature, secret=secret, now=self._clock())
+        except ServiceError:
+            parts = request.query.split("&")
+            query = "&".join(sorted(parts, key=lambda part: part.startswith(_SESSION_TOKEN)))
+            if query == request.query:
+                raise
+            self._signatures.verify(replace(request, query=query), signature, secret=secret, now=self._clock())
 
     def _by_name(self, connect: Connect, transport: TransportInfo) -> ClientContext | Refusal:
         """A client that shows nothing we know."""

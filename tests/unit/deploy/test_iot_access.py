@@ -310,6 +310,21 @@ async def test_a_signature_is_verified_and_its_role_held_to_its_policies(instanc
         assert isinstance(instance.access.authenticate(connect, wrong), Refusal)
 
 
+async def test_a_session_token_need_not_be_signed(instance: Instance) -> None:
+    key = instance.roles.issue_key(None)
+    unsigned = websocket(key)
+    *signed, signature = unsigned.raw_query.split("&")
+    token = "X-Amz-Security-Token=a%2Fb"
+
+    for query in ("&".join((*signed, signature, token)), "&".join((*signed, token, signature))):
+        transport = TransportInfo("websocket", raw_query=query, headers=unsigned.headers)
+        assert isinstance(instance.access.authenticate(Connect("x", V311), transport), ClientContext)
+        forged = TransportInfo(
+            "websocket", raw_query=query.replace("Signature=", "Signature=0"), headers=unsigned.headers
+        )
+        assert isinstance(instance.access.authenticate(Connect("x", V311), forged), Refusal)
+
+
 async def test_custom_authorizers_are_refused_by_name(instance: Instance) -> None:
     outcome = instance.access.authenticate(
         Connect("x", V311, username="user?x-amz-customauthorizer-name=mine"), TransportInfo("tcp", "127.0.0.1")
