@@ -124,8 +124,10 @@ def _forget(ready_file: Path) -> None:
     try:
         ready_file.parent.mkdir(parents=True, exist_ok=True)
         ready_file.unlink(missing_ok=True)
-        ready_file.touch(0o600)
-        ready_file.unlink()
+        # Not the ready file itself: who waits for it would read an empty one.
+        probe = ready_file.with_name(f".{ready_file.name}.{os.getpid()}")
+        probe.touch(0o600)
+        probe.unlink()
     except OSError as error:
         raise ReadyFileError(f"cannot write --ready-file {ready_file}: {error.strerror}") from error
 

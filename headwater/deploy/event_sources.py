@@ -84,6 +84,8 @@ def event_source_mappings(deployment: Deployment) -> EventSourceMappings:
         checkpoints=StoredCheckpoints(deployment.store),
         on_failure=OnFailureDelivery(deployment).deliver,
         clock=deployment.clock,
+        # A test that makes its own queue need not wait 30 s for a redelivery; `deploy_mapping` refuses in templates.
+        checks_visibility=False,
     )
     of_template = [mapping_id_of(deployment, one.logical_id) for one in _resources(deployment)]
     return EventSourceMappings(ports, definitions=StoredDefinitions(deployment.store, of_template))
@@ -100,7 +102,8 @@ def _find_function(deployment: Deployment, name: str) -> FunctionReference | Non
         return None
     qualifier = name.rsplit(":", 1)[-1]
     has_qualifier = qualifier != config.name and name.endswith(f"{config.name}:{qualifier}")
-    return FunctionReference(config.name, f"{config.arn}:{qualifier}" if has_qualifier else config.arn, config.role_arn)
+    arn = f"{config.arn}:{qualifier}" if has_qualifier else config.arn
+    return FunctionReference(config.name, arn, config.role_arn, config.timeout_s)
 
 
 def _find_source(deployment: Deployment, arn: str) -> RecordSource | QueueSource | None:
@@ -146,9 +149,16 @@ async def deploy_mapping(deployment: Deployment, resource: Resource) -> None:
     if function is None:
         fault = f"{name!r} is no function of this template"
         raise deployment.faults.missing(fault, name, property_path="FunctionName")
-    if _find_source(deployment, arn) is None:
+    source = _find_source(deployment, arn)
+    if source is None:
         fault = f"{arn!r} is no stream or queue of this template"
         raise deployment.faults.missing(fault, arn, property_path="EventSourceArn")
+    visible_s = getattr(source, "visibility_timeout_s", function.timeout_s)
+    if visible_s < function.timeout_s:
+        raise TemplateError(
+            f"Queue visibility timeout: {visible_s} seconds is less than Function timeout: {function.timeout_s:.0f} "
+            "seconds; a running batch would be delivered again, so AWS refuses this"
+        )
     deployment.report(resource, f"{arn.split(':', 5)[5]} -> {function.name}")
 
 

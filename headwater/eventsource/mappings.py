@@ -38,7 +38,8 @@ class FunctionReference:
 class MappingPorts:
     """What mappings work with.
 
-    `find_function` and `find_source` give None for what does not exist.
+    `find_function` and `find_source` give None for what does not exist. A queue whose visibility timeout is shorter
+    than the function's timeout is refused, or only warned about without `checks_visibility`.
     """
 
     find_function: Callable[[str], FunctionReference | None]
@@ -48,6 +49,7 @@ class MappingPorts:
     on_failure: OnFailure | None
     clock: Callable[[], float]
     backoff: Backoff | None = None
+    checks_visibility: bool = True
 
 
 class Definitions(Protocol):
@@ -203,11 +205,7 @@ class EventSourceMappings:
         ports = self._ports
         if isinstance(config, QueueMappingConfig):
             queue: QueueSource = source  # type: ignore[assignment]  # find_source answers by the ARN's service
-            if queue.visibility_timeout_s < function.timeout_s:
-                raise invalid(
-                    f"Queue visibility timeout: {queue.visibility_timeout_s} seconds is less than "
-                    f"Function timeout: {function.timeout_s:.0f} seconds"
-                )
+            self._check_visibility(queue, function)
             return QueueMapping(config, queue, ports.invoke, clock=ports.clock, backoff=ports.backoff, counts=counts)
         stream: RecordSource = source  # type: ignore[assignment]  # find_source answers by the ARN's service
         return StreamMapping(
@@ -220,6 +218,17 @@ class EventSourceMappings:
             backoff=ports.backoff,
             counts=counts,
         )
+
+    def _check_visibility(self, queue: QueueSource, function: FunctionReference) -> None:
+        if queue.visibility_timeout_s >= function.timeout_s:
+            return
+        fault = (
+            f"Queue visibility timeout: {queue.visibility_timeout_s} seconds is less than "
+            f"Function timeout: {function.timeout_s:.0f} seconds"
+        )
+        if self._ports.checks_visibility:
+            raise invalid(fault)
+        _LOGGER.warning("%s -> %s: AWS would refuse this mapping: %s", queue.arn, function.name, fault)
 
     async def _keep(self, mapping_id: str) -> None:
         if self._definitions is None:
