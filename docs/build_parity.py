@@ -10,7 +10,7 @@ NOTES = HERE / "parity_notes.md"
 
 
 def _names(paths: frozenset[str]) -> str:
-    return ", ".join(f"`{path}`" for path in sorted(paths)) or "–"
+    return ", ".join(f"`{path}`" for path in sorted(paths)) or "none"
 
 
 def _section(kind: str, table: TypeTable) -> list[str]:

@@ -1,13 +1,14 @@
 """The AWS APIs of an instance behind one handler, and where asynchronous work is delivered."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from headwater.deploy import iot
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.schedules import SchedulerApi
-from headwater.errors import ServiceError
+from headwater.errors import HeadwaterError, ServiceError
 from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.code_store import CodeStore
 from headwater.functions.function_admin import FunctionAdmin
@@ -19,7 +20,9 @@ from headwater.storage.dynamodb_streams_service import DynamoDbStreamsService
 from headwater.storage.sqs_service import SqsService
 from headwater.values.http import HttpHandler
 
+_log = logging.getLogger(__name__)
 _SWEEP_INTERVAL_S = 60.0
+_RESTART_PAUSE_S = 1.0
 
 
 def function_admin(deployment: Deployment) -> FunctionAdmin:
@@ -53,9 +56,24 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
     )
 
 
-def background_work(deployment: Deployment) -> list[Coroutine[Any, Any, Any]]:
+def background_work(deployment: Deployment) -> list[Coroutine[Any, Any, None]]:
     """What runs as long as the instance does: expiry, trimming, schedules."""
-    return [deployment.dynamodb.sweep_forever(), _sweep(deployment), deployment.schedules.run()]
+    works: dict[str, Callable[[], Awaitable[Any]]] = {
+        "expiry of items": deployment.dynamodb.sweep_forever,
+        "trimming of streams and queues": lambda: _sweep(deployment),
+        "schedules": deployment.schedules.run,
+    }
+    return [_supervised(name, work) for name, work in works.items()]
+
+
+async def _supervised(name: str, work: Callable[[], Awaitable[Any]]) -> None:
+    """Run for ever, again after a failure: a full disk must not end expiry until the next start."""
+    while True:
+        try:
+            await work()
+        except HeadwaterError as error:
+            _log.error("%s failed and goes on in %g s: %s", name, _RESTART_PAUSE_S, error)
+        await asyncio.sleep(_RESTART_PAUSE_S)
 
 
 async def _sweep(deployment: Deployment) -> None:
