@@ -9,7 +9,7 @@ from headwater.dynamodb.operations.batches import batch_get_item, batch_write_it
 from headwater.dynamodb.operations.items import delete_item, get_item, put_item, update_item
 from headwater.dynamodb.operations.queries import query, scan
 from headwater.dynamodb.operations.transactions import transact_get_items, transact_write_items
-from headwater.dynamodb.requests.operations import MEMBERS, STREAMS_MEMBERS
+from headwater.dynamodb.requests.operations import MEMBERS, STREAMS_MEMBERS, UNSUPPORTED
 from headwater.dynamodb.requests.shapes import check_request, check_types
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.streams import describe_stream, get_records, get_shard_iterator, list_streams
@@ -62,6 +62,9 @@ def check(operation: str, request: Any) -> None:
         if not 3 <= len(name) <= 255 and not name.startswith("arn:"):
             raise validation("TableName must be at least 3 characters long and at most 255 characters long")
     check_request(members, request)
+    for member in UNSUPPORTED.get(operation, ()):
+        if request.get(member) is not None:
+            raise validation(f"{operation} with {member} is not supported here")
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,6 +93,23 @@ _THROUGHPUT = _structure("ProvisionedThroughput", WriteCapacityUnits=_UNITS, Rea
 _REQUIRED_THROUGHPUT = _structure(
     "ProvisionedThroughput", is_required=True, WriteCapacityUnits=_UNITS, ReadCapacityUnits=_UNITS
 )
+_WARM = _structure(
+    "WarmThroughput",
+    ReadUnitsPerSecond=Shape("number", minimum=1, java="Long"),
+    WriteUnitsPerSecond=Shape("number", minimum=1, java="Long"),
+)
+_ON_DEMAND = _structure(
+    "OnDemandThroughput",
+    MaxReadRequestUnits=Shape("number", java="Long"),
+    MaxWriteRequestUnits=Shape("number", java="Long"),
+)
+_MORE_THROUGHPUT: Mapping[str, Shape] = {"OnDemandThroughput": _ON_DEMAND, "WarmThroughput": _WARM}
+_SSE = _structure(
+    "SSESpecification",
+    Enabled=_BOOLEAN,
+    SSEType=_choice("AES256", "KMS"),
+    KMSMasterKeyId=_STRING,
+)
 _ATTRIBUTE_NAME = Shape("string", is_required=True, minimum=1, maximum=255)
 _PROJECTION = _structure(
     "Projection",
@@ -131,6 +148,8 @@ _GLOBAL_INDEX = _structure(
     KeySchema=_GLOBAL_KEY_SCHEMA,
     Projection=_PROJECTION,
     ProvisionedThroughput=_THROUGHPUT,
+    OnDemandThroughput=_ON_DEMAND,
+    WarmThroughput=_WARM,
 )
 _STREAM = _structure(
     "StreamSpecification",
@@ -146,13 +165,17 @@ _INDEX_UPDATE = _structure(
     Update=_structure(
         "UpdateGlobalSecondaryIndexAction",
         IndexName=_REQUIRED_INDEX_NAME,
-        ProvisionedThroughput=_REQUIRED_THROUGHPUT,
+        ProvisionedThroughput=_THROUGHPUT,
+        OnDemandThroughput=_ON_DEMAND,
+        WarmThroughput=_WARM,
     ),
     Create=_structure(
         "CreateGlobalSecondaryIndexAction",
         Projection=_PROJECTION,
         IndexName=_REQUIRED_INDEX_NAME,
         ProvisionedThroughput=_THROUGHPUT,
+        OnDemandThroughput=_ON_DEMAND,
+        WarmThroughput=_WARM,
         KeySchema=_GLOBAL_KEY_SCHEMA,
     ),
     Delete=_structure("DeleteGlobalSecondaryIndexAction", IndexName=_REQUIRED_INDEX_NAME),
@@ -346,6 +369,8 @@ MEMBERS: Mapping[str, Mapping[str, Shape]] = {
         "Tags": _list(_TAG),
         "TableClass": _choice("STANDARD", "STANDARD_INFREQUENT_ACCESS"),
         "DeletionProtectionEnabled": _BOOLEAN,
+        "SSESpecification": _SSE,
+        **_MORE_THROUGHPUT,
     },
     "DescribeTable": _TABLE_OPERATION,
     "DeleteTable": _TABLE_OPERATION,
@@ -358,6 +383,8 @@ MEMBERS: Mapping[str, Mapping[str, Shape]] = {
         "StreamSpecification": _STREAM,
         "TableClass": _choice("STANDARD", "STANDARD_INFREQUENT_ACCESS"),
         "DeletionProtectionEnabled": _BOOLEAN,
+        "SSESpecification": _SSE,
+        **_MORE_THROUGHPUT,
     },
     "ListTables": {
         "Limit": Shape("number", minimum=1, maximum=100, java="Integer"),
@@ -376,7 +403,7 @@ MEMBERS: Mapping[str, Mapping[str, Shape]] = {
     "DescribeContinuousBackups": _TABLE_OPERATION,
     "TagResource": {"ResourceArn": _STRING, "Tags": _list(_TAG)},
     "UntagResource": {"ResourceArn": _STRING, "TagKeys": _list(_STRING)},
-    "ListTagsOfResource": {"ResourceArn": _STRING},
+    "ListTagsOfResource": {"ResourceArn": _STRING, "NextToken": _STRING},
     "DescribeLimits": {},
     "DescribeEndpoints": {},
 }
@@ -404,4 +431,16 @@ STREAMS_MEMBERS: Mapping[str, Mapping[str, Shape]] = {
         "ShardIterator": Shape("string", is_required=True, minimum=1, maximum=2048),
         "Limit": Shape("number", minimum=1, maximum=1000, java="Integer"),
     },
+}
+
+# Members of the API that would change what a caller sees and have no effect here.
+UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
+    "CreateTable": ("GlobalTableSettingsReplicationMode", "GlobalTableSourceArn", "ResourcePolicy"),
+    "UpdateTable": (
+        "GlobalTableSettingsReplicationMode",
+        "GlobalTableWitnessUpdates",
+        "MultiRegionConsistency",
+        "ReplicaUpdates",
+    ),
+    "DescribeStream": ("ShardFilter",),
 }

@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.dynamodb.faults import invalid, validation
 from headwater.dynamodb.session import Request, Response, Session
-from headwater.dynamodb.tables.describe import describe
+from headwater.dynamodb.tables.describe import INITIAL_ON_DEMAND, describe
 from headwater.dynamodb.tables.model import Document, new_space, store_table
 from headwater.errors import ServiceError
 
@@ -87,6 +87,9 @@ def _description(session: Session, request: Request) -> dict[str, Any]:
             description[member] = [
                 index_description(arn, index, is_global=member.startswith("Global")) for index in indexes
             ]
+    for member in ("OnDemandThroughput", "WarmThroughput"):
+        if request.get(member) is not None:
+            description[member] = request[member]
     table_class = request.get("TableClass")
     if table_class is not None:
         description["TableClassSummary"] = {"TableClass": table_class}
@@ -108,6 +111,9 @@ def index_description(table_arn: str, index: Mapping[str, Any], *, is_global: bo
     }
     if is_global:
         entry["ProvisionedThroughput"] = throughput(index.get("ProvisionedThroughput"))
+        for member in ("OnDemandThroughput", "WarmThroughput"):
+            if index.get(member) is not None:
+                entry[member] = index[member]
     return entry
 
 
@@ -140,6 +146,7 @@ def enable_stream(session: Session, document: Document, specification: Mapping[s
 def check_create(request: Request) -> None:
     """The rules between the members of a CreateTable request. Raises: ServiceError `ValidationException`."""
     _check_billing(request)
+    check_warm(request.get("WarmThroughput"), request.get("BillingMode"), "table")
     names = [entry["AttributeName"] for entry in request["AttributeDefinitions"]]
     if len(set(names)) != len(names):
         raise invalid(
@@ -214,7 +221,7 @@ def _check_wide_schema(schema: Sequence[Mapping[str, Any]], names: list[str]) ->
     if any(key not in names for key in keys):
         _check_schema(schema, names)
     if len(set(keys)) != len(keys):
-        raise validation("Invalid KeySchema: The same attribute appears more than once in the KeySchema")
+        raise validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")
     if kinds[0] != "HASH":
         raise validation("Invalid KeySchema: The first KeySchemaElement is not a HASH key type")
     if kinds != sorted(kinds):
@@ -275,6 +282,18 @@ def check_global_index(index: Mapping[str, Any], names: list[str], billing_mode:
         )
     if billing_mode != "PAY_PER_REQUEST" and not has_throughput:
         raise invalid(f"ProvisionedThroughput must be specified for index: {index['IndexName']}")
+    check_warm(index.get("WarmThroughput"), billing_mode, f"index {index['IndexName']}")
+
+
+def check_warm(warm: Mapping[str, Any] | None, billing_mode: str | None, what: str) -> None:
+    """Warm throughput is never below what an on-demand table begins with. Raises: ServiceError."""
+    if warm is None or billing_mode != "PAY_PER_REQUEST":
+        return
+    for member, initial in INITIAL_ON_DEMAND.items():
+        if warm.get(member) is not None and warm[member] < initial:
+            raise invalid(
+                f"Requested {member} for WarmThroughput for {what} is lower than initial throughput for OnDemand"
+            )
 
 
 def check_projection(projection: Mapping[str, Any]) -> None:

@@ -9,6 +9,8 @@ from headwater.dynamodb.tables.model import Table
 from headwater.values.transaction import ReadTransaction
 
 DEFAULT_LIST_LIMIT = 100
+# What an on-demand table serves from its first second on.
+INITIAL_ON_DEMAND = {"ReadUnitsPerSecond": 12_000, "WriteUnitsPerSecond": 4_000}
 
 
 def find(session: Session, request: Request) -> Table:
@@ -31,6 +33,7 @@ def describe(transaction: ReadTransaction, table: Table) -> dict[str, Any]:
                 _index_entry(transaction, table, entry, is_global=member.startswith("Global"))
                 for entry in description[member]
             ]
+    description["WarmThroughput"] = _warm_throughput(description)
     if table.stream is not None:
         description["StreamSpecification"] = {"StreamEnabled": True, "StreamViewType": table.stream.view_type}
         description["LatestStreamLabel"] = table.stream.label
@@ -45,7 +48,21 @@ def _index_entry(
     result = {**entry, "ItemCount": count, "IndexSizeBytes": size}
     if is_global:
         result["IndexStatus"] = "ACTIVE"
+        result["WarmThroughput"] = _warm_throughput(result)
     return result
+
+
+def _warm_throughput(description: dict[str, Any]) -> dict[str, Any]:
+    """What was asked for, else what the capacity mode gives at once; zero provisioned units mean on-demand."""
+    asked = description.get("WarmThroughput") or {}
+    provisioned = description["ProvisionedThroughput"]
+    read = provisioned["ReadCapacityUnits"] or INITIAL_ON_DEMAND["ReadUnitsPerSecond"]
+    write = provisioned["WriteCapacityUnits"] or INITIAL_ON_DEMAND["WriteUnitsPerSecond"]
+    return {
+        "ReadUnitsPerSecond": asked.get("ReadUnitsPerSecond") or read,
+        "WriteUnitsPerSecond": asked.get("WriteUnitsPerSecond") or write,
+        "Status": "ACTIVE",
+    }
 
 
 def describe_table(session: Session, request: Request) -> Response:

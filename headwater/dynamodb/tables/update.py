@@ -36,14 +36,16 @@ from headwater.dynamodb.tables.model import (
 )
 from headwater.errors import ServiceError
 
+TAGS_A_PAGE = 10
+
 
 def delete_table(session: Session, request: Request) -> Response:
     """DeleteTable: the name is free at once, the items go with the sweeper."""
     table = find(session, request)
     if table.document["description"].get("DeletionProtectionEnabled"):
         raise validation(
-            "Resource cannot be deleted as it is currently protected against deletion. "
-            "Disable deletion protection first."
+            f"1 validation error detected: Table '{table.name}' can't be deleted while DeletionProtectionEnabled is "
+            "set to True"
         )
     description = describe(session.transaction, table)
     description["TableStatus"] = "DELETING"
@@ -76,6 +78,9 @@ def update_table(session: Session, request: Request) -> Response:
     _update_billing(session, description, request)
     if request.get("DeletionProtectionEnabled") is not None:
         description["DeletionProtectionEnabled"] = request["DeletionProtectionEnabled"]
+    for member in ("OnDemandThroughput", "WarmThroughput"):
+        if request.get(member) is not None:
+            description[member] = {**description.get(member, {}), **request[member]}
     if request.get("TableClass") is not None:
         description["TableClassSummary"] = {"TableClass": request["TableClass"]}
     if request.get("StreamSpecification") is not None:
@@ -98,6 +103,8 @@ def _check_update(request: Request) -> None:
         "DeletionProtectionEnabled",
         "SSESpecification",
         "TableClass",
+        "OnDemandThroughput",
+        "WarmThroughput",
     )
     if not updates and all(request.get(member) is None for member in known):
         raise validation(
@@ -194,7 +201,11 @@ def _update_index(session: Session, document: Document, request: Request, update
         _drop_unused_definitions(description)
     elif update.get("Update") is not None:
         entry = _require_index(indexes, update["Update"]["IndexName"])
-        entry["ProvisionedThroughput"] = throughput(update["Update"].get("ProvisionedThroughput"))
+        if update["Update"].get("ProvisionedThroughput") is not None:
+            entry["ProvisionedThroughput"] = throughput(update["Update"]["ProvisionedThroughput"])
+        for member in ("OnDemandThroughput", "WarmThroughput"):
+            if update["Update"].get(member) is not None:
+                entry[member] = {**entry.get(member, {}), **update["Update"][member]}
     if not description["GlobalSecondaryIndexes"]:
         del description["GlobalSecondaryIndexes"]
 
@@ -314,7 +325,17 @@ def untag_resource(session: Session, request: Request) -> Response:
 def list_tags_of_resource(session: Session, request: Request) -> Response:
     """ListTagsOfResource."""
     table = _table_of_arn(session, _resource_arn(session, request, "ListTagsOfResource"))
-    return {"Tags": [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]}
+    tags = [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]
+    token = request.get("NextToken")
+    start = 0
+    if token is not None:
+        if not token.isdecimal() or len(token) > 4:
+            raise validation(f"Invalid NextToken: {token[:40]}")
+        start = int(token)
+    response: Response = {"Tags": tags[start : start + TAGS_A_PAGE]}
+    if start + TAGS_A_PAGE < len(tags):
+        response["NextToken"] = str(start + TAGS_A_PAGE)
+    return response
 
 
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+\Z")

@@ -138,7 +138,7 @@ def test_an_updated_item_moves_in_a_wide_index(wide: Any) -> None:
     ("elements", "message"),
     [
         ([("h", "HASH"), ("s", "RANGE"), ("i", "HASH")], "HASH key elements must come before RANGE key elements"),
-        ([("h", "HASH"), ("h", "HASH"), ("s", "RANGE")], "The same attribute appears more than once in the KeySchema"),
+        ([("h", "HASH"), ("h", "HASH"), ("s", "RANGE")], "element in the KeySchema have the same name"),
         ([("h", "RANGE"), ("i", "RANGE"), ("s", "RANGE")], "The first KeySchemaElement is not a HASH key type"),
         ([("h", "HASH"), ("i", "HASH"), ("absent", "RANGE")], "Some index key attributes are not defined"),
     ],

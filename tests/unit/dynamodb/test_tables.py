@@ -2,6 +2,8 @@ from typing import Any
 
 import pytest
 
+from headwater.errors import ServiceError
+
 ARN = "arn:aws:dynamodb:us-east-1:123456789012:table/tab"
 
 
@@ -98,7 +100,7 @@ def test_a_deleted_index_is_gone_and_its_definition_with_it(dynamodb: Any) -> No
 def test_a_protected_table_is_not_deleted(dynamodb: Any) -> None:
     dynamodb.create(DeletionProtectionEnabled=True)
 
-    assert "protected against deletion" in dynamodb.message("DeleteTable", TableName="tab")
+    assert "can't be deleted while DeletionProtectionEnabled is set" in dynamodb.message("DeleteTable", TableName="tab")
 
 
 @pytest.mark.parametrize("operation", ["DescribeTable", "DeleteTable", "DescribeTimeToLive"])
@@ -107,3 +109,42 @@ def test_an_unknown_table_is_named_in_the_answer(dynamodb: Any, operation: str) 
 
     assert error.code == "ResourceNotFoundException"
     assert error.message == "Requested resource not found: Table: nothing not found"
+
+
+def test_warm_throughput_is_what_was_asked_for_or_what_the_mode_gives(dynamodb: Any) -> None:
+    dynamodb.create("initial")
+    asked = {"ReadUnitsPerSecond": 15000, "WriteUnitsPerSecond": 5000}
+    dynamodb.create("warm", WarmThroughput=asked, OnDemandThroughput={"MaxReadRequestUnits": 10})
+
+    initial = dynamodb("DescribeTable", TableName="initial")["Table"]["WarmThroughput"]
+    warm = dynamodb("DescribeTable", TableName="warm")["Table"]
+
+    assert initial == {"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 4000, "Status": "ACTIVE"}
+    assert warm["WarmThroughput"] == {**asked, "Status": "ACTIVE"}
+    assert warm["OnDemandThroughput"] == {"MaxReadRequestUnits": 10}
+
+
+def test_warm_throughput_below_the_initial_one_is_refused(dynamodb: Any) -> None:
+    with pytest.raises(ServiceError, match="lower than initial throughput for OnDemand"):
+        dynamodb.create("cold", WarmThroughput={"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 3000})
+
+
+def test_tags_come_in_pages_of_ten(dynamodb: Any) -> None:
+    arn = dynamodb.create()["TableDescription"]["TableArn"]
+    tags = [{"Key": f"k{number:02}", "Value": "v"} for number in range(12)]
+    dynamodb("TagResource", ResourceArn=arn, Tags=tags)
+
+    first = dynamodb("ListTagsOfResource", ResourceArn=arn)
+    second = dynamodb("ListTagsOfResource", ResourceArn=arn, NextToken=first["NextToken"])
+
+    assert first["Tags"] + second["Tags"] == tags
+    assert len(first["Tags"]) == 10
+    assert "NextToken" not in second
+
+
+def test_members_that_would_have_no_effect_are_refused(dynamodb: Any) -> None:
+    dynamodb.create()
+
+    message = dynamodb.message("UpdateTable", TableName="tab", ReplicaUpdates=[{"Create": {"RegionName": "eu-west-1"}}])
+
+    assert message == "UpdateTable with ReplicaUpdates is not supported here"
