@@ -7,7 +7,7 @@ out. Source: AWS IoT Core Developer Guide, "AWS IoT rule actions"; CloudFormatio
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
@@ -15,8 +15,6 @@ from headwater.errors import TemplateError
 from headwater.rules.compiler import Environment
 from headwater.rules.message import Message
 from headwater.rules.rule import SubstitutionTemplate, compile_template
-
-ActionKind = Literal["Lambda", "Kinesis", "Republish", "Sqs", "DynamoDB", "DynamoDBv2", "S3", "CloudwatchLogs"]
 
 # Action -> its parameters: required ones, then those that may be left out.
 _PARAMETERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -30,7 +28,15 @@ _PARAMETERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "DynamoDBv2": (("PutItem",), ("RoleArn",)),
     "S3": (("BucketName", "Key", "RoleArn"), ("CannedAcl",)),
+    "CloudwatchLogs": (("LogGroupName", "RoleArn"), ("BatchMode",)),
+    "CloudwatchMetric": (
+        ("MetricName", "MetricNamespace", "MetricUnit", "MetricValue", "RoleArn"),
+        ("MetricTimestamp",),
+    ),
 }
+_HEADERS = frozenset(
+    ("PayloadFormatIndicator", "ContentType", "ResponseTopic", "CorrelationData", "MessageExpiry", "UserProperties")
+)
 # Parameters in which substitution templates mean nothing.
 _VERBATIM = frozenset(("RoleArn", "FunctionArn", "UseBase64", "HashKeyType", "RangeKeyType", "CannedAcl"))
 
@@ -46,31 +52,40 @@ class ActionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A compiled action of a rule."""
+    """A compiled action of a rule; `external` names the functions in it that ask other services."""
 
     kind: str
+    external: tuple[str, ...]
     _fixed: dict[str, Any]
-    _rendered: tuple[tuple[tuple[str, ...], SubstitutionTemplate], ...]
+    _flat: tuple[tuple[str, SubstitutionTemplate], ...]
+    _nested: tuple[tuple[str, Any], ...]
 
     @property
     def resource(self) -> str:
         """What an error document names as `failedResource`."""
-        names = ("FunctionArn", "StreamName", "Topic", "QueueUrl", "TableName", "BucketName")
+        names = (
+            "FunctionArn",
+            "StreamName",
+            "Topic",
+            "QueueUrl",
+            "TableName",
+            "BucketName",
+            "LogGroupName",
+            "MetricName",
+        )
         if self.kind == "DynamoDBv2":
             return str(self._fixed["PutItem"]["TableName"])
         return next((str(self._fixed[name]) for name in names if name in self._fixed), "")
 
     def request(self, environment: Environment, payload: bytes) -> ActionRequest:
         """The request for one publish."""
-        if not self._rendered:
+        if not self._flat and not self._nested:
             return ActionRequest(self.kind, self._fixed, payload)
-        parameters = dict(self._fixed)
-        for path, template in self._rendered:
-            holder = parameters
-            for name in path[:-1]:
-                holder[name] = dict(holder[name])
-                holder = holder[name]
-            holder[path[-1]] = template.render(environment)
+        parameters = self._fixed.copy()
+        for name, template in self._flat:
+            parameters[name] = template.render(environment)
+        for name, tree in self._nested:
+            parameters[name] = _render(tree, environment)
         return ActionRequest(self.kind, parameters, payload)
 
 
@@ -79,8 +94,11 @@ def compile_actions(actions: Sequence[Mapping[str, Any]], sql: str, version: str
     return tuple(compile_action(action, sql, version) for action in actions)
 
 
-def compile_action(action: Mapping[str, Any], sql: str, version: str) -> Action:
-    """Compile one action, `{Kind: {parameters}}`. An object with several kinds is refused, as the service does."""
+def compile_action(action: Mapping[str, Any], sql: str, version: str, *, no_external: str = "") -> Action:
+    """Compile one action, `{Kind: {parameters}}`; `no_external` as for `compile_rule`.
+
+    Raises: TemplateError; also for an object with several kinds, which the service refuses too.
+    """
     kinds = [kind for kind in action if action[kind] is not None]
     if len(kinds) != 1:
         raise TemplateError(f"an action has exactly one kind, found {kinds}")
@@ -88,6 +106,17 @@ def compile_action(action: Mapping[str, Any], sql: str, version: str) -> Action:
     if kind not in _PARAMETERS:
         raise TemplateError(f"the action {kind} does not work here; these do: {', '.join(_PARAMETERS)}")
     parameters = dict(action[kind])
+    _check(kind, parameters)
+    compiled = {
+        name: _compile(value, sql, version, no_external) for name, value in parameters.items() if name not in _VERBATIM
+    }
+    flat = tuple((name, tree) for name, tree in compiled.items() if isinstance(tree, SubstitutionTemplate))
+    nested = tuple((n, tree) for n, tree in compiled.items() if isinstance(tree, (dict, list)) and _has_template(tree))
+    external = tuple(name for template in _templates(compiled) for name in template.external)
+    return Action(kind, external, parameters, flat, nested)
+
+
+def _check(kind: str, parameters: Mapping[str, Any]) -> None:
     required, optional = _PARAMETERS[kind]
     for name in required:
         if name not in parameters:
@@ -97,22 +126,41 @@ def compile_action(action: Mapping[str, Any], sql: str, version: str) -> Action:
             raise TemplateError(f"{kind}.{name} is no parameter of this action")
     if kind == "DynamoDBv2" and "TableName" not in parameters["PutItem"]:
         raise TemplateError("DynamoDBv2.PutItem.TableName is missing")
-    rendered = tuple(
-        (path, compile_template(text, sql, version))
-        for path, text in _texts(parameters, ())
-        if "${" in text and path[0] not in _VERBATIM
-    )
-    return Action(kind, parameters, rendered)
+    for name in parameters.get("Headers") or ():
+        if name not in _HEADERS:
+            raise TemplateError(f"{kind}.Headers.{name} is no header of this action")
 
 
-def _texts(value: Mapping[str, Any], prefix: tuple[str, ...]) -> list[tuple[tuple[str, ...], str]]:
-    found: list[tuple[tuple[str, ...], str]] = []
-    for name, child in value.items():
-        if isinstance(child, Mapping):
-            found.extend(_texts(child, (*prefix, name)))
-        elif isinstance(child, str):
-            found.append(((*prefix, name), child))
-    return found
+def _compile(value: Any, sql: str, version: str, no_external: str) -> Any:
+    """The same value with a SubstitutionTemplate for every text that holds one."""
+    if isinstance(value, str):
+        return compile_template(value, sql, version, no_external=no_external) if "${" in value else value
+    if isinstance(value, Mapping):
+        return {name: _compile(child, sql, version, no_external) for name, child in value.items()}
+    if isinstance(value, list):
+        return [_compile(child, sql, version, no_external) for child in value]
+    return value
+
+
+def _render(tree: Any, environment: Environment) -> Any:
+    if isinstance(tree, SubstitutionTemplate):
+        return tree.render(environment)
+    if isinstance(tree, dict):
+        return {name: _render(child, environment) for name, child in tree.items()}
+    if isinstance(tree, list):
+        return [_render(child, environment) for child in tree]
+    return tree
+
+
+def _templates(tree: Any) -> list[SubstitutionTemplate]:
+    if isinstance(tree, SubstitutionTemplate):
+        return [tree]
+    children = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, list) else ()
+    return [template for child in children for template in _templates(child)]
+
+
+def _has_template(tree: Any) -> bool:
+    return bool(_templates(tree))
 
 
 def error_document(rule_name: str, message: Message, failures: Sequence[tuple[str, str, str]]) -> bytes:
@@ -121,7 +169,7 @@ def error_document(rule_name: str, message: Message, failures: Sequence[tuple[st
         {
             "ruleName": rule_name,
             "topic": message.topic,
-            "cloudwatchTraceId": message.trace_id or "",
+            "cloudwatchTraceId": message.trace_id,
             "clientId": message.client_id or "N/A",
             "base64OriginalPayload": base64.b64encode(message.payload).decode(),
             "failures": [

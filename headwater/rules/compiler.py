@@ -1,15 +1,17 @@
 """Expressions of IoT SQL become closures, compiled once for a rule."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any
 
 from headwater.errors import TemplateError
-from headwater.rules.functions import MESSAGE_FUNCTIONS, PURE_FUNCTIONS
+from headwater.rules.external import EXTERNAL_FUNCTIONS, REFUSED_FUNCTIONS, Answers, ExternalCall
+from headwater.rules.functions import MESSAGE_FUNCTIONS, NEWER_FUNCTIONS, PURE_FUNCTIONS, REGEX_FUNCTIONS
 from headwater.rules.message import Message
 from headwater.rules.operators import OPERATORS, negate, negation
-from headwater.rules.tree import (
+from headwater.rules.regex import JavaPattern, RegexError
+from headwater.rules.syntax.tree import (
     ArrayLiteral,
     Binary,
     Call,
@@ -28,22 +30,21 @@ from headwater.rules.tree import (
     UndefinedLiteral,
     Variable,
 )
-from headwater.rules.values import UNDEFINED, cast, is_equal, short_decimal
+from headwater.rules.values import UNDEFINED, cast, is_equal, short_decimal, to_string, whole_as_int
 
-_EXTERNAL_FUNCTIONS = frozenset(
-    "aws_lambda get_dynamodb get_thing_shadow get_secret get_registry_data machinelearning_predict".split()
-)
+OLD_VERSION = "2015-10-08"
 
 
 class Environment:
     """What an expression is evaluated in: the publish, the value names refer to, and the rule's variables."""
 
-    __slots__ = ("message", "root", "variables")
+    __slots__ = ("answers", "message", "root", "variables")
 
-    def __init__(self, message: Message, root: Any, variables: dict[str, Any]) -> None:
+    def __init__(self, message: Message, root: Any, variables: dict[str, Any], answers: Answers | None = None) -> None:
         self.message = message
         self.root = root
         self.variables = variables
+        self.answers = answers
 
 
 Evaluator = Callable[[Environment], Any]
@@ -51,11 +52,22 @@ Evaluator = Callable[[Environment], Any]
 
 @dataclass(frozen=True, slots=True)
 class CompileContext:
-    """What names mean at a place of the statement."""
+    """What names mean at a place of the statement.
+
+    `no_external` says why functions that ask other services may not be used; `external` collects those that are.
+    """
 
     sql_version: str
     variables: frozenset[str] = frozenset()
     alias: str | None = None
+    is_nested: bool = False
+    no_external: str = ""
+    external: list[str] = field(default_factory=list)
+
+    def needs_newer(self, what: str) -> None:
+        """Raises: TemplateError in the first version of the language, which has no `what`."""
+        if self.sql_version == OLD_VERSION:
+            raise TemplateError(f"{what} needs AwsIotSqlVersion 2016-03-23; this rule has {OLD_VERSION}, the default")
 
 
 def compile_expression(tree: Expression, context: CompileContext) -> Evaluator:
@@ -118,6 +130,7 @@ def _member(tree: Member, context: CompileContext) -> Evaluator:
 
 
 def _object(tree: ObjectLiteral, context: CompileContext) -> Evaluator:
+    context.needs_newer("an object literal")
     entries = [(key, compile_expression(value, context)) for key, value in tree.entries]
 
     def build(environment: Environment) -> Any:
@@ -128,6 +141,7 @@ def _object(tree: ObjectLiteral, context: CompileContext) -> Evaluator:
 
 
 def _array(tree: ArrayLiteral, context: CompileContext) -> Evaluator:
+    context.needs_newer("an array literal")
     items = [compile_expression(item, context) for item in tree.items]
 
     def build(environment: Environment) -> Any:
@@ -150,22 +164,63 @@ def _binary(tree: Binary, context: CompileContext) -> Evaluator:
 
 def _cast(tree: Cast, context: CompileContext) -> Evaluator:
     operand, type_name = compile_expression(tree.operand, context), tree.type_name
+    if type_name in ("Decimal", "Boolean"):
+        context.needs_newer(f"cast AS {type_name}")
     return lambda environment: cast(operand(environment), type_name)
 
 
 def _call(tree: Call, context: CompileContext) -> Evaluator:
-    arguments = [compile_expression(argument, context) for argument in tree.arguments]
-    count = len(arguments)
+    if tree.name in NEWER_FUNCTIONS:
+        context.needs_newer(f"{tree.written}()")
+    if tree.name in REFUSED_FUNCTIONS:
+        raise TemplateError(f"{tree.written}() asks a service that does not run here")
+    if tree.name in EXTERNAL_FUNCTIONS:
+        return _external(tree, context)
+    _check_modes(tree)
     if tree.name == "sql_version":
         version = context.sql_version
-        return lambda environment: version
+        return lambda environment: version if not tree.arguments else UNDEFINED
+    if tree.name == "encode" and not context.is_nested and tree.arguments[:1] == (Path(("*",)),):
+        # The payload as it came: JSON that was read and written again may differ.
+        arguments = [_raw_payload, *(compile_expression(argument, context) for argument in tree.arguments[1:])]
+    else:
+        arguments = [compile_expression(argument, context) for argument in tree.arguments]
+    if tree.name in REGEX_FUNCTIONS and len(arguments) > 1 and isinstance(tree.arguments[1], Literal):
+        arguments[1] = _pattern(tree.arguments[1].value)
+    return _application(tree, arguments)
+
+
+def _pattern(value: Any) -> Evaluator:
+    """A pattern that is known when the rule is loaded; Undefined, as the service has it, if it is none."""
+    text = to_string(value)
+    try:
+        pattern = UNDEFINED if text is UNDEFINED else JavaPattern(text)
+    except RegexError:
+        pattern = UNDEFINED
+    return lambda environment: pattern
+
+
+def _check_modes(tree: Call) -> None:
+    """Raises: TemplateError for modes that do not work here, and variables where the service takes none."""
+    if tree.name == "decode" and (len(tree.arguments) > 2 or tree.arguments[1:] == (Literal("proto"),)):
+        raise TemplateError("decode(…, 'proto', …) reads a descriptor from S3 and does not work here; base64 does")
+    if tree.name == "transform" and isinstance(next(iter(tree.arguments), None), Variable):
+        raise TemplateError("the mode of transform() may not be a variable")
+
+
+def _raw_payload(environment: Environment) -> Any:
+    return environment.message.payload
+
+
+def _application(tree: Call, arguments: list[Evaluator]) -> Evaluator:
+    count = len(arguments)
     if tree.name in MESSAGE_FUNCTIONS:
         asks, counts = MESSAGE_FUNCTIONS[tree.name]
         if count not in counts:
             return lambda environment: UNDEFINED
+        if not count:
+            return lambda environment: asks(environment.message)
         return lambda environment: asks(environment.message, *[argument(environment) for argument in arguments])
-    if tree.name in _EXTERNAL_FUNCTIONS:
-        raise TemplateError(f"{tree.written}() calls another service and does not work here")
     if tree.name not in PURE_FUNCTIONS:
         raise TemplateError(f"{tree.written}() is no function of AWS IoT SQL")
     function, counts = PURE_FUNCTIONS[tree.name]
@@ -175,6 +230,32 @@ def _call(tree: Call, context: CompileContext) -> Evaluator:
         only = arguments[0]
         return lambda environment: function(only(environment))
     return lambda environment: function(*[argument(environment) for argument in arguments])
+
+
+def _external(tree: Call, context: CompileContext) -> Evaluator:
+    name = tree.name
+    if context.no_external:
+        raise TemplateError(f"{tree.written}() asks another service, {context.no_external}")
+    if len(tree.arguments) not in EXTERNAL_FUNCTIONS[name]:
+        expected = " or ".join(map(str, EXTERNAL_FUNCTIONS[name]))
+        raise TemplateError(f"{tree.written}() takes {expected} arguments, found {len(tree.arguments)}")
+    if name != "aws_lambda" and not _is_text(tree.arguments[-1]):
+        raise TemplateError(f"the role of {tree.written}() is a literal ARN")
+    if name == "get_dynamodb" and name in context.external:
+        raise TemplateError("get_dynamodb() may be called once in a statement")
+    context.external.append(name)
+    arguments = [compile_expression(argument, context) for argument in tree.arguments]
+
+    def ask(environment: Environment) -> Any:
+        if environment.answers is None:
+            return UNDEFINED
+        return environment.answers.ask(ExternalCall(name, tuple(argument(environment) for argument in arguments)))
+
+    return ask
+
+
+def _is_text(tree: Expression) -> bool:
+    return isinstance(tree, Literal) and isinstance(tree.value, str)
 
 
 def _case(tree: Case, context: CompileContext) -> Evaluator:
@@ -195,36 +276,42 @@ def _case(tree: Case, context: CompileContext) -> Evaluator:
 
 
 def _nested(tree: Nested, context: CompileContext) -> Evaluator:
+    context.needs_newer("a nested SELECT")
     source = compile_expression(tree.source, context)
-    inner = CompileContext(context.sql_version, context.variables, tree.alias)
+    inner = replace(context, alias=tree.alias, is_nested=True)
     select = compile_query(tree.query, inner)
     where = compile_expression(tree.query.where, inner) if tree.query.where is not None else None
 
+    def pick(environment: Environment, item: Any) -> Any:
+        row = Environment(environment.message, item, environment.variables, environment.answers)
+        return select(row) if where is None or where(row) is True else UNDEFINED
+
     def run(environment: Environment) -> Any:
-        items = source(environment)
-        if not isinstance(items, list):
+        found = source(environment)
+        if isinstance(found, dict):
+            return pick(environment, found)  # an inner object is one row, and gives its value alone
+        if not isinstance(found, list):
             return UNDEFINED
-        results = []
-        for item in items:
-            row = Environment(environment.message, item, environment.variables)
-            if where is None or where(row) is True:
-                value = select(row)
-                if value is not UNDEFINED:
-                    results.append(value)
-        return results
+        return [value for item in found if (value := pick(environment, item)) is not UNDEFINED]
 
     return run
 
 
 def _exists(tree: Exists, context: CompileContext) -> Evaluator:
     nested = _nested(tree.query, context)
-    return lambda environment: bool(nested(environment))
+
+    def exists(environment: Environment) -> bool:
+        found = nested(environment)
+        return bool(found) if isinstance(found, list) else found is not UNDEFINED
+
+    return exists
 
 
 def compile_query(query: Query, context: CompileContext) -> Evaluator:
     """The SELECT clause: an object, with VALUE the bare value, with `*` alone the payload as it is."""
     if query.value is not None:
-        return compile_expression(query.value, context)
+        value = compile_expression(query.value, context)
+        return value if context.sql_version == OLD_VERSION else lambda environment: whole_as_int(value(environment))
     if query.items == (SelectItem(None, None),):
         return _whole
     steps = [_item(item, context) for item in query.items]
@@ -243,12 +330,14 @@ def _item(item: SelectItem, context: CompileContext) -> Callable[[Environment, d
         return _copy_payload
     evaluate = compile_expression(item.expression, context)
     *parents, last = item.alias
+    keeps_decimals = context.sql_version == OLD_VERSION
 
     def write(environment: Environment, result: dict[str, Any]) -> None:
         value = evaluate(environment)
         if value is not UNDEFINED:
             holder = _holder(result, parents) if parents else result
-            holder[last] = int(value) if type(value) is float and value.is_integer() else value
+            is_kept = keeps_decimals or (type(value) is not float and type(value) is not Decimal)
+            holder[last] = value if is_kept else whole_as_int(value)
 
     return write
 

@@ -20,7 +20,8 @@ def evaluate_sql(line: Mapping[str, Any], now_ms: int, entropy: Callable[[int], 
     else:
         payload = orjson.dumps(line.get("payload", {}))
     try:
-        rule = compile_rule(str(line.get("sql", "")), str(line.get("version", "2016-03-23")))
+        version = str(line.get("version") or "2016-03-23")
+        rule = compile_rule(str(line.get("sql", "")), version, no_external="which an evaluation alone cannot")
     except TemplateError as error:
         return {"unsupported": str(error)}
     if rule.topic_filter is not None and not filter_matches(rule.topic_filter, topic):

@@ -1,19 +1,23 @@
 """The publish a rule looks at, with everything SQL functions may ask about it."""
 
+import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
+
+import msgspec
 
 from headwater.rules.values import UNDEFINED, parse_json
 
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
-@dataclass(slots=True)
-class Message:
+
+class Message(msgspec.Struct, gc=False):
     """One MQTT publish as topic rules see it.
 
     `topic` has no Basic Ingest prefix. `now_ms` is the arrival in epoch ms; `entropy` gives as many random bytes
-    as it is asked for. `client_id`, `principal`, `source_ip` and `trace_id` are None for a publish that did not
-    come over MQTT. `properties` are MQTT 5 properties by their AWS names, `user_properties` pairs in order.
+    as it is asked for. `client_id`, `principal` and `source_ip` are None for a publish that did not come over MQTT.
+    `properties` are MQTT 5 properties by their AWS names, `user_properties` pairs in order.
     """
 
     topic: str
@@ -24,12 +28,12 @@ class Message:
     client_id: str | None = None
     principal: str | None = None
     source_ip: str | None = None
-    trace_id: str | None = None
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    properties: Mapping[str, Any] = _NONE
     user_properties: tuple[tuple[str, str], ...] = ()
-    _levels: list[str] | None = field(default=None, init=False)
-    _value: Any = field(default=UNDEFINED, init=False)
-    _is_parsed: bool = field(default=False, init=False)
+    _levels: list[str] | None = None
+    _value: Any = UNDEFINED
+    _is_parsed: bool = False
+    _trace_id: str = ""
 
     @property
     def levels(self) -> list[str]:
@@ -44,3 +48,10 @@ class Message:
             self._value = parse_json(self.payload)
             self._is_parsed = True
         return self._value
+
+    @property
+    def trace_id(self) -> str:
+        """A UUID of this publish, made when it is first asked for."""
+        if not self._trace_id:
+            self._trace_id = str(uuid.UUID(bytes=self.entropy(16), version=4))
+        return self._trace_id

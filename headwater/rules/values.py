@@ -5,9 +5,10 @@ Undefined is the sentinel below. Bytes stand for a payload that is no JSON.
 Source: AWS IoT Core Developer Guide, "Data types" and "Conversions"; SQL version 2016-03-23 unless said otherwise.
 """
 
+import base64
 import json
 import re
-from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from typing import Any, Final
 
 import orjson
@@ -26,41 +27,94 @@ class _Undefined:
 
 
 UNDEFINED: Final = _Undefined()
-DECIMAL_34: Final = Context(prec=34, Emin=-6143, Emax=6144)
-_DECIMAL_TEXT = re.compile(r"-?\d+(\.\d+)?([eE]-?\d+)?")
-# A double keeps 15 digits for certain; longer numbers take the slow, exact reader.
-_LONG_NUMBER = re.compile(rb"\d[\d.]{15}")
+# Overflow and division by zero give Infinity and NaN, which are no Decimals here: no computation raises.
+DECIMAL_34: Final = Context(prec=34, Emin=-999, Emax=999, traps=[])
+INT_LIMIT: Final = 10**34
+# Deeper JSON is no payload anybody sends, and could not be written again.
+MAXIMUM_JSON_DEPTH: Final = 128
+MAXIMUM_TEXT: Final = 1024 * 1024
+_DECIMAL_TEXT = re.compile(r"-?\d+(\.\d+)?([eE]-?\d+)?", re.ASCII)
+# A double keeps 15 digits for certain, and no exponent of three; such numbers take the slow, exact reader.
+_LONG_NUMBER = re.compile(rb"\d[\d.]{15}|\d[eE][+-]?\d{3}")
 
 
 def parse_json(payload: bytes) -> Any:
-    """The value of a JSON payload; UNDEFINED for bytes that are no JSON."""
+    """The value of a JSON payload; UNDEFINED for bytes that are no JSON, or go beyond numbers and depth of the SQL."""
     try:
         if _LONG_NUMBER.search(payload):
-            return json.loads(payload, parse_float=Decimal, parse_constant=_refuse_constant)
-        return orjson.loads(payload)
+            value = json.loads(
+                payload.decode(), parse_float=_read_decimal, parse_int=_read_int, parse_constant=_refuse_number
+            )
+        else:
+            value = orjson.loads(payload)
     except (ValueError, RecursionError, InvalidOperation):
         return UNDEFINED
+    if payload.count(b"[") + payload.count(b"{") > MAXIMUM_JSON_DEPTH and _is_deeper(value, MAXIMUM_JSON_DEPTH):
+        return UNDEFINED
+    return value
 
 
-def _refuse_constant(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON value")
+def _read_decimal(text: str) -> float | Decimal:
+    number = DECIMAL_34.create_decimal(text)
+    return short_decimal(number) if number.is_finite() else _refuse_number(text)
+
+
+def _read_int(text: str) -> int | float | Decimal:
+    return int(text) if len(text) <= 34 else _read_decimal(text)
+
+
+def _refuse_number(text: str) -> Any:
+    raise ValueError(f"{text[:40]} is no number of IoT SQL")
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    level = [value]
+    for _ in range(depth):
+        level = [child for node in level if isinstance(node, (dict, list)) for child in _children(node)]
+        if not level:
+            return False
+    return any(isinstance(node, (dict, list)) for node in level)
+
+
+def _children(node: Any) -> Any:
+    return node.values() if isinstance(node, dict) else node
 
 
 def to_json(value: Any) -> bytes:
-    """The outgoing payload: JSON text, the bytes themselves, or nothing for Undefined."""
+    """The outgoing payload: JSON text, the bytes themselves, or nothing for Undefined.
+
+    Raises: ValueError for a value that cannot be written, as one that is nested too deep.
+    """
     if isinstance(value, bytes):
         return value
     if value is UNDEFINED:
         return b""
-    return orjson.dumps(value, default=_plain_number)
+    try:
+        return orjson.dumps(value, default=_written)
+    except TypeError:
+        # orjson takes no integer above 64 bits; everything else it refuses is refused again.
+        try:
+            return orjson.dumps(_without_long_ints(value), default=_written)
+        except (TypeError, RecursionError) as error:
+            raise ValueError(f"the result cannot be written as JSON: {error}") from error
 
 
-def _plain_number(value: Any) -> Any:
+def _written(value: Any) -> Any:
     if isinstance(value, Decimal):
         return orjson.Fragment(decimal_text(value).encode())
-    if isinstance(value, int):
-        return orjson.Fragment(str(value).encode())
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
+def _without_long_ints(value: Any) -> Any:
+    if type(value) is int and not -(1 << 63) <= value < 1 << 63:
+        return Decimal(value)
+    if isinstance(value, dict):
+        return {key: _without_long_ints(child) for key, child in value.items()}
+    if isinstance(value, list):
+        return [_without_long_ints(child) for child in value]
+    return value
 
 
 def is_int(value: Any) -> bool:
@@ -86,7 +140,8 @@ def to_decimal(value: Any) -> Any:
     if kind is int or kind is float or kind is Decimal:
         return exact(value)
     if kind is str and _DECIMAL_TEXT.fullmatch(value):
-        return DECIMAL_34.create_decimal(value)
+        number = DECIMAL_34.create_decimal(value)
+        return number if number.is_finite() else UNDEFINED
     return None if value is None else UNDEFINED
 
 
@@ -97,17 +152,22 @@ def to_int(value: Any) -> Any:
     number = to_decimal(value)
     if number is None or number is UNDEFINED:
         return number
-    if isinstance(value, str):
-        return int(number)
-    return int(number.to_integral_value(ROUND_HALF_UP))
+    return int_result(number if isinstance(value, str) else number.to_integral_value(ROUND_HALF_UP))
 
 
 def floor_int(value: Any) -> Any:
-    """An argument that a function rounds down to an Int; UNDEFINED if it is no number."""
+    """An argument that a function rounds down to an Int; UNDEFINED if it is no number.
+
+    What is beyond 34 digits is held to them: such an index or count is out of every bound anyway.
+    """
+    if type(value) is int:
+        return value
     number = to_decimal(value)
-    if number is None or number is UNDEFINED or abs(number.adjusted()) > 40:
+    if number is None or number is UNDEFINED:
         return UNDEFINED
-    return int(number.to_integral_value("ROUND_FLOOR"))
+    if number.adjusted() >= 34:
+        return -INT_LIMIT if number < 0 else INT_LIMIT
+    return int(number.to_integral_value(ROUND_FLOOR))
 
 
 def to_boolean(value: Any) -> Any:
@@ -137,19 +197,19 @@ def to_string(value: Any) -> Any:
 def decimal_text(value: Decimal) -> str:
     """A Decimal as text: plain where it is short, scientific where plain would be mostly zeros."""
     normal = value.normalize(DECIMAL_34)
-    exponent = normal.adjusted()
-    if -7 <= exponent <= 34:
+    if -7 <= normal.adjusted() <= 34:
         return format(normal, "f")
     return str(normal)
 
 
+def int_result(value: Decimal) -> Any:
+    """A number as an Int, its decimal places cut; UNDEFINED beyond the 34 digits of an Int."""
+    return int(value) if value.adjusted() < 34 else UNDEFINED
+
+
 def number_result(value: Decimal) -> Any:
-    """A computed number as a value: whole decimals are Int, short ones float, long ones stay exact."""
-    if not value.is_finite():
-        return UNDEFINED
-    if value == value.to_integral_value() and value.adjusted() <= 34:
-        return int(value)
-    return short_decimal(value)
+    """A computed Decimal as a value; not-a-number and infinity are UNDEFINED."""
+    return short_decimal(value) if value.is_finite() else UNDEFINED
 
 
 def short_decimal(value: Decimal) -> float | Decimal:
@@ -160,9 +220,16 @@ def short_decimal(value: Decimal) -> float | Decimal:
 
 def double_result(value: float) -> Any:
     """A result computed in double precision; not-a-number and infinity are UNDEFINED."""
-    if value != value or value in (float("inf"), float("-inf")):
-        return UNDEFINED
-    return int(value) if value.is_integer() and abs(value) < 1e34 else value
+    return UNDEFINED if value != value or value in (float("inf"), float("-inf")) else value
+
+
+def whole_as_int(value: Any) -> Any:
+    """What version 2016-03-23 writes of a number: a Decimal without decimal places is an Int."""
+    if type(value) is float:
+        return int(value) if value.is_integer() and abs(value) < 1e34 else value
+    if type(value) is Decimal and value == value.to_integral_value() and value.adjusted() < 34:
+        return int(value)
+    return value
 
 
 def cast(value: Any, type_name: str) -> Any:
@@ -174,13 +241,13 @@ def cast(value: Any, type_name: str) -> Any:
     if type_name == "Boolean":
         return bool(value != 0) if is_number(value) else to_boolean(value)
     if type(value) is bool:
-        return int(value)
+        return int(value) if type_name == "Int" else float(value)
     number = to_decimal(value)
     if number is UNDEFINED:
         return UNDEFINED
     if type_name == "Int":
-        return int(number.to_integral_value("ROUND_FLOOR"))
-    return number_result(number)
+        return int_result(number.to_integral_value(ROUND_FLOOR))
+    return double_result(float(number)) if type_name == "Double" else number_result(DECIMAL_34.plus(number))
 
 
 def is_equal(left: Any, right: Any) -> Any:

@@ -2,19 +2,24 @@
 
 import math
 from collections.abc import Callable
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from typing import Any
 
 from headwater.rules.operators import remainder
 from headwater.rules.values import (
+    INT_LIMIT,
     UNDEFINED,
     double_result,
     floor_int,
+    int_result,
     is_int,
     is_number,
     number_result,
     to_decimal,
 )
+
+# Room for 34 digits on either side of the point.
+_WIDE = Context(prec=1100)
 
 
 def _double(function: Callable[..., float]) -> Callable[..., Any]:
@@ -33,7 +38,7 @@ def _double(function: Callable[..., float]) -> Callable[..., Any]:
 def _rounding(mode: str) -> Callable[[Any], Any]:
     def compute(value: Any) -> Any:
         number = to_decimal(value)
-        return number_result(number.to_integral_value(mode)) if isinstance(number, Decimal) else UNDEFINED
+        return int_result(number.to_integral_value(mode)) if isinstance(number, Decimal) else UNDEFINED
 
     return compute
 
@@ -41,12 +46,16 @@ def _rounding(mode: str) -> Callable[[Any], Any]:
 def _bits(function: Callable[..., int]) -> Callable[..., Any]:
     def compute(*arguments: Any) -> Any:
         numbers = [floor_int(argument) for argument in arguments]
-        return function(*numbers) if all(map(is_int, numbers)) else UNDEFINED
+        if not all(is_int(number) and abs(number) < INT_LIMIT for number in numbers):
+            return UNDEFINED
+        return function(*numbers)
 
     return compute
 
 
 def absolute(value: Any) -> Any:
+    if is_int(value):
+        return abs(value)
     number = to_decimal(value)
     return number_result(abs(number)) if isinstance(number, Decimal) else UNDEFINED
 
@@ -57,21 +66,21 @@ def sign(value: Any) -> Any:
 
 
 def truncate(value: Any, places: Any) -> Any:
-    """`trunc(d, n)`: n is held to 0..34."""
+    """`trunc(d, n)`: n is held to 0..34 and may be no String, which the documentation leaves out."""
     number, digits = to_decimal(value), floor_int(places)
-    if not isinstance(number, Decimal) or not is_int(digits):
+    if not isinstance(number, Decimal) or not is_number(places) or not is_int(digits):
         return UNDEFINED
     digits = min(max(digits, 0), 34)
+    if is_int(value):
+        return value
     if -number.as_tuple().exponent <= digits:  # type: ignore[operator]  # finite numbers have an integer exponent
         return number_result(number)
-    return number_result(number.quantize(Decimal(1).scaleb(-digits), ROUND_DOWN))
+    return number_result(number.quantize(Decimal(1).scaleb(-digits), ROUND_DOWN, _WIDE))
 
 
 def nanvl(first: Any, second: Any) -> Any:
-    """The first argument if it is a number, else the second."""
-    if is_number(first):
-        return first
-    return second if first is None or first is UNDEFINED else UNDEFINED
+    """The second argument in place of a first that is Null or Undefined; NaN is no value here."""
+    return second if first is None or first is UNDEFINED else first
 
 
 MATH_FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {

@@ -1,4 +1,4 @@
-"""Functions of IoT SQL that look at the publish, and those on arrays, objects and missing values."""
+"""Functions of IoT SQL that look at the publish."""
 
 import math
 import uuid
@@ -6,19 +6,15 @@ from collections.abc import Callable
 from typing import Any
 
 from headwater.rules.message import Message
-from headwater.rules.values import UNDEFINED, floor_int, is_int, to_json
-
-_ENRICH_LIMIT_BYTES = 128 * 1024
+from headwater.rules.values import UNDEFINED, floor_int, is_int
 
 
 def _optional(value: Any) -> Any:
     return UNDEFINED if value is None else value
 
 
-def topic(message: Message, level: Any = None) -> Any:
-    """The whole topic, or one level counted from 1."""
-    if level is None:
-        return message.topic
+def topic(message: Message, level: Any) -> Any:
+    """One level of the topic, counted from 1."""
     number = floor_int(level)
     if not is_int(number) or not 1 <= number <= len(message.levels):
         return UNDEFINED
@@ -34,54 +30,27 @@ def new_uuid(message: Message) -> str:
     return str(uuid.UUID(bytes=message.entropy(16), version=4))
 
 
-def user_properties(message: Message, key: Any) -> Any:
-    values = [value for name, value in message.user_properties if name == key]
-    return values or UNDEFINED
+def mqtt_property(message: Message, name: Any) -> Any:
+    return message.properties.get(name, UNDEFINED) if isinstance(name, str) else UNDEFINED
+
+
+def user_properties(message: Message, *keys: Any) -> Any:
+    """The values of one key in order; without a key every property, each as an object of its own."""
+    if not keys:
+        return [{name: value} for name, value in message.user_properties] or UNDEFINED
+    return [value for name, value in message.user_properties if name == keys[0]] or UNDEFINED
 
 
 MESSAGE_FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "accountid": (lambda message: message.account_id, (0,)),
     "clientid": (lambda message: message.client_id or "n/a", (0,)),
-    "get_mqtt_property": (lambda message, name: _optional(message.properties.get(name)), (1,)),
-    "get_user_properties": (user_properties, (1,)),
+    "get_mqtt_property": (mqtt_property, (1,)),
+    "get_user_properties": (user_properties, (0, 1)),
     "newuuid": (new_uuid, (0,)),
     "principal": (lambda message: _optional(message.principal), (0,)),
     "rand": (random_number, (0,)),
     "sourceip": (lambda message: _optional(message.source_ip), (0,)),
     "timestamp": (lambda message: message.now_ms, (0,)),
-    "topic": (topic, (0, 1)),
-    "traceid": (lambda message: _optional(message.trace_id), (0,)),
-}
-
-
-def get(collection: Any, key: Any) -> Any:
-    """A member of an Array or String by 0-based index, or of an Object by name."""
-    if isinstance(collection, dict):
-        return collection.get(key, UNDEFINED) if isinstance(key, str) else UNDEFINED
-    if not isinstance(collection, (list, str)):
-        return UNDEFINED
-    index = floor_int(key)
-    if not is_int(index) or not 0 <= index < len(collection):
-        return UNDEFINED
-    return collection[index]
-
-
-def get_or_default(value: Any, default: Any) -> Any:
-    return default if value is UNDEFINED else value
-
-
-def transform(mode: Any, extra: Any, items: Any) -> Any:
-    """`transform("enrichArray", object, array)`: every object of the array with the members of `object`."""
-    if mode != "enrichArray" or not isinstance(extra, dict) or not isinstance(items, list):
-        return UNDEFINED
-    enriched = [{**item, **extra} if isinstance(item, dict) else item for item in items]
-    return UNDEFINED if len(to_json(enriched)) > _ENRICH_LIMIT_BYTES else enriched
-
-
-COLLECTION_FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
-    "get": (get, (2,)),
-    "get_or_default": (get_or_default, (2,)),
-    "isnull": (lambda value: value is None, (1,)),
-    "isundefined": (lambda value: value is UNDEFINED, (1,)),
-    "transform": (transform, (3,)),
+    "topic": (lambda message, *level: topic(message, *level) if level else message.topic, (0, 1)),
+    "traceid": (lambda message: UNDEFINED if message.client_id is None else message.trace_id, (0,)),
 }

@@ -3,16 +3,21 @@
 import base64
 import binascii
 import hashlib
-import re
+import logging
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from headwater.rules.functions.java_time import format_time, parse_time_text
+from headwater.rules.functions.java_time import parse_time_text
+from headwater.rules.functions.joda_time import format_time
 from headwater.rules.functions.md2 import md2
-from headwater.rules.values import UNDEFINED, floor_int, is_int, parse_json, to_decimal, to_string
+from headwater.rules.regex import JavaPattern, RegexError, TooMuchWorkError
+from headwater.rules.values import MAXIMUM_TEXT, UNDEFINED, floor_int, is_int, parse_json, to_decimal, to_string
 
+_log = logging.getLogger(__name__)
 _MAXIMUM_PADDING = 1000
+# What Java's trim() takes away; ltrim and rtrim are said to take tabs and spaces.
+_WHITE_SPACE = "".join(map(chr, range(33)))
 
 
 def _on_strings(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,30 +29,39 @@ def _on_strings(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _on_regex(function: Callable[..., Any]) -> Callable[..., Any]:
-    def compute(text: str, pattern: str, *rest: str) -> Any:
+    """The pattern is text, or a JavaPattern that was compiled with the rule."""
+
+    def compute(value: Any, pattern: Any, *rest: Any) -> Any:
+        text, *others = map(to_string, (value, *rest))
+        source = pattern if isinstance(pattern, JavaPattern) else to_string(pattern)
+        if text is UNDEFINED or source is UNDEFINED or UNDEFINED in others:
+            return UNDEFINED
         try:
-            return function(re.compile(pattern), text, *rest)
-        except (re.error, IndexError, OverflowError):
+            compiled = source if isinstance(source, JavaPattern) else JavaPattern(source)
+            return function(compiled, text, *others)
+        except RegexError:
+            return UNDEFINED
+        except TooMuchWorkError:
+            _log.warning("a regular expression takes too long on a text of %d characters", len(text))
             return UNDEFINED
 
-    return _on_strings(compute)
+    return compute
 
 
-def _replace_groups(pattern: re.Pattern[str], text: str, replacement: str) -> str:
-    # Java names a group $1 where Python names it \g<1>; a backslash is a literal in neither.
-    python_form = re.sub(r"\$(\d)", r"\\g<\1>", replacement.replace("\\", "\\\\"))
-    return pattern.sub(python_form, text)
+def _found(match: str | None) -> Any:
+    return UNDEFINED if match is None else match
 
 
-def _search(pattern: re.Pattern[str], text: str) -> Any:
-    match = pattern.search(text)
-    return match[0] if match else UNDEFINED
+def replace(text: str, old: str, new: str) -> Any:
+    if len(text) + text.count(old) * (len(new) - len(old)) > MAXIMUM_TEXT:
+        return UNDEFINED
+    return text.replace(old, new)
 
 
 def character(value: Any) -> Any:
-    """`chr(n)`: the character of a code, rounded down."""
+    """`chr(n)`: the ASCII character of a code, rounded down."""
     code = floor_int(value)
-    return chr(code) if is_int(code) and 0 <= code <= 0x10FFFF else UNDEFINED
+    return chr(code) if is_int(code) and 0 <= code < 128 else UNDEFINED
 
 
 def concat(*arguments: Any) -> Any:
@@ -80,10 +94,10 @@ def _pad(is_left: bool) -> Callable[[Any, Any], Any]:
     return compute
 
 
-def substring(value: Any, start: Any, stop: Any = None) -> Any:
-    """0-based, `stop` exclusive; both are held to the text's bounds."""
+def substring(value: Any, start: Any, *stop: Any) -> Any:
+    """0-based, the stop exclusive; both are held to the text's bounds."""
     text, first = to_string(value), floor_int(start)
-    last = len(text) if stop is None and text is not UNDEFINED else floor_int(stop)
+    last = floor_int(stop[0]) if stop else MAXIMUM_TEXT
     if text is UNDEFINED or not is_int(first) or not is_int(last):
         return UNDEFINED
     first, last = max(first, 0), max(last, 0)
@@ -101,17 +115,17 @@ def encode(value: Any, scheme: Any) -> Any:
 
 
 def decode(value: Any, scheme: Any) -> Any:
-    """`decode(x, 'base64')`: a JSON value if it is one, else text, Null if it cannot be decoded."""
+    """`decode(x, 'base64')`: the value of a JSON document, else text; Null if it cannot be decoded."""
     text = to_string(value)
     if scheme != "base64" or text is UNDEFINED:
         return UNDEFINED
     try:
-        data = base64.b64decode(text, validate=True)
+        data = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
         decoded = data.decode()
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
     parsed = parse_json(data)
-    return parsed if isinstance(parsed, (dict, list)) else decoded
+    return decoded if parsed is UNDEFINED else parsed
 
 
 def parse_time(pattern: Any, moment: Any, zone_name: Any = "UTC") -> Any:
@@ -141,6 +155,7 @@ def _hash(name: str) -> Callable[..., Any]:
     return _on_strings(lambda text: hashlib.new(name, text.encode(), usedforsecurity=False).hexdigest())
 
 
+REGEX_FUNCTIONS = frozenset(("regexp_matches", "regexp_replace", "regexp_substr"))
 TEXT_FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "chr": (character, (1,)),
     "concat": (concat, ()),
@@ -151,19 +166,19 @@ TEXT_FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[int, ...]]] = {
     "length": (_on_strings(len), (1,)),
     "lower": (_on_strings(str.lower), (1,)),
     "lpad": (_pad(True), (2,)),
-    "ltrim": (_on_strings(str.lstrip), (1,)),
+    "ltrim": (_on_strings(lambda text: text.lstrip(" \t")), (1,)),
     "numbytes": (_on_strings(lambda text: len(text.encode())), (1,)),
     "parse_time": (parse_time, (2, 3)),
-    "regexp_matches": (_on_regex(lambda pattern, text: bool(pattern.search(text))), (2,)),
-    "regexp_replace": (_on_regex(_replace_groups), (3,)),
-    "regexp_substr": (_on_regex(_search), (2,)),
-    "replace": (_on_strings(str.replace), (3,)),
+    "regexp_matches": (_on_regex(lambda pattern, text: pattern.search(text) is not None), (2,)),
+    "regexp_replace": (_on_regex(lambda pattern, text, new: pattern.replace(text, new)), (3,)),
+    "regexp_substr": (_on_regex(lambda pattern, text: _found(pattern.search(text))), (2,)),
+    "replace": (_on_strings(replace), (3,)),
     "rpad": (_pad(False), (2,)),
-    "rtrim": (_on_strings(str.rstrip), (1,)),
+    "rtrim": (_on_strings(lambda text: text.rstrip(" \t")), (1,)),
     "startswith": (_on_strings(str.startswith), (2,)),
     "substring": (substring, (2, 3)),
     "time_to_epoch": (time_to_epoch, (2,)),
-    "trim": (_on_strings(str.strip), (1,)),
+    "trim": (_on_strings(lambda text: text.strip(_WHITE_SPACE)), (1,)),
     "upper": (_on_strings(str.upper), (1,)),
     **{name: (_hash(name), (1,)) for name in ("md2", "md5", "sha1", "sha224", "sha256", "sha384", "sha512")},
 }

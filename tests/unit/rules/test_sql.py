@@ -185,7 +185,7 @@ def test_numbers_keep_34_digits() -> None:
         "SELECT",
         "SELECT * FROM a",
         "SELECT foo(1) AS x",
-        "SELECT aws_lambda('a', 1) AS x",
+        "SELECT get_secret('a', 'SecretString', 'r') AS x",
         "SELECT 1 + 2",
         "SELECT @x",
         "SELECT * FROM 'a' WHERE x LIKE 'a%'",

@@ -4,11 +4,11 @@ Source: AWS IoT Core Developer Guide, "AWS IoT SQL reference". Precedence is und
 usual one: OR < AND < NOT < comparison and IN < + - < * / % < unary minus.
 """
 
-from decimal import Decimal
+from decimal import Context, Decimal
 
 from headwater.errors import TemplateError
-from headwater.rules.lexer import Token, tokenize
-from headwater.rules.tree import (
+from headwater.rules.syntax.lexer import Token, tokenize
+from headwater.rules.syntax.tree import (
     ArrayLiteral,
     Binary,
     Call,
@@ -32,12 +32,15 @@ from headwater.rules.tree import (
 MAXIMUM_VARIABLE_LENGTH = 64
 # Deeper nesting is no rule anybody writes, and would exhaust the interpreter's stack.
 MAXIMUM_DEPTH = 60
+MAXIMUM_DIGITS = 34
+_DECIMAL = Context(prec=MAXIMUM_DIGITS, Emin=-999, Emax=999, traps=[])
 _RESERVED = frozenset("SELECT FROM WHERE AS AND OR NOT IN EXISTS CASE WHEN THEN ELSE END VALUE SET".split())
 _COMPARISONS = ("=", "<>", "<", "<=", ">", ">=")
 _CAST_TYPES = {
     **dict.fromkeys(("STRING", "NVARCHAR", "TEXT", "NTEXT", "VARCHAR"), "String"),
     **dict.fromkeys(("INT", "INTEGER"), "Int"),
-    **dict.fromkeys(("DECIMAL", "DOUBLE"), "Decimal"),
+    "DECIMAL": "Decimal",
+    "DOUBLE": "Double",
     **dict.fromkeys(("BOOL", "BOOLEAN"), "Boolean"),
 }
 
@@ -229,7 +232,7 @@ class _Parser:
     def _primary(self) -> Expression:
         token = self._token
         if token.kind == "number":
-            return Literal(_number(self._advance().text))
+            return Literal(_number(self._advance()))
         if token.kind == "string":
             return Literal(self._advance().text)
         if token.kind == "variable":
@@ -364,5 +367,12 @@ class _Parser:
         return Case(operand, tuple(branches), otherwise)
 
 
-def _number(text: str) -> int | Decimal:
-    return int(text) if text.isdigit() else Decimal(text)
+def _number(token: Token) -> int | Decimal:
+    """Raises: TemplateError for a number beyond the 34 digits of an Int and the 1E999 of a Decimal."""
+    text = token.text
+    if text.isdigit() and len(text.lstrip("0")) <= MAXIMUM_DIGITS:
+        return int(text)
+    number = _DECIMAL.create_decimal(text)
+    if not number.is_finite():
+        raise TemplateError(f"SQL position {token.position}: {text[:40]} is larger than a Decimal can be")
+    return number

@@ -1,0 +1,1 @@
+"""IoT SQL text and its syntax tree."""
