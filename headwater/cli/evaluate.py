@@ -18,12 +18,25 @@ def run_evaluate(lines: BinaryIO, answers: BinaryIO) -> int:
     """Answer every line, flushed one by one, until the input ends."""
     for line in iter(lambda: lines.readline(MAXIMUM_LINE_BYTES), b""):
         if line.strip():
-            answers.write(orjson.dumps(_answer(line), default=str) + b"\n")
+            is_whole = len(line) < MAXIMUM_LINE_BYTES or line.endswith(b"\n") or _skip_line(lines)
+            answers.write(orjson.dumps(_answer(line, is_whole=is_whole), default=str) + b"\n")
             answers.flush()
     return EXIT_OK
 
 
-def _answer(line: bytes) -> dict[str, Any]:
+def _skip_line(lines: BinaryIO) -> bool:
+    """Read the rest of a line; whether there was none."""
+    is_whole = True
+    while rest := lines.readline(MAXIMUM_LINE_BYTES):
+        is_whole = False
+        if rest.endswith(b"\n"):
+            break
+    return is_whole
+
+
+def _answer(line: bytes, *, is_whole: bool) -> dict[str, Any]:
+    if not is_whole:
+        return {"unsupported": f"the line has more than {MAXIMUM_LINE_BYTES} bytes"}
     try:
         case = orjson.loads(line)
     except ValueError as error:

@@ -1,0 +1,114 @@
+"""`headwater data` and `headwater token`: a data directory that moves, and tokens of a running instance."""
+
+import base64
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.product import Device, Product, eventually, now_ms, run_cli, telemetry
+
+STATE = '{ getDeviceState(deviceId: "moved-1") { seq eventId } }'
+
+
+def test_data_moves_by_export_and_import_and_goes_by_reset(tmp_path: Path) -> None:
+    product = Product(tmp_path / "first").start()
+    device = Device(product, "moved-1")
+    device.publish("devices/moved-1/telemetry", telemetry(now_ms(), 7, temperature=20))
+    before = eventually(lambda: product.data(STATE)["getDeviceState"])
+    device.close()
+    while_running = run_cli("data", "export", str(tmp_path / "export"), "--data-dir", str(product.data_dir))
+    product.terminate()
+
+    exported = run_cli("data", "export", str(tmp_path / "export"), "--data-dir", str(product.data_dir))
+    imported = run_cli("data", "import", str(tmp_path / "export"), "--data-dir", str(tmp_path / "second"))
+    again = run_cli("data", "import", str(tmp_path / "export"), "--data-dir", str(tmp_path / "second"))
+    moved = Product(tmp_path / "second").start()
+    after = moved.data(STATE)["getDeviceState"]
+    moved.terminate()
+    reset = run_cli("data", "reset", "--data-dir", str(tmp_path / "second"))
+    emptied = Product(tmp_path / "second").start()
+    nothing = emptied.data(STATE)["getDeviceState"]
+    emptied.terminate()
+
+    assert while_running.returncode == 2
+    assert "is in use by process" in while_running.stderr
+    assert (exported.returncode, imported.returncode, reset.returncode) == (0, 0, 0)
+    assert again.returncode == 2
+    assert "holds data already" in again.stderr
+    assert after == before
+    assert nothing is None
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "there is no file"),
+        (b"not gzip", "is no export this version reads"),
+        (gzip.compress(b"{}\n"), "is no export this version reads"),
+        (gzip.compress(b'{"format":"headwater-export","version":99}\n'), "is no export this version reads"),
+        (gzip.compress(b'{"format":"headwater-export","version":1}\n["a"]\n'), "is no export this version reads"),
+        (gzip.compress(b'{"format":"headwater-export","version":1}\n["a","%%","YQ=="]\n'), "is no export"),
+        (
+            gzip.compress(b'{"format":"headwater-export","version":1}\n' + b'["a","YQ==","YQ=="]\n' * 99)[:60],
+            "no export",
+        ),
+    ],
+)
+def test_what_is_no_export_is_refused_and_leaves_nothing(content: bytes | None, says: str, tmp_path: Path) -> None:
+    file = tmp_path / "export"
+    if content is not None:
+        file.write_bytes(content)
+
+    done = run_cli("data", "import", str(file), "--data-dir", str(tmp_path / "data"))
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+def test_an_export_needs_a_store_and_a_place(tmp_path: Path) -> None:
+    absent = run_cli("data", "export", str(tmp_path / "export"), "--data-dir", str(tmp_path / "absent"))
+
+    assert absent.returncode == 2
+    assert absent.stderr == f"headwater: {tmp_path / 'absent'} holds no store\n"
+
+
+def test_a_token_is_what_the_user_pool_would_issue(product: Product) -> None:
+    done = run_cli(
+        "token", "ada", "--group", "operator", "--claim", "custom:tenantId=demo", "--data-dir", str(product.data_dir)
+    )
+    token = done.stdout.strip()
+    claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+
+    assert done.returncode == 0, done.stderr
+    assert claims["cognito:username"] == "ada"
+    assert claims["cognito:groups"] == ["operator"]
+    assert claims["iss"].startswith("https://cognito-idp.us-east-1.amazonaws.com/us-east-1_")
+    assert product.data("{ listDevices { items { deviceId } } }", headers={"authorization": token})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--group", "kings"), "the pool has no group 'kings'; it has admin, operator, viewer"),
+        (("--pool", "Nowhere"), "there is no user pool 'Nowhere'; the template has UserPool"),
+        (("--claim", "novalue"), "'novalue' is not Name=Value"),
+        (("--hours", "-1"), "--hours"),
+    ],
+)
+def test_a_token_that_cannot_be_is_refused(arguments: tuple[str, ...], says: str, product: Product) -> None:
+    done = run_cli("token", *arguments, "--data-dir", str(product.data_dir))
+
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert done.stdout == ""
+
+
+def test_commands_for_a_running_instance_say_when_there_is_none(tmp_path: Path) -> None:
+    done = run_cli("token", "--data-dir", str(tmp_path))
+
+    assert done.returncode == 2
+    assert done.stderr == f"headwater: no instance runs on {tmp_path}; start one with `headwater up`\n"

@@ -1,0 +1,128 @@
+"""Templates that are wrong: every fault is one readable line, the exit code is 2, and nothing is touched."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.product import run_cli
+
+TEMPLATES = Path(__file__).parent / "templates"
+# What the lines for the faults of faulty.yaml begin with.
+FAULTS = (
+    "CircA (line 108): circular dependency: CircA -> CircB -> CircA",
+    "DepA (line 110): circular dependency: DepA -> DepB -> DepA",
+    "Vtl.RequestMappingTemplate (line 43): AWS::AppSync::Resolver: VTL does not run here",
+    "Unknown (line 52): AWS::Redshift::Cluster: this resource type does not run here",
+    "BadProperty.VisibilityTimout (line 54): AWS::SQS::Queue: not a property",
+    "BadRule3.TopicRulePayload.Actions.Elasticsearch (line 92): AWS::IoT::TopicRule: not a property",
+    "BadRef (line 99): Ref 'Nobody' names neither a parameter nor a resource",
+    "Env (line 105): Ref 'Missing' names neither a parameter nor a resource",
+    "BadTable (line 77): ValidationException: ",
+    "Wrong (line 102): InvalidAttributeValue: ",
+    f"NoFolder.CodeUri (line 57): there is no folder or zip file {TEMPLATES}/nowhere",
+    f"NoFile.Handler (line 60): 'absent.handler': there is no {TEMPLATES}/code/absent.py",
+    "Schema (line 8): schema line 1: Unknown type 'Strin'. Did you mean 'String'?",
+    "Schema (line 8): schema line 1: Unknown type 'Whatever'.",
+    "UnknownField.FieldName (line 25): the schema has no field Query.nope",
+    "BadJs (line 34): BadJs:2:2: for(;;) is not supported",
+    "BadJs (line 34): BadJs:4:33: try, catch and finally are not supported",
+    "BadRule (line 80): SQL position 0: expected SELECT, found 'SELEC'",
+    "BadRule2 (line 86): frob() is no function of AWS IoT SQL",
+    'GoodS (line 63): Invalid filter pattern definition. data.a: unrecognized numeric range operator: "<>"',
+)
+# Resources of faulty.yaml that need one at fault, or none: nothing is said about them.
+SOUND = ("Api ", "Bad2 ", "Good ", "Stream", "Role", "NoFileS")
+
+
+def test_up_tells_every_fault_at_once_and_makes_nothing(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+
+    done = run_cli("up", "--template", str(TEMPLATES / "faulty.yaml"), "--data-dir", str(data_dir))
+
+    assert done.returncode == 2
+    lines = done.stderr.splitlines()
+    for fault in FAULTS:
+        assert any(line.startswith(f"headwater: {fault}") for line in lines), f"{fault}\n{done.stderr}"
+    for name in SOUND:
+        assert not any(line.startswith(f"headwater: {name}") for line in lines), done.stderr
+    assert len(lines) == len(set(lines))
+    assert not data_dir.exists()
+
+
+def test_check_tells_the_same_faults() -> None:
+    done = run_cli("check", str(TEMPLATES / "faulty.yaml"))
+
+    assert done.returncode == 2
+    for fault in FAULTS:
+        assert fault in done.stdout
+    assert done.stderr == ""
+
+
+def test_check_of_the_projects_template_refuses_nothing() -> None:
+    done = run_cli("check", "infra/template.yaml")
+
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1].endswith(" 0 refused resources")
+
+
+FUNCTION = """
+Resources:
+  F:
+    Type: AWS::Lambda::Function
+    Properties: {Handler: index.handler, Runtime: python3.12, Role: r, Code: {ZipFile: 'x = 1'}%s}
+"""
+WHOLE_FILE = {
+    "bad YAML": ("Resources: [\n", "line 2: not valid YAML"),
+    "a list": ("- a\n", "a template is a mapping with a Resources section, found list"),
+    "nothing": ("", "a template is a mapping with a Resources section, found NoneType"),
+    "no resources": ("Resources: {}\n", "the template has no Resources section, or an empty one"),
+    "no type": ("Resources: {A: {}}\n", "A: a resource is a mapping with a Type"),
+    "properties of a wrong type": ("Resources: {A: {Type: T, Properties: 3}}\n", "A: Properties must be a mapping"),
+    "a key twice": ("Resources:\n  A: {Type: T}\n  A: {Type: T}\n", "line 3: the key 'A' is given twice"),
+    "an unknown tag": ("Resources: {A: {Type: T, Properties: {B: !Frob c}}}\n", "line 1: unknown tag !Frob"),
+    "another transform": ("Transform: Mine\nResources: {A: {Type: T}}\n", "the transform 'Mine' does not run here"),
+    "a parameter without a value": (
+        "Parameters: {P: {Type: String}}\nResources: {A: {Type: AWS::SQS::Queue}}\n",
+        "Parameters.P: no value: give one with --param P=…",
+    ),
+    "a condition that is not there": (
+        "Resources: {A: {Type: AWS::SQS::Queue, Condition: Nope}}\n",
+        "the condition 'Nope' is not defined",
+    ),
+    "a function without a handler's dot": (
+        FUNCTION.replace("index.handler", "handler") % "",
+        "F.Handler (line 3): 'handler' is not module.function",
+    ),
+    "an environment that is no mapping": (FUNCTION % ", Environment: 3", "F.Environment (line 3): "),
+    "an environment variable that is a list": (
+        FUNCTION % ", Environment: {Variables: {A: [1]}}",
+        "F.Environment (line 3): an environment variable is text, found [1]",
+    ),
+    "a timeout that is no number": (FUNCTION % ", Timeout: soon", "F (line 3): "),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_FILE)
+def test_a_fault_is_one_line(name: str, tmp_path: Path) -> None:
+    text, expected = WHOLE_FILE[name]
+    template = tmp_path / "template.yaml"
+    template.write_text(text)
+
+    done = run_cli("up", "--template", str(template), "--data-dir", str(tmp_path / "data"))
+
+    assert done.returncode == 2, done.stderr
+    assert [line.startswith(f"headwater: {expected}") for line in done.stderr.splitlines()] == [True], done.stderr
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [("absent.yaml", "No such file or directory"), (".", "Is a directory"), ("binary", "not UTF-8 text")],
+)
+def test_an_unreadable_template_is_one_line(path: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+
+    done = run_cli("up", "--template", str(tmp_path / path), "--data-dir", str(tmp_path / "data"))
+
+    assert done.returncode == 2
+    assert done.stderr == f"headwater: cannot read the template {tmp_path / path}: {reason}\n"

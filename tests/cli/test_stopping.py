@@ -1,0 +1,94 @@
+"""Stopping: by signal at any moment, and by kill -9; no process is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.product import ROOT, Device, Product, eventually, now_ms, telemetry
+
+STOPPED_WITHIN_S = 30
+
+
+def workers_of(pid: int) -> set[int]:
+    """The processes below one, by the kernel's lists of children."""
+    found: set[int] = set()
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in task.read_text().split():
+            found |= {int(child)} | workers_of(int(child))
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def started(tmp_path: Path, *arguments: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-W", "error", "-m", "headwater", "up", "--port", "0", "--mqtt-port", "0"]
+    command += ["--mqtt-tls-port", "0", "--data-dir", str(tmp_path / "data"), *arguments]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+# 0 ms is before Python has read its first module, when a signal ends any process by the system's default.
+@pytest.mark.parametrize("after_ms", [600, 1200, 1600, 2000, 2600])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_the_start_ends_it_cleanly(number: signal.Signals, after_ms: int, tmp_path: Path) -> None:
+    process = started(tmp_path, "--devices", "2")
+    try:
+        process.communicate(timeout=after_ms / 1000)
+    except subprocess.TimeoutExpired:
+        process.send_signal(number)
+    said, complained = process.communicate(timeout=STOPPED_WITHIN_S)
+
+    assert "Traceback" not in complained
+    # 130 is what the command line answers to Ctrl-C before the start has begun.
+    assert process.returncode in (0, -number, 130), (said, complained)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_a_signal_while_it_runs_drains_and_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
+    product = Product(tmp_path / "data", ("--devices", "3")).start()
+    assert product.process is not None
+    assert eventually(lambda: product.data("{ listDevices { items { deviceId } } }")["listDevices"]["items"])
+    workers = workers_of(product.process.pid)
+
+    # Ctrl-C goes to every process of the terminal, the workers too.
+    if number == signal.SIGINT:
+        for worker in workers:
+            os.kill(worker, number)
+    product.process.send_signal(number)
+    exit_code = product.process.wait(STOPPED_WITHIN_S)
+
+    assert exit_code == 0
+    assert workers
+    assert eventually(lambda: not any(map(is_alive, workers)))
+    assert "Traceback" not in product.log()
+    assert not (product.data_dir / "run.json").exists()
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+def test_kill_9_leaves_no_worker_and_the_next_start_takes_over(tmp_path: Path) -> None:
+    product = Product(tmp_path / "data").start()
+    assert product.process is not None
+    device = Device(product, "killed-1")
+    device.publish("devices/killed-1/telemetry", telemetry(now_ms(), 1, temperature=20))
+    device.close()
+    workers = workers_of(product.process.pid)
+
+    product.kill()
+
+    assert workers
+    assert eventually(lambda: not any(map(is_alive, workers)))
+    product.start()
+    query = '{ getDeviceState(deviceId: "killed-1") { seq } }'
+    assert eventually(lambda: product.data(query)["getDeviceState"]) == {"seq": 1}
+    assert product.terminate() == 0
+    assert "Traceback" not in product.log()
