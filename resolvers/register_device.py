@@ -10,6 +10,7 @@ from aws_lambda_powertools.event_handler import AppSyncResolver
 
 from resolvers import views
 from resolvers.caller import BadRequest, caller_identity, required_tenant
+from resolvers.certificates import issue_certificate
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
@@ -102,26 +103,6 @@ def _text(given: Mapping[str, Any], name: str) -> str | None:
     if value is not None and not 0 < len(value) <= 256:
         raise BadRequest(f"{name} has {len(value)} characters, expected 1 to 256")
     return value
-
-
-def issue_certificate(device_id: str, signing_request: str) -> dict[str, str]:
-    """Register the thing with IoT Core and sign its certificate; the device keeps its private key."""
-    # Imported here: one registration in many brings a request, and boto3 costs every cold start 200 ms.
-    import boto3
-
-    iot = boto3.client("iot")
-    try:
-        certificate = iot.create_certificate_from_csr(certificateSigningRequest=signing_request, setAsActive=True)
-    except iot.exceptions.InvalidRequestException as error:
-        raise BadRequest(f"certificateSigningRequest is refused by IoT Core: {error}") from error
-    iot.create_thing(thingName=device_id)
-    iot.attach_policy(policyName=required("DEVICE_POLICY_NAME"), target=certificate["certificateArn"])
-    iot.attach_thing_principal(thingName=device_id, principal=certificate["certificateArn"])
-    return {
-        "certificatePem": certificate["certificatePem"],
-        "certificateId": certificate["certificateId"],
-        "endpoint": iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"],
-    }
 
 
 app = AppSyncResolver()  # type: ignore[no-untyped-call]  # Powertools leaves it unannotated

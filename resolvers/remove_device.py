@@ -1,7 +1,7 @@
 """Mutation.removeDevice: take a device out of its tenant and leave a tombstone that refuses late telemetry."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -9,6 +9,7 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import AppSyncResolver
 
 from resolvers.caller import caller_identity, may_see
+from resolvers.certificates import revoke_certificates
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
@@ -24,17 +25,23 @@ def remove(
     table_name: str,
     now_ms: int,
     retention_s: int,
+    revoke_certificates: Callable[[str], int],
 ) -> dict[str, Any]:
     """Remove a device; answers the removal, or `errorType` and `errorMessage` for the resolver's code to raise.
 
     History, alerts and commands end with their retention. The state item stays as the tombstone: it keeps `version`, so
-    that a device registered again under this id never goes back.
+    that a device registered again under this id never goes back. `revoke_certificates(device_id)` comes first: when it
+    fails the device is still there, and the caller can try again.
     """
     read = {"TableName": table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
+    is_revoked = False
     for _ in range(_ATTEMPTS):
         state = items.plain_item(table.call("GetItem", read).get("Item", {}))
         if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]):
             return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id!r}"}
+        if not is_revoked:
+            revoke_certificates(device_id)
+            is_revoked = True
         try:
             removal = _removal(table_name, device_id, state["version"], now_ms)
             change = items.change_put(
@@ -96,6 +103,7 @@ def remove_device(deviceId: str) -> dict[str, Any]:
         table_name=required("TABLE_NAME"),
         now_ms=int(time.time() * 1000),
         retention_s=int(required("RETENTION_DAYS")) * 86_400,
+        revoke_certificates=revoke_certificates,
     )
 
 

@@ -47,6 +47,7 @@ class Api:
         self.table_name = create_table()
         self.table = BotoService(boto3.client("dynamodb", region_name=REGION))
         self.scheduler, self.iot_data = Rest(), Rest()
+        self.revoked: list[str] = []
 
     def register(self, identity: Any = ADMIN, issue: Any = None, **given: Any) -> dict[str, Any]:
         return register(
@@ -60,7 +61,19 @@ class Api:
         )
 
     def remove(self, identity: Any = ADMIN) -> dict[str, Any]:
-        return remove("dev-1", identity, table=self.table, table_name=self.table_name, now_ms=NOW_MS, retention_s=60)
+        return remove(
+            "dev-1",
+            identity,
+            table=self.table,
+            table_name=self.table_name,
+            now_ms=NOW_MS,
+            retention_s=60,
+            revoke_certificates=self.revoke,
+        )
+
+    def revoke(self, device_id: str) -> int:
+        self.revoked.append(device_id)
+        return 0
 
     def send(self, identity: Any = ADMIN, **given: Any) -> dict[str, Any]:
         backend = Backend(self.table, self.iot_data, self.scheduler, self.table_name, "arn:f", "arn:r", 86_400)
@@ -207,7 +220,15 @@ def test_a_removal_goes_on_when_telemetry_comes_between(api: Api) -> None:
                 )
             return service.call(operation, request)
 
-    removal = remove("dev-1", ADMIN, table=Busy(), table_name=api.table_name, now_ms=NOW_MS, retention_s=60)
+    removal = remove(
+        "dev-1",
+        ADMIN,
+        table=Busy(),
+        table_name=api.table_name,
+        now_ms=NOW_MS,
+        retention_s=60,
+        revoke_certificates=api.revoke,
+    )
 
     assert removal["version"] == 2
 
@@ -222,7 +243,15 @@ def test_a_device_that_never_rests_is_a_conflict(api: Api) -> None:
                 raise AwsError("TransactionCanceledException", "no", status=400, document={})
             return service.call(operation, request)
 
-    answer = remove("dev-1", ADMIN, table=NeverResting(), table_name=api.table_name, now_ms=NOW_MS, retention_s=60)
+    answer = remove(
+        "dev-1",
+        ADMIN,
+        table=NeverResting(),
+        table_name=api.table_name,
+        now_ms=NOW_MS,
+        retention_s=60,
+        revoke_certificates=api.revoke,
+    )
 
     assert answer["errorType"] == "Conflict"
 
@@ -374,3 +403,26 @@ def test_an_update_finds_the_tenants_own_devices_alone(api: Api) -> None:
     api.register()
     with pytest.raises(Exception, match="there is no device 'dev-1'"):
         change(api, person("other", "admin").identity, name="x")
+
+
+def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_again(api: Api) -> None:
+    api.register()
+
+    def broken(device_id: str) -> int:
+        raise OSError("IoT Core is away")
+
+    with pytest.raises(OSError, match="away"):
+        remove(
+            "dev-1",
+            ADMIN,
+            table=api.table,
+            table_name=api.table_name,
+            now_ms=NOW_MS,
+            retention_s=60,
+            revoke_certificates=broken,
+        )
+    assert api.remove(person("other", "admin").identity)["errorType"] == "NotFound"
+    assert api.revoked == []
+
+    assert api.remove()["deviceId"] == "dev-1"
+    assert api.revoked == ["dev-1"]
