@@ -4,6 +4,7 @@ import base64
 import binascii
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
@@ -46,10 +47,12 @@ class Documents:
     def has(self, kind: str, *names: str) -> bool:
         return self._transaction.get(_DATABASE, _key(kind, *names)) is not None
 
-    def below(self, kind: str, *names: str) -> Iterator[tuple[str, Document]]:
+    def below(self, kind: str, *names: str, after: str = "") -> Iterator[tuple[str, Document]]:
         """The documents whose names begin with `names`, by the name that follows, in its order."""
         prefix = _key(kind, *names) + _SEPARATOR.encode()
-        for key, value in self._transaction.scan(_DATABASE, prefix, prefix[:-1] + b"\1"):
+        # No name holds the separator, so this is the first key behind that of `after`.
+        start = prefix + after.encode() + _SEPARATOR.encode() if after else prefix
+        for key, value in self._transaction.scan(_DATABASE, start, prefix[:-1] + b"\1"):
             yield key[len(prefix) :].decode(), orjson.loads(value)
 
     def names_below(self, kind: str, *names: str) -> list[str]:
@@ -102,11 +105,8 @@ def page_of(rows: list[tuple[str, Document]], token: str, size: int | None) -> t
     `rows` are sorted by their keys; a token is the key of the last row given, so that rows that come and go meanwhile
     neither repeat nor hide others.
     """
-    if token:
-        try:
-            after = base64.b64decode(token, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError) as error:
-            raise invalid(f"{token!r} is not a token this service gave") from error
+    after = key_of(token)
+    if after:
         position = next((n for n, (key, _) in enumerate(rows, 1) if key == after), None)
         if position is None:
             falls = len(rows) > 1 and rows[0][0] > rows[-1][0]
@@ -115,6 +115,23 @@ def page_of(rows: list[tuple[str, Document]], token: str, size: int | None) -> t
     taken = rows[: size or _DEFAULT_PAGE]
     following = base64.b64encode(taken[-1][0].encode()).decode() if len(taken) < len(rows) else ""
     return [document for _, document in taken], following
+
+
+def key_of(token: str) -> str:
+    """The key a token stands for; empty for no token. Raises: ServiceError InvalidRequestException."""
+    try:
+        return base64.b64decode(token, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise invalid(f"{token[:100]!r} is not a token this service gave") from error
+
+
+def scanned_page(
+    documents: Documents, kind: str, fits: Callable[[Document], bool], token: str, size: int | None
+) -> tuple[list[Document], str]:
+    """A page of the documents that fit, by name, without reading on behind it: a registry may hold many things."""
+    wanted = size or _DEFAULT_PAGE
+    rows = (row for row in documents.below(kind, after=key_of(token)) if fits(row[1]))
+    return page_of(list(islice(rows, wanted + 1)), "", wanted)
 
 
 def named_page(names: list[str], token: str, size: int | None) -> tuple[list[str], str]:

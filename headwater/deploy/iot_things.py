@@ -6,7 +6,7 @@ Source: AWS IoT API Reference, CreateThing, UpdateThing, DeleteThing, CreateThin
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headwater.deploy.iot_database import Change, Changes, Document, Documents, IotDatabase, page_of
+from headwater.deploy.iot_database import Change, Changes, Document, Documents, IotDatabase, scanned_page
 from headwater.deploy.iot_limits import (
     check_attributes,
     check_thing_name,
@@ -87,8 +87,7 @@ class Things:
                 return has_type
             return has_type and found is not None and (found.startswith(value) if is_prefix else found == value)
 
-        rows = self._database.read(lambda documents: [row for row in documents.below(THING) if fits(row[1])])
-        return page_of(rows, token, size)
+        return self._database.read(lambda documents: scanned_page(documents, THING, fits, token, size))
 
     async def update(
         self,
@@ -177,8 +176,11 @@ class Things:
         return found
 
     def list_types(self, *, name: str, token: str, size: int | None) -> tuple[list[Document], str]:
-        rows = self._database.read(lambda documents: list(documents.below(TYPE)))
-        return page_of([row for row in rows if not name or row[0] == name], token, size)
+
+        def fits(kind: Document) -> bool:
+            return not name or kind["thingTypeName"] == name
+
+        return self._database.read(lambda documents: scanned_page(documents, TYPE, fits, token, size))
 
     def _document(
         self, name: str, thing_id: str, type_name: str | None, attributes: dict[str, Any], version: int

@@ -16,6 +16,7 @@ import pytest
 from botocore.auth import SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -284,6 +285,62 @@ def test_on_the_plain_port_a_things_name_is_held_to_its_policies_and_no_other(pr
     assert anybody.publish("any/topic", "x")
     assert anybody.subscribe("#")
     anybody.close()
+
+
+def test_boto3_reads_retained_messages_and_ends_connections(product: Product) -> None:
+    data = product.boto3("iot-data")
+    client = Client("boto-1", version=MQTTProtocolVersion.MQTTv5)
+    client.connect(product.ready["mqttHost"], product.ready["mqttPort"])
+    assert client.subscribe("boto/board")
+
+    data.publish(topic="boto/board", qos=1, retain=True, payload=b"hi", userProperties=[{"k": "v"}])
+
+    assert eventually(lambda: client.messages) == [("boto/board", b"hi")]
+    kept = data.get_retained_message(topic="boto/board")
+    assert (kept["payload"], kept["qos"], json.loads(kept["userProperties"])) == (b"hi", 1, [{"k": "v"}])
+    assert "boto/board" in [row["topic"] for row in data.list_retained_messages()["retainedTopics"]]
+    data.delete_connection(clientId="boto-1", cleanSession=True)
+    assert client.ended.wait(10)
+    with pytest.raises(data.exceptions.ResourceNotFoundException):
+        data.delete_connection(clientId="boto-1")
+    data.publish(topic="boto/board", qos=1, retain=True, payload=b"")
+    with pytest.raises(data.exceptions.ResourceNotFoundException):
+        data.get_retained_message(topic="boto/board")
+    with pytest.raises(ClientError, match="GetThingShadow does not work here"):
+        data.get_thing_shadow(thingName="boto-1")
+
+
+def test_boto3_manages_things_certificates_and_policies(product: Product) -> None:
+    iot = product.boto3("iot")
+    document = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}
+    issued = iot.create_keys_and_certificate(setAsActive=True)
+    arn, key_id = issued["certificateArn"], issued["certificateId"]
+    iot.create_policy(policyName="everything", policyDocument=json.dumps(document))
+    iot.create_thing_type(thingTypeName="pump", thingTypeProperties={"thingTypeDescription": "moves water"})
+    iot.create_thing(thingName="boto:2", thingTypeName="pump", attributePayload={"attributes": {"site": "north"}})
+
+    iot.attach_policy(policyName="everything", target=arn)
+    iot.attach_thing_principal(thingName="boto:2", principal=arn)
+
+    assert iot.list_attached_policies(target=arn)["policies"][0]["policyName"] == "everything"
+    assert iot.list_principal_things(principal=arn)["things"] == ["boto:2"]
+    assert iot.describe_certificate(certificateId=key_id)["certificateDescription"]["status"] == "ACTIVE"
+    assert iot.describe_endpoint(endpointType="iot:Data-ATS")["endpointAddress"] == product.ready["mqttHost"]
+    with pytest.raises(iot.exceptions.DeleteConflictException):
+        iot.delete_policy(policyName="everything")
+    with pytest.raises(iot.exceptions.CertificateStateException):
+        iot.delete_certificate(certificateId=key_id)
+    with pytest.raises(iot.exceptions.MalformedPolicyException):
+        iot.create_policy(policyName="broken", policyDocument="{}")
+    with pytest.raises(ClientError, match="CreateThingGroup does not work here"):
+        iot.create_thing_group(thingGroupName="g")
+    iot.detach_thing_principal(thingName="boto:2", principal=arn)
+    iot.update_certificate(certificateId=key_id, newStatus="INACTIVE")
+    iot.delete_certificate(certificateId=key_id, forceDelete=True)
+    iot.delete_policy(policyName="everything")
+    iot.delete_thing(thingName="boto:2")
+    with pytest.raises(iot.exceptions.ResourceNotFoundException):
+        iot.describe_thing(thingName="boto:2")
 
 
 def signed_path(product: Product, secret: str, service: str = "iotdevicegateway") -> str:

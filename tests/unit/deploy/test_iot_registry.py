@@ -321,6 +321,19 @@ async def test_things_are_found_by_type_and_attribute(registry: DeviceRegistry) 
     assert names(attribute="site", value="north", is_prefix=True) == ["a", "b"]
 
 
+async def test_things_come_in_pages_by_name_whatever_is_removed_meanwhile(registry: DeviceRegistry) -> None:
+    for name in ("a", "a-1", "b", "c", "ca", "d"):
+        await registry.things.create(name)
+    query: dict[str, Any] = {"type_name": "", "attribute": "", "value": "", "is_prefix": False}
+
+    first, token = registry.things.listed(**query, token="", size=2)
+    await registry.things.delete("a-1")
+    second, last = registry.things.listed(**query, token=token, size=4)
+
+    assert [row["thingName"] for row in (*first, *second)] == ["a", "a-1", "b", "c", "ca", "d"]
+    assert last == ""
+
+
 async def test_the_registry_is_there_after_a_restart(tmp_path: Path) -> None:
     store = Store.open(tmp_path / "data")
     registry = registry_on(store, tmp_path)
