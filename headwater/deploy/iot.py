@@ -45,8 +45,17 @@ async def deploy_thing(deployment: Deployment, resource: Resource) -> None:
     """Make a thing what the template says; its certificates stay attached."""
     name = deployment.stack.physical_id(resource.logical_id)
     payload: Mapping[str, Any] = resource.properties.get("AttributePayload") or {}
-    await deployment.devices.things.replace(name, None, payload.get("Attributes") or {})
+    given: Mapping[str, Any] = payload.get("Attributes") or {}
+    attributes = {member: _text(value) for member, value in given.items()}
+    await deployment.devices.things.replace(name, None, attributes)
     deployment.report(resource, name)
+
+
+def _text(value: Any) -> Any:
+    """CloudFormation makes text of scalars where the API wants text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else value
 
 
 def rest_services(deployment: Deployment) -> Mapping[str, HttpHandler]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headwater.template.tables.type_table import TypeTable, required, table
+from headwater.template.tables.type_table import TypeTable, one_of, required, table
 
 _ACTIONS = ("Lambda", "Kinesis", "Republish", "Sqs", "DynamoDB", "DynamoDBv2", "S3", "Sns")
 _ACTION_LIVE = " ".join(
@@ -38,9 +38,10 @@ IOT: dict[str, TypeTable] = {
     ),
     "AWS::IoT::Thing": table(live="ThingName AttributePayload"),
     "AWS::IoT::ThingType": table(
-        live="ThingTypeName ThingTypeProperties.SearchableAttributes ThingTypeProperties.ThingTypeDescription",
+        live="""ThingTypeName DeprecateThingType ThingTypeProperties.SearchableAttributes
+            ThingTypeProperties.ThingTypeDescription""",
         deploy_only="Tags",
-        refused={"DeprecateThingType": "thing types are not deprecated here; leave it out"},
+        checks=(one_of("DeprecateThingType", ("false", "False"), "a thing type cannot be deprecated here"),),
     ),
     "AWS::IoT::PolicyPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
     "AWS::IoT::ThingPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
