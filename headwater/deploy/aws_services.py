@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 from headwater.deploy import iot
+from headwater.deploy.code_watch import watch_code
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.schedules import SchedulerApi
 from headwater.errors import HeadwaterError, ServiceError
@@ -57,13 +58,14 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
 
 
 def background_work(deployment: Deployment) -> list[Coroutine[Any, Any, None]]:
-    """What runs as long as the instance does: expiry, trimming, schedules."""
+    """What runs as long as the instance does: expiry, trimming, schedules, reloads of changed code."""
     works: dict[str, Callable[[], Awaitable[Any]]] = {
         "expiry of items": deployment.dynamodb.sweep_forever,
         "trimming of streams and queues": lambda: _sweep(deployment),
         "schedules": deployment.schedules.run,
     }
-    return [_supervised(name, work) for name, work in works.items()]
+    watching = watch_code(deployment.functions, deployment.data_dir)
+    return [*(_supervised(name, work) for name, work in works.items()), watching]
 
 
 async def _supervised(name: str, work: Callable[[], Awaitable[Any]]) -> None:

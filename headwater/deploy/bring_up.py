@@ -54,6 +54,7 @@ class Site:
     host: str
     secret: str
     make_pool_key: Callable[[], PoolKey] = make_pool_key
+    is_rehearsal: bool = False
 
 
 async def bring_up(
@@ -204,6 +205,7 @@ def _deployment(
         administrator_key=roles.issue_key(None),
         clock=time.time,
         api_key=_api_key(examination),
+        is_rehearsal=site.is_rehearsal,
         compiled=compiled,
         faults=examination.faults,
         findings=examination.findings,

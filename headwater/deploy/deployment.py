@@ -70,6 +70,7 @@ class Deployment:
     findings: list[Finding]
     clock: Callable[[], float]
     api_key: str = ""
+    is_rehearsal: bool = False
     apis: dict[str, "GraphQLApi"] = field(default_factory=dict)
     live: list[LiveResource] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -89,6 +90,11 @@ class Deployment:
     def administrator(self) -> AwsPrincipal:
         """Who the runtime is towards its own services."""
         return AwsPrincipal("", self.options.account_id)
+
+    @property
+    def requirements_dir(self) -> Path | None:
+        """Where packages of functions are installed; None while a template is only looked at."""
+        return None if self.is_rehearsal else self.data_dir / "requirements"
 
     def of_type(self, kind: str) -> list[Resource]:
         """The stack's resources of one type, in template order."""

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.requirements import installed_requirements
 from headwater.errors import TemplateError
 from headwater.functions.config import EventInvokeConfig, FunctionConfig
+from headwater.functions.runtimes import Runtime, find_runtime, handler_files, layer_folder
 from headwater.template.intrinsics import Resource
 
 # Layers whose content the functions' interpreter has anyway: it runs in the environment Headwater is installed in.
@@ -20,7 +22,7 @@ def _code_dir(deployment: Deployment, resource: Resource) -> Path:
     if not isinstance(code, dict):
         raise TemplateError(f"expected a mapping, found {code!r}", property_path="Code")
     if "ZipFile" in code:
-        return _inline(deployment, resource.logical_id, str(code["ZipFile"]))
+        return _inline(deployment, resource.logical_id, str(code["ZipFile"]), _runtime(resource))
     local = deployment.loaded.code.path_of(code.get("S3Bucket"), code.get("S3Key"))
     if local is None:
         raise TemplateError(
@@ -35,10 +37,10 @@ def _code_dir(deployment: Deployment, resource: Resource) -> Path:
     raise TemplateError(f"there is no folder or zip file {path}", property_path="CodeUri")
 
 
-def _inline(deployment: Deployment, logical_id: str, text: str) -> Path:
+def _inline(deployment: Deployment, logical_id: str, text: str, runtime: Runtime) -> Path:
     folder = deployment.data_dir / "functions" / logical_id
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "index.py").write_text(text)
+    (folder / ("index.py" if runtime == "python" else "index.js")).write_text(text)
     return folder
 
 
@@ -119,16 +121,21 @@ def _event_invoke(deployment: Deployment, resource: Resource, name: str) -> Even
     return EventInvokeConfig(**settings)
 
 
-def _check_handler(handler: str, folders: tuple[Path, ...]) -> None:
+def _runtime(resource: Resource) -> Runtime:
+    try:
+        return find_runtime(str(resource.properties.get("Runtime", "")))
+    except ValueError as error:
+        raise TemplateError(f"{resource.properties.get('Runtime')!r}: {error}", property_path="Runtime") from error
+
+
+def _check_handler(handler: str, runtime: Runtime, folders: tuple[Path, ...]) -> None:
     """Raises: TemplateError unless a module of the handler's name lies in the code or a layer."""
-    module, separator, function = handler.rpartition(".")
-    if not separator or not module or not function:
+    files = handler_files(handler, runtime)
+    if not files:
         raise TemplateError(f"{handler!r} is not module.function", property_path="Handler")
-    path = module.replace(".", "/")
-    # A layer's packages lie in python/, as Lambda unpacks them.
-    roots = [folders[0], *(layer / "python" for layer in folders[1:])]
-    if not any((root / found).is_file() for root in roots for found in (f"{path}.py", f"{path}/__init__.py")):
-        raise TemplateError(f"{handler!r}: there is no {folders[0] / path}.py", property_path="Handler")
+    roots = [folders[0], *(layer_folder(layer, runtime) for layer in folders[1:])]
+    if not any((root / file).is_file() for root in roots for file in files):
+        raise TemplateError(f"{handler!r}: there is no {folders[0] / files[0]}", property_path="Handler")
 
 
 def _aliases(deployment: Deployment, name: str) -> dict[str, str]:
@@ -146,8 +153,10 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
     logging = properties.get("LoggingConfig") or {}
     concurrency = properties.get("ReservedConcurrentExecutions")
     handler, code_dir = str(properties.get("Handler", "index.handler")), _code_dir(deployment, resource)
-    layers = _layers(deployment, resource)
-    _check_handler(handler, (code_dir, *layers))
+    runtime, layers = _runtime(resource), _layers(deployment, resource)
+    _check_handler(handler, runtime, (code_dir, *layers))
+    if runtime == "python" and "BuildMethod" not in resource.metadata:
+        layers = (*layers, *await installed_requirements(code_dir, deployment.requirements_dir))
     config = FunctionConfig(
         name=name,
         arn=deployment.stack.environment.arn("lambda", f"function:{name}"),
@@ -158,6 +167,7 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
         memory_mb=int(properties.get("MemorySize", 128)),
         layers=layers,
         reserved_concurrency=int(concurrency) if concurrency is not None else None,
+        runtime=runtime,
         runtime_name=str(properties.get("Runtime", "")),
         role_arn=str(properties.get("Role", "")),
         description=str(properties.get("Description", "")),

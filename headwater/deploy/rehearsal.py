@@ -17,7 +17,7 @@ async def rehearse(options: UpOptions, loaded: LoadedTemplate, compiled: Compile
     store = Store.open(None)
     try:
         url = f"http://{options.host}:{options.port}"
-        site = Site(store, store.path, url, options.host, "rehearsal", make_pool_key=_no_key)
+        site = Site(store, store.path, url, options.host, "rehearsal", make_pool_key=_no_key, is_rehearsal=True)
         return await deploy_stack(options, loaded, site, compiled)
     finally:
         await store.close()

@@ -36,7 +36,8 @@ class FunctionConfig:
 
     `code_dir` is the task root, `layers` are unpacked layer folders (their `python/` goes on the path).
     `reserved_concurrency` None is unreserved, 0 throttles every invocation. `aliases` maps alias names to versions.
-    With `debug_port` the function has one environment, under debugpy on that loopback port, and no timeout.
+    With `debug_port` the function has one environment, under a debugger on that loopback port, and no timeout.
+    `runtime` says what runs it, `runtime_name` what its template asked for.
     """
 
     name: str
@@ -48,7 +49,7 @@ class FunctionConfig:
     memory_mb: int = 128
     layers: tuple[Path, ...] = ()
     reserved_concurrency: int | None = None
-    runtime: Literal["python"] = "python"
+    runtime: Literal["python", "node"] = "python"
     runtime_name: str = "python3.12"
     role_arn: str = ""
     description: str = ""

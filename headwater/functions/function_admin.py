@@ -12,6 +12,7 @@ from typing import Any
 from headwater.errors import ServiceError
 from headwater.functions.code_store import CodeStore, StoredCode
 from headwater.functions.config import LATEST, EventInvokeConfig, FunctionConfig
+from headwater.functions.runtimes import find_runtime
 from headwater.functions.service import FunctionService
 
 FetchObject = Callable[[str, str], bytes]
@@ -240,8 +241,10 @@ class FunctionAdmin:
             if request.get(refused):
                 raise _invalid(f"{refused} is not supported here for a function made through the API.")
         runtime = request.get("Runtime") or ""
-        if not runtime.startswith("python3."):
-            raise _invalid(f"The runtime {runtime or '(none)'} is not supported here: functions run on Python 3.")
+        try:
+            runtime_kind = find_runtime(runtime)
+        except ValueError as error:
+            raise _invalid(f"The runtime {runtime or '(none)'} is not supported here: {error}") from error
         timeout_s, memory_mb = request.get("Timeout", 3), request.get("MemorySize", 128)
         if not 1 <= timeout_s <= 900 or not 128 <= memory_mb <= 32_768:
             raise _invalid(f"Timeout is 1 to 900 s and MemorySize 128 to 32768 MB, not {timeout_s} and {memory_mb}.")
@@ -255,6 +258,7 @@ class FunctionAdmin:
             environment=dict((request.get("Environment") or {}).get("Variables") or {}),
             timeout_s=timeout_s,
             memory_mb=memory_mb,
+            runtime=runtime_kind,
             runtime_name=runtime,
             role_arn=request.get("Role", ""),
             description=request.get("Description", ""),

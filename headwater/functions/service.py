@@ -299,7 +299,7 @@ class FunctionService:
             replace(config, environment={**granted, **config.environment}),
             self,
             region=self.region,
-            client=self._client,
+            client="node" if config.runtime == "node" else self._client,
             log_stream=f"{stamp}/[{LATEST}]{uuid.uuid4().hex}",
             clock=self.clock,
             sink=self._log,

@@ -2,11 +2,15 @@
 
 Runs as a script in the function's process: `python -P launcher.py LIFELINE_FD CLIENT HANDLER DEBUG_PORT`, so it
 imports the standard library only. LIFELINE_FD is the read end of a pipe that the runtime holds open for as long as it
-lives; DEBUG_PORT is empty, or where debugpy listens.
+lives; DEBUG_PORT is empty, or where debugpy (Node: the inspector) listens.
 """
 
 import os
 import sys
+
+TYPE_CHECKING = False  # importing typing costs 5 ms
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 
 def follow_parent(lifeline: int) -> None:
@@ -35,10 +39,19 @@ def follow_parent(lifeline: int) -> None:
     _thread.start_new_thread(wait, ())
 
 
+def run_node(handler: str, debug_port: str) -> "NoReturn":
+    """Become Node.js with our client; the kernel's signal for the lifeline stays armed over exec."""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "node_client.mjs")
+    inspect = [f"--inspect=127.0.0.1:{debug_port}"] if debug_port else []
+    os.execvp("node", ["node", *inspect, script, handler])
+
+
 def main(arguments: list[str]) -> None:
-    """Start the client named by `arguments`: AWS's own runtime client, or ours where it has no wheel."""
+    """Start the client named by `arguments`: AWS's own runtime client, ours where it has no wheel, or Node's."""
     lifeline, client, handler, debug_port = arguments
     follow_parent(int(lifeline))
+    if client == "node":
+        run_node(handler, debug_port)
     if debug_port:
         import debugpy  # type: ignore[import-not-found,unused-ignore]  # the extra `debug`
 

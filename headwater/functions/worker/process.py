@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from typing import Literal
 
 from headwater.functions.config import LATEST, FunctionConfig
 
-Client = Literal["awslambdaric", "bootstrap"]
+Client = Literal["awslambdaric", "bootstrap", "node"]
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -33,6 +34,7 @@ def environment_variables(config: FunctionConfig, *, region: str, api_address: s
     """
     layer_paths = [str(layer / "python") for layer in config.layers]
     interpreter_dir = os.path.dirname(sys.executable)
+    is_node = config.runtime == "node"
     reserved = {
         "AWS_LAMBDA_FUNCTION_NAME": config.name,
         "AWS_LAMBDA_FUNCTION_VERSION": LATEST,
@@ -41,7 +43,7 @@ def environment_variables(config: FunctionConfig, *, region: str, api_address: s
         "AWS_LAMBDA_LOG_GROUP_NAME": config.log_group_name,
         "AWS_LAMBDA_LOG_STREAM_NAME": log_stream,
         "AWS_LAMBDA_RUNTIME_API": api_address,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info.major}.{sys.version_info.minor}",
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{_running_runtime(config)}",
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
         "LAMBDA_TASK_ROOT": str(config.code_dir),
@@ -55,13 +57,28 @@ def environment_variables(config: FunctionConfig, *, region: str, api_address: s
     defaults = {
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
-        "PATH": os.pathsep.join((interpreter_dir, "/usr/local/bin", "/usr/bin", "/bin")),
-        "PYTHONPATH": os.pathsep.join([str(config.code_dir), *layer_paths]),
-        "PYTHONIOENCODING": "utf-8",
+        "PATH": os.pathsep.join((_node_dir() if is_node else interpreter_dir, "/usr/local/bin", "/usr/bin", "/bin")),
     }
+    if is_node:
+        # Read for CommonJS only, as on Lambda.
+        defaults["NODE_PATH"] = os.pathsep.join(str(layer / "nodejs" / "node_modules") for layer in config.layers)
+        return {**defaults, **configured, **reserved}
+    defaults["PYTHONPATH"] = os.pathsep.join([str(config.code_dir), *layer_paths])
+    defaults["PYTHONIOENCODING"] = "utf-8"
     if "PYTHONPATH" in configured:
         configured["PYTHONPATH"] = os.pathsep.join((defaults["PYTHONPATH"], configured["PYTHONPATH"]))
     return {**defaults, **configured, **reserved}
+
+
+def _running_runtime(config: FunctionConfig) -> str:
+    if config.runtime == "node":
+        return config.runtime_name
+    return f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _node_dir() -> str:
+    """The folder of the first `node` on the runtime's own path."""
+    return os.path.dirname(shutil.which("node") or "")
 
 
 class WorkerProcess:

@@ -6,12 +6,12 @@ from typing import Any
 from headwater.template.tables.type_table import TypeTable, required, table
 
 
-def _runtime_is_python(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+def _runtime_is_known(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     runtime = str(properties.get("Runtime", ""))
     if properties.get("PackageType") == "Image":
         yield "PackageType", "'Image': container images do not run here; give CodeUri and Handler"
-    elif not runtime.startswith("python3."):
-        yield "Runtime", f"{runtime!r}: only python3.x functions run here"
+    elif not runtime.startswith(("python3.", "nodejs")):
+        yield "Runtime", f"{runtime!r}: functions run on python3.x here, and on nodejs*.x where `node` is installed"
 
 
 def _source_is_known(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
@@ -36,7 +36,7 @@ COMPUTE: dict[str, TypeTable] = {
             "FileSystemConfigs": "EFS does not run here",
             "ImageConfig": "container images do not run here",
         },
-        checks=(_runtime_is_python,),
+        checks=(_runtime_is_known,),
     ),
     "AWS::Lambda::EventSourceMapping": table(
         live="""FunctionName EventSourceArn BatchSize MaximumBatchingWindowInSeconds ParallelizationFactor

@@ -54,7 +54,7 @@ def test_a_type_in_no_table_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "properties", "path"),
     [
-        ("AWS::Lambda::Function", {"Runtime": "nodejs22.x"}, "Runtime"),
+        ("AWS::Lambda::Function", {"Runtime": "java21"}, "Runtime"),
         ("AWS::Lambda::Function", {"PackageType": "Image"}, "PackageType"),
         ("AWS::AppSync::DataSource", {"ApiId": "a", "Name": "n", "Type": "AMAZON_OPENSEARCH_SERVICE"}, "Type"),
         ("AWS::AppSync::Resolver", {"ApiId": "a", "TypeName": "Q", "FieldName": "f", "Code": ""}, "Runtime"),
