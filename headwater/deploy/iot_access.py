@@ -87,6 +87,8 @@ class DeviceAccess:
         self._trusts_strangers = trusts_strangers
         self._signatures = SigV4Verifier()
         self._documents: dict[str, PolicyDocument] = {}
+        # Certificates that clients have shown since the start: at most those of the registry.
+        self._shown: set[str] = set()
         self._broker: Broker | None = None
 
     def watch(self, broker: Broker) -> None:
@@ -130,6 +132,7 @@ class DeviceAccess:
         if not self._registry.is_active(certificate_id):
             _log.warning("%s: the certificate %s is not registered and active", connect.client_id, certificate_id)
             return Refusal(ReasonCode.NOT_AUTHORIZED, f"the certificate {certificate_id} is not active")
+        self._shown.add(certificate_id)
         variables = certificate_variables(x509.load_der_x509_certificate(transport.certificate_der), certificate_id)
         standing = self._registry.standing_of_certificate(certificate_id, connect.client_id)
         return self._client(
@@ -242,29 +245,34 @@ class DeviceAccess:
 
     def _changed(self, change: Change) -> None:
         """Ask again for the clients a change concerns; end those whose certificate is no longer active."""
-        broker = self._broker
-        if broker is None or change == Change():
+        broker, certificate_id = self._broker, change.certificate_id
+        if broker is None:
             return
         if change.is_for_everybody:
             broker.forget_authorizations()
             return
-        things = {change.thing_name} if change.thing_name else set()
-        certificate_id = change.certificate_id
-        is_out = False
-        if certificate_id:
-            things.update(self._registry.things_of(certificate_id))
-            is_out = not self._registry.is_active(certificate_id)
+        names = set(self._registry.things_of(certificate_id)) if certificate_id else set()
+        for name in names | {change.thing_name}:
+            session = broker.session(name)
+            if session is not None and session.connection is not None:
+                session.connection.forget_authorizations()
+        # Registering a device changes a certificate that nobody shows yet; that must not cost a look at every client.
+        if certificate_id in self._shown:
+            self._certificate_changed(broker, certificate_id)
+
+    def _certificate_changed(self, broker: Broker, certificate_id: str) -> None:
+        is_active = self._registry.is_active(certificate_id)
+        if not is_active:
+            self._shown.discard(certificate_id)
         for connection in broker.connections():
             client = connection.client
-            if client is None:
+            credential = None if client is None else client.attributes.get(_CREDENTIAL)
+            if client is None or not isinstance(credential, Credential) or credential.certificate_id != certificate_id:
                 continue
-            credential = client.attributes.get(_CREDENTIAL)
-            shown = credential.certificate_id if isinstance(credential, Credential) else ""
-            shows_it = bool(certificate_id) and shown == certificate_id
-            if shows_it and is_out:
-                broker.disconnect(client.client_id, self._clock())
-            elif shows_it or client.client_id in things:
+            if is_active:
                 connection.forget_authorizations()
+            else:
+                broker.disconnect(client.client_id, self._clock())
 
 
 def _context(client: ClientContext, credential: Credential, standing: Standing) -> Mapping[str, Any]:

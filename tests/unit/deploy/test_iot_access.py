@@ -20,7 +20,9 @@ from headwater.deploy.iot_access import DeviceAccess
 from headwater.deploy.iot_registry import DeviceRegistry
 from headwater.deploy.roles import AccessKey, Roles
 from headwater.mqtt.broker import Broker
-from headwater.mqtt.codec.packets import V311, Connect, ReasonCode
+from headwater.mqtt.codec.encoder import encode_packet
+from headwater.mqtt.codec.packets import V311, Connect, PublishPacket, ReasonCode
+from headwater.mqtt.connection import MqttConnection
 from headwater.mqtt.ports import Action, ClientContext, Refusal, TransportInfo
 from headwater.mqtt.profile import AWS
 from headwater.server.aws_permissions import Account
@@ -83,6 +85,14 @@ class Instance:
         outcome = self.access.authenticate(Connect(client_id, V311, username=username), transport)
         assert isinstance(outcome, ClientContext), outcome
         return outcome
+
+    def connect(self, client_id: str, transport: TransportInfo) -> MqttConnection:
+        """A connection of the broker after its CONNECT was judged."""
+        connection = self.broker.open(transport, 0.0, lambda: None)
+        connect = Connect(client_id, V311)
+        connection.receive(encode_packet(connect, V311), 0.0)
+        connection.authenticated(self.access.authenticate(connect, transport), 0.0)
+        return connection
 
     def may(self, client: ClientContext, action: Action, resource: str) -> bool:
         return self.access.authorize(client, action, resource)
@@ -225,6 +235,36 @@ async def test_a_change_counts_for_a_client_that_is_connected(instance: Instance
 
     assert not instance.may(client, "Publish", "d/t-1/x")
     assert instance.may(client, "Publish", "other")
+
+
+async def test_a_deactivated_certificate_ends_its_connections_and_no_others(instance: Instance) -> None:
+    policy = document(allow("iot:*", "*"))
+    ders = {name: await instance.certificate(name, policy) for name in ("t-1", "t-2")}
+    connections = {name: instance.connect(name, tls(der)) for name, der in ders.items()}
+    connections["plain"] = instance.connect("plain", TransportInfo("tcp", "127.0.0.1"))
+    assert not any(connection.is_closed for connection in connections.values())
+
+    await instance.registry.certificates.set_status(sha256(ders["t-1"]).hexdigest(), "REVOKED")
+
+    assert [name for name, connection in connections.items() if connection.is_closed] == ["t-1"]
+    assert instance.connect("t-1", tls(ders["t-1"])).is_closed
+
+
+async def test_a_connected_client_is_asked_again_when_its_thing_or_policy_changes(instance: Instance) -> None:
+    der = await instance.certificate("t-1", document(*OWN_TOPICS))
+    arn = f"{ARN}:cert/{sha256(der).hexdigest()}"
+    device = instance.connect("t-1", tls(der))
+    other = instance.connect("t-3", TransportInfo("tcp", "127.0.0.1"))
+    for connection, topic in ((device, "d/t-1/x"), (other, "any")):
+        connection.receive(encode_packet(PublishPacket(topic, b"", qos=0), V311), 0.0)
+        assert not connection.is_closed
+
+    await instance.registry.certificates.detach_thing("t-1", arn)
+    await instance.registry.things.create("t-3")
+
+    for connection, topic in ((device, "d/t-1/x"), (other, "any")):
+        connection.receive(encode_packet(PublishPacket(topic, b"", qos=0), V311), 0.0)
+        assert connection.is_closed
 
 
 async def test_without_credentials_a_things_name_stands_for_its_certificates(instance: Instance) -> None:
