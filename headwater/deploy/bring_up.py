@@ -27,11 +27,14 @@ from headwater.deploy.ports import Ports
 from headwater.deploy.roles import Roles
 from headwater.deploy.rule_actions import RuleActions
 from headwater.deploy.rule_engine import RuleEngine
+from headwater.deploy.rule_functions import RuleFunctions
 from headwater.deploy.schedules import Schedules
+from headwater.deploy.shadows import Shadows
 from headwater.deploy.stored_events import StoredEvents
 from headwater.deploy.user_pools import UserPools
 from headwater.errors import TemplateError
 from headwater.functions.service import FunctionService
+from headwater.mqtt.codec.packets import Properties
 from headwater.mqtt.profile import AWS, STANDARD
 from headwater.server.aws_permissions import Account
 from headwater.server.mqtt_server import MqttServer
@@ -154,20 +157,21 @@ def _deployment(
         clock=time.time,
         new_id=lambda: str(uuid.uuid4()),
     )
+
+    async def publish(topic: str, payload: bytes, *, qos: int = 1, properties: Properties | None = None) -> None:
+        await mqtt.publish(topic, payload, qos=qos, properties=properties)
+
+    shadows = Shadows(store, clock=time.time, publish=publish)
     access = DeviceAccess(devices, roles, clock=time.time, trusts_strangers=options.mqtt_open)
     mqtt = MqttServer(
         STANDARD if options.mqtt_profile == "standard" else AWS,
         authenticate=access.authenticate,
         authorize=access.authorize,
-        on_publish=rules.on_publish,
+        on_publish=shadows.in_front_of(rules.on_publish),
         store=StoredSessions(store),
         enforces_quotas=options.enforces_quotas,
     )
     access.watch(mqtt.broker)
-
-    async def republish(topic: str, payload: bytes, qos: int) -> None:
-        await mqtt.publish(topic, payload, qos=qos)
-
     rules.performers = RuleActions(
         roles=roles,
         **place,
@@ -176,8 +180,13 @@ def _deployment(
         sqs=sqs,
         s3=s3,
         functions=function_service,
-        republish=republish,
+        republish=publish,
+        records=rules.records,
+        clock=time.time,
     ).performers()
+    rules.ask = RuleFunctions(
+        Account(**place), roles=roles, dynamodb=dynamodb, functions=function_service, shadows=shadows
+    ).ask
     return Deployment(
         options=options,
         loaded=loaded,
@@ -195,6 +204,7 @@ def _deployment(
         rules=rules,
         mqtt=mqtt,
         devices=devices,
+        shadows=shadows,
         schedules=Schedules(
             store,
             delivery.deliver,

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from headwater.deploy.graphql import GraphQLApi
     from headwater.deploy.iot_registry import DeviceRegistry
     from headwater.deploy.rule_engine import RuleEngine
+    from headwater.deploy.shadows import Shadows
     from headwater.deploy.user_pools import UserPools
     from headwater.eventsource.mappings import EventSourceMappings
 
@@ -62,6 +63,7 @@ class Deployment:
     rules: "RuleEngine"
     mqtt: MqttServer
     devices: "DeviceRegistry"
+    shadows: "Shadows"
     page_tokens: PageTokens
     schedules: Schedules
     administrator_key: AccessKey

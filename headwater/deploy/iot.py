@@ -8,10 +8,12 @@ from headwater.deploy.deployment import Deployment
 from headwater.deploy.iot_api import IotApi
 from headwater.deploy.iot_data_api import IotDataApi, data_permissions
 from headwater.deploy.iot_operations import permissions
+from headwater.deploy.shadows import shadow_permissions
 from headwater.errors import TemplateError
 from headwater.server.aws_api import RestPermissions
+from headwater.server.aws_permissions import Account, Permission
 from headwater.template.intrinsics import Resource
-from headwater.values.http import HttpHandler
+from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 
 
 async def deploy_rule(deployment: Deployment, resource: Resource) -> None:
@@ -61,13 +63,21 @@ def _text(value: Any) -> Any:
 def rest_services(deployment: Deployment) -> Mapping[str, HttpHandler]:
     """The REST APIs by the service name in their signatures."""
     data = IotDataApi(deployment.mqtt, deployment.clock)
+
+    async def answer_data(request: HttpRequest) -> HttpResponse:
+        return await deployment.shadows.handle(request) or await data.handle(request)
+
     return {
         "iot": IotApi(deployment.devices, deployment.stack.environment.iot_endpoint).handle,
-        "iotdata": data.handle,
-        "iotdevicegateway": data.handle,
+        "iotdata": answer_data,
+        "iotdevicegateway": answer_data,
     }
 
 
 def rest_permissions() -> Mapping[str, RestPermissions]:
     """What requests of these services need, where path and method do not say it."""
-    return {"iot": permissions, "iotdata": data_permissions, "iotdevicegateway": data_permissions}
+
+    def data_needs(request: HttpRequest, account: Account) -> list[Permission]:
+        return shadow_permissions(request, account) or data_permissions(request, account)
+
+    return {"iot": permissions, "iotdata": data_needs, "iotdevicegateway": data_needs}

@@ -1,26 +1,93 @@
 """Flow 3/8: carry out what rules ask for, with the rights of the role each action names."""
 
+import asyncio
 import base64
+import binascii
+import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import ContextVar
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from headwater.deploy.roles import Roles
-from headwater.deploy.rule_engine import Perform
+from headwater.deploy.rule_engine import ActionsFailedError, LocalRecords, Perform
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.functions.service import FunctionService
+from headwater.mqtt.codec.packets import Properties
 from headwater.rules.actions import ActionRequest
 from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.s3_service import S3Service
 from headwater.storage.sqs_service import SqsService
 from headwater.values.identity import AwsPrincipal
+from headwater.values.topics import TopicError
 
+_log = logging.getLogger(__name__)
 Outcomes = Sequence[HeadwaterError | None]
-RepublishTo = Callable[[str, bytes, int], Awaitable[None]]
+# A rule that republishes to its own filter would run for ever; the service throttles it.
+MAXIMUM_REPUBLISHES = 10
+# How many republish actions led to what runs now; a key, as all context variables are, with no value of its own.
+_REPUBLISHES: ContextVar[int] = ContextVar("republishes", default=0)
+
+
+class RepublishTo(Protocol):
+    """Publishes from inside; returns when the work of the rules that see it is done."""
+
+    def __call__(self, topic: str, payload: bytes, *, qos: int, properties: Properties | None) -> Awaitable[None]: ...
+
+
+class _StreamPuts:
+    """The Kinesis records of one turn of the event loop, put as one write for each stream.
+
+    Many connections that each send one publish would otherwise pay for a write each.
+    """
+
+    def __init__(self, kinesis: KinesisService) -> None:
+        self._kinesis = kinesis
+        self._entries: dict[str, list[tuple[str, bytes]]] = {}
+        self._written: dict[str, asyncio.Future[Outcomes]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def put(self, stream: str, entries: list[tuple[str, bytes]]) -> Outcomes:
+        """One outcome for each record, after the write that holds them."""
+        waiting = self._entries.get(stream)
+        if waiting is None:
+            loop = asyncio.get_running_loop()
+            waiting = self._entries[stream] = []
+            self._written[stream] = loop.create_future()
+            loop.call_soon(self._start, stream)
+        start, end = len(waiting), len(waiting) + len(entries)
+        waiting += entries
+        return (await asyncio.shield(self._written[stream]))[start:end]
+
+    def _start(self, stream: str) -> None:
+        entries, written = self._entries.pop(stream), self._written.pop(stream)
+        task = asyncio.ensure_future(self._finish(stream, entries, written))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self, stream: str, entries: list[tuple[str, bytes]], written: asyncio.Future[Outcomes]) -> None:
+        try:
+            written.set_result(await self._write(stream, entries))
+        except BaseException as error:
+            written.set_exception(error)
+            written.exception()  # those who wait hear of it, if anybody still does
+            if not isinstance(error, Exception):
+                raise
+
+    async def _write(self, stream: str, entries: list[tuple[str, bytes]]) -> Outcomes:
+        try:
+            await self._kinesis.put_records(stream, entries)
+        except ServiceError as error:
+            if len(entries) == 1 or error.code == "ResourceNotFoundException":
+                return [error] * len(entries)
+            # Some records are at fault; halving finds them, so that the others arrive, in their order.
+            half = len(entries) // 2
+            return [*await self._write(stream, entries[:half]), *await self._write(stream, entries[half:])]
+        return [None] * len(entries)
 
 
 class RuleActions:
@@ -38,15 +105,19 @@ class RuleActions:
         s3: S3Service,
         functions: FunctionService,
         republish: RepublishTo,
+        records: LocalRecords,
+        clock: Callable[[], float],
     ) -> None:
         self._roles = roles
         self._arn_prefix = (region, account_id)
-        self._kinesis = kinesis
+        self._puts = _StreamPuts(kinesis)
         self._dynamodb = dynamodb
         self._sqs = sqs
         self._s3 = s3
         self._functions = functions
         self._republish_to = republish
+        self._clock = clock
+        self._records = records
 
     def performers(self) -> dict[str, Perform]:
         """By action kind."""
@@ -58,6 +129,8 @@ class RuleActions:
             "DynamoDB": self._one_by_one(self._put_payload),
             "DynamoDBv2": self._one_by_one(self._put_item),
             "S3": self._one_by_one(self._put_object),
+            "CloudwatchLogs": self._one_by_one(self._log_event),
+            "CloudwatchMetric": self._one_by_one(self._record_metric),
         }
 
     def _one_by_one(self, perform: Callable[[ActionRequest], Awaitable[None]]) -> Perform:
@@ -102,19 +175,9 @@ class RuleActions:
                 (str(requests[p].parameters.get("PartitionKey") or uuid.uuid4()), requests[p].payload)
                 for p in positions
             ]
-            for position, outcome in zip(positions, await self._put_records(stream, entries), strict=True):
+            for position, outcome in zip(positions, await self._puts.put(stream, entries), strict=True):
                 outcomes[position] = outcome
         return outcomes
-
-    async def _put_records(self, stream: str, entries: list[tuple[str, bytes]]) -> Outcomes:
-        try:
-            await self._kinesis.put_records(stream, entries)
-        except ServiceError as error:
-            if len(entries) == 1:
-                return [error]
-            # One record of the batch is at fault; each is put alone so that the others arrive.
-            return [outcome for entry in entries for outcome in await self._put_records(stream, [entry])]
-        return [None] * len(entries)
 
     async def _invoke(self, request: ActionRequest) -> None:
         payload = request.payload
@@ -129,7 +192,40 @@ class RuleActions:
         if topic.startswith("$$"):
             topic = topic[1:]
         self._authorize(request, "iot:Publish", "iot", f"topic/{topic}")
-        await self._republish_to(topic, request.payload, int(request.parameters.get("Qos", 0)))
+        depth = _REPUBLISHES.get()
+        if depth >= MAXIMUM_REPUBLISHES:
+            raise ServiceError(
+                "RepublishLoopException", f"{depth} republish actions led to this one to {topic}: rules form a loop"
+            )
+        qos, properties = _qos(request.parameters), _headers(request.parameters.get("Headers") or {})
+        token = _REPUBLISHES.set(depth + 1)
+        try:
+            await self._republish_to(topic, request.payload, qos=qos, properties=properties)
+        except TopicError as error:
+            raise ServiceError("InvalidTopicException", str(error)) from error
+        except ActionsFailedError as error:
+            # The message was published; what the rules behind it could not do is their failure, and logged.
+            _log.debug("a republished message was not kept: %s", error)
+        finally:
+            _REPUBLISHES.reset(token)
+
+    async def _log_event(self, request: ActionRequest) -> None:
+        group = str(request.parameters["LogGroupName"])
+        self._authorize(request, "logs:PutLogEvents", "logs", f"log-group:{group}:log-stream:rule")
+        message = request.payload.decode(errors="replace")
+        self._records.logs.append({"logGroup": group, "timestamp": int(self._clock() * 1000), "message": message})
+
+    async def _record_metric(self, request: ActionRequest) -> None:
+        self._authorize(request, "cloudwatch:PutMetricData", "cloudwatch", "arn:aws:cloudwatch:::*")
+        parameters = request.parameters
+        try:
+            value = float(str(parameters["MetricValue"]))
+            moment = float(str(parameters.get("MetricTimestamp") or self._clock()))
+        except ValueError as error:
+            raise ServiceError("InvalidParameterValue", f"the metric's value or time is no number: {error}") from error
+        names = ("MetricNamespace", "MetricName", "MetricUnit")
+        found = {name[6].lower() + name[7:]: str(parameters[name]) for name in names}
+        self._records.metrics.append({**found, "value": value, "timestamp": moment})
 
     async def _send(self, request: ActionRequest) -> None:
         url = str(request.parameters["QueueUrl"])
@@ -163,6 +259,38 @@ class RuleActions:
     async def _put(self, request: ActionRequest, table: str, item: Mapping[str, Any]) -> None:
         self._authorize(request, "dynamodb:PutItem", "dynamodb", f"table/{table}")
         await self._dynamodb.call("PutItem", {"TableName": table, "Item": dict(item)})
+
+
+def _qos(parameters: Mapping[str, Any]) -> int:
+    """Raises: ServiceError for what a substitution template made no QoS."""
+    text = str(parameters.get("Qos", 0))
+    if text not in ("0", "1"):
+        raise ServiceError("InvalidRequestException", f"the QoS {text!r} of a republish action is not 0 or 1")
+    return int(text)
+
+
+def _headers(headers: Mapping[str, Any]) -> Properties | None:
+    """The MQTT 5 properties of a republish action.
+
+    Raises: ServiceError. Source: CloudFormation, AWS::IoT::TopicRule RepublishActionHeaders.
+    """
+    if not headers:
+        return None
+    indicators = {"UTF8_DATA": 1, "UNSPECIFIED_BYTES": 0, None: None}
+    expiry, data = headers.get("MessageExpiry"), headers.get("CorrelationData")
+    try:
+        return Properties(
+            payload_format_indicator=indicators[headers.get("PayloadFormatIndicator")],
+            content_type=headers.get("ContentType"),
+            response_topic=headers.get("ResponseTopic"),
+            correlation_data=None if data is None else base64.b64decode(str(data), validate=True),
+            message_expiry_interval=None if expiry is None else int(expiry),
+            user_properties=tuple(
+                (str(pair["Key"]), str(pair["Value"])) for pair in headers.get("UserProperties") or ()
+            ),
+        )
+    except (KeyError, ValueError, binascii.Error) as error:
+        raise ServiceError("InvalidRequestException", f"a header of a republish action is wrong: {error}") from error
 
 
 def _key(parameters: Mapping[str, Any], name: str) -> dict[str, str]:

@@ -5,20 +5,38 @@ a PUBACK stands for a commit that many publishes share.
 """
 
 import asyncio
+import base64
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from headwater.errors import HeadwaterError, TemplateError
+from headwater.errors import HeadwaterError, ServiceError, TemplateError
+from headwater.mqtt.codec.packets import Properties
 from headwater.mqtt.ports import Publish
 from headwater.rules import NOT_FIRED, Message, Rule, compile_rule, to_json
 from headwater.rules.actions import Action, ActionRequest, compile_action, compile_actions, error_document
+from headwater.rules.external import AnswerNeeded, Answers, ExternalCall
 from headwater.values.topics import TopicFilterTrie
 
 _log = logging.getLogger(__name__)
 # IoT Core's default where AwsIotSqlVersion is left out, also in CloudFormation.
-_DEFAULT_VERSION = "2015-10-08"
+DEFAULT_VERSION: Final = "2015-10-08"
+_NOT_IN_ERROR_ACTIONS = "which an error action may not"
+_THROTTLES = ("ProvisionedThroughputExceededException", "ThrottlingException", "TooManyRequestsException")
+
+
+class ActionsFailedError(HeadwaterError):
+    """An action and the rule's error action failed: nothing keeps the message."""
+
+
+@dataclass(slots=True)
+class LocalRecords:
+    """What CloudWatch actions would have written, the newest thousand of each."""
+
+    logs: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))
+    metrics: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=1000))
 
 
 class Perform(Protocol):
@@ -27,9 +45,18 @@ class Perform(Protocol):
     def __call__(self, requests: Sequence[ActionRequest]) -> Awaitable[Sequence[HeadwaterError | None]]: ...
 
 
+class Ask(Protocol):
+    """Gives the answer of another service to a function of a rule. Raises: HeadwaterError, which ends the rule."""
+
+    def __call__(self, call: ExternalCall) -> Awaitable[Any]: ...
+
+
 @dataclass(slots=True, eq=False)
 class DeployedRule:
-    """One topic rule; `fired` and `failed` count since the start."""
+    """One topic rule; `fired` and `failed` count since the start.
+
+    `last` ends when the newest publish that waits for other services has been dealt with, so that they stay in order.
+    """
 
     name: str
     rule: Rule
@@ -38,6 +65,11 @@ class DeployedRule:
     is_enabled: bool = True
     fired: int = 0
     failed: int = 0
+    last: asyncio.Future[None] | None = None
+
+    @property
+    def asks_others(self) -> bool:
+        return bool(self.rule.external) or any(action.external for action in self.actions)
 
 
 @dataclass(slots=True)
@@ -53,77 +85,133 @@ class _Firing:
 
 @dataclass(slots=True)
 class RuleEngine:
-    """All topic rules of the stack."""
+    """All topic rules of the stack.
+
+    A failed action is tried again after each of `retry_delays_s` if its failure may pass; then the error action runs.
+    """
 
     performers: Mapping[str, Perform]
     entropy: Callable[[int], bytes]
     account_id: str
+    ask: Ask | None = None
+    retry_delays_s: Sequence[float] = (0.1, 0.4, 1.6)
+    records: LocalRecords = field(default_factory=LocalRecords)
     rules: dict[str, DeployedRule] = field(default_factory=dict)
     _trie: TopicFilterTrie[DeployedRule] = field(default_factory=TopicFilterTrie)
+    _asking: set[DeployedRule] = field(default_factory=set)
 
     def add(self, name: str, payload: Mapping[str, Any]) -> DeployedRule:
         """Add a rule from its `TopicRulePayload`. Raises: TemplateError for what cannot be compiled."""
-        sql, version = str(payload.get("Sql", "")), str(payload.get("AwsIotSqlVersion", _DEFAULT_VERSION))
-        rule = compile_rule(sql, version)
-        error_action = payload.get("ErrorAction")
-        deployed = DeployedRule(
-            name,
-            rule,
-            compile_actions([action for action in payload.get("Actions", []) if _is_live(action)], sql, version),
-            compile_action(error_action, sql, version) if error_action and _is_live(error_action) else None,
-            is_enabled=str(payload.get("RuleDisabled", "false")).lower() != "true",
-        )
+        deployed = compile_deployed(name, payload)
         for action in (*deployed.actions, *([deployed.error_action] if deployed.error_action else [])):
             if action.kind not in self.performers:
                 raise TemplateError(f"the action {action.kind} has nothing to act on here")
+        if deployed.asks_others:
+            self._asking.add(deployed)
         self.rules[name] = deployed
-        if deployed.is_enabled and rule.topic_filter is not None:
-            self._trie.add(rule.topic_filter, deployed)
+        if deployed.is_enabled and deployed.rule.topic_filter is not None:
+            self._trie.add(deployed.rule.topic_filter, deployed)
         return deployed
 
     def on_publish(self, batch: Sequence[Publish]) -> Awaitable[None] | None:
-        """Run the rules on accepted publishes, in order; None when none of them fires."""
+        """Run the rules on accepted publishes, in order; None when none of them fires. Hot: bench/rules.py."""
         firings: list[_Firing] = []
+        later: list[Awaitable[None]] = []
         for publish in batch:
-            matched = self._matching(publish)
+            matched = (
+                self._trie.match(publish.topic) if publish.basic_ingest_rule is None else self._basic_ingest(publish)
+            )
             if matched:
-                message = self._message(publish)
+                message = self.message(publish)
                 for deployed in matched:
-                    self._fire(deployed, message, firings)
+                    if deployed in self._asking:
+                        later.append(self._in_turn(deployed, message))
+                    else:
+                        self._fire(deployed, message, firings)
+        if later:
+            return self._perform_all(firings, later)
         return self._perform(firings) if firings else None
 
-    def _matching(self, publish: Publish) -> Sequence[DeployedRule]:
-        if publish.basic_ingest_rule is None:
-            return self._trie.match(publish.topic)
-        deployed = self.rules.get(publish.basic_ingest_rule)
+    def _basic_ingest(self, publish: Publish) -> Sequence[DeployedRule]:
+        deployed = self.rules.get(publish.basic_ingest_rule or "")
         if deployed is None or not deployed.is_enabled:
             _log.error("Basic Ingest names the rule %r, which is not there or disabled", publish.basic_ingest_rule)
             return ()
         return (deployed,)
 
-    def _message(self, publish: Publish) -> Message:
-        client = publish.client
-        return Message(
-            topic=publish.topic,
-            payload=publish.payload,
-            now_ms=int(publish.received_at * 1000),
-            entropy=self.entropy,
-            account_id=self.account_id,
-            client_id=client.client_id if client is not None else None,
-            principal=client.principal_id if client is not None else None,
-            source_ip=client.source_ip if client is not None else None,
-            trace_id=self.entropy(16).hex() if client is not None else None,
+    def message(self, publish: Publish) -> Message:
+        """The publish as rules see it."""
+        client, properties = publish.client, publish.properties
+        message = Message(
+            publish.topic, publish.payload, int(publish.received_at * 1000), self.entropy, self.account_id
         )
+        if client is not None:
+            message.client_id, message.source_ip = client.client_id, client.source_ip
+            message.principal = client.principal_id or None
+        if properties is not None:
+            message.properties, message.user_properties = _mqtt_properties(properties), properties.user_properties
+        return message
 
     def _fire(self, deployed: DeployedRule, message: Message, firings: list[_Firing]) -> None:
-        environment = deployed.rule.environment(message)
+        try:
+            self._evaluate(deployed, message, firings)
+        except (ValueError, RecursionError) as error:
+            deployed.failed += 1
+            _log.error("rule %s cannot be evaluated on a publish to %s: %s", deployed.name, message.topic, error)
+
+    def _evaluate(
+        self, deployed: DeployedRule, message: Message, firings: list[_Firing], answers: Answers | None = None
+    ) -> None:
+        """Raises: AnswerNeeded; ValueError for a result that cannot be written."""
+        environment = deployed.rule.environment(message, answers)
         result = deployed.rule.evaluate(environment)
         if result is NOT_FIRED:
             return
-        deployed.fired += 1
         payload = to_json(result)
-        for action in deployed.actions:
-            firings.append(_Firing(deployed, message, action, action.request(environment, payload)))
+        found = [
+            _Firing(deployed, message, action, action.request(environment, payload)) for action in deployed.actions
+        ]
+        deployed.fired += 1
+        firings += found
+
+    def _in_turn(self, deployed: DeployedRule, message: Message) -> Awaitable[None]:
+        """Evaluate with the answers of other services; act after the publishes that came before."""
+        before, mine = deployed.last, asyncio.get_running_loop().create_future()
+        deployed.last = mine
+        return self._take_turn(deployed, message, before, mine)
+
+    async def _take_turn(
+        self, deployed: DeployedRule, message: Message, before: asyncio.Future[None] | None, mine: asyncio.Future[None]
+    ) -> None:
+        firings: list[_Firing] = []
+        try:
+            await self._evaluate_asking(deployed, message, firings)
+            if before is not None:
+                await asyncio.shield(before)
+            if firings:
+                await self._perform(firings)
+        finally:
+            mine.set_result(None)
+
+    async def _evaluate_asking(self, deployed: DeployedRule, message: Message, firings: list[_Firing]) -> None:
+        answers = Answers()
+        try:
+            while True:
+                answers.restart()
+                try:
+                    self._evaluate(deployed, message, firings, answers)
+                    return
+                except AnswerNeeded as needed:
+                    if self.ask is None:
+                        raise ServiceError("NotConnected", "there are no services to ask", status=500) from None
+                    answers.give(await self.ask(needed.call))
+        except (ValueError, RecursionError, HeadwaterError) as error:
+            # The service ends such a rule without any action; the error action hears of failed actions only.
+            deployed.failed += 1
+            _log.error("rule %s cannot be evaluated on a publish to %s: %s", deployed.name, message.topic, error)
+
+    async def _perform_all(self, firings: list[_Firing], later: list[Awaitable[None]]) -> None:
+        await asyncio.gather(*later, *([self._perform(firings)] if firings else []))
 
     async def _perform(self, firings: list[_Firing]) -> None:
         await self._run(firings)
@@ -141,7 +229,7 @@ class RuleEngine:
             if firing.outcome is not None:
                 _log.error("the error action of rule %s failed: %s", firing.rule.name, firing.outcome)
                 # Nothing keeps this message now, so its sender must not be told that it arrived.
-                raise firing.outcome
+                raise ActionsFailedError(f"rule {firing.rule.name}: {firing.outcome}") from firing.outcome
 
     def _error_firing(self, group: list[_Firing]) -> list[_Firing]:
         deployed, message = group[0].rule, group[0].message
@@ -166,11 +254,41 @@ class RuleEngine:
             await asyncio.gather(*(self._run_kind(kind, group) for kind, group in by_kind.items()))
 
     async def _run_kind(self, kind: str, group: list[_Firing]) -> None:
-        outcomes = await self.performers[kind]([firing.request for firing in group])
-        for firing, outcome in zip(group, outcomes, strict=True):
-            firing.outcome = outcome
+        for delay_s in (*self.retry_delays_s, None):
+            outcomes = await self.performers[kind]([firing.request for firing in group])
+            for firing, outcome in zip(group, outcomes, strict=True):
+                firing.outcome = outcome
+            group = [firing for firing in group if firing.outcome is not None and _may_pass(firing.outcome)]
+            if not group or delay_s is None:
+                return
+            await asyncio.sleep(delay_s)
 
 
-def _is_live(action: Mapping[str, Any]) -> bool:
-    """Log and metric actions are deploy-only: they change nothing that code or clients see."""
-    return not set(action) <= {"CloudwatchLogs", "CloudwatchMetric"}
+def compile_deployed(name: str, payload: Mapping[str, Any]) -> DeployedRule:
+    """A rule from its `TopicRulePayload`. Raises: TemplateError for what cannot be compiled."""
+    sql, version = str(payload.get("Sql", "")), str(payload.get("AwsIotSqlVersion", DEFAULT_VERSION))
+    error_action = payload.get("ErrorAction")
+    return DeployedRule(
+        name,
+        compile_rule(sql, version),
+        compile_actions(payload.get("Actions") or [], sql, version),
+        compile_action(error_action, sql, version, no_external=_NOT_IN_ERROR_ACTIONS) if error_action else None,
+        is_enabled=str(payload.get("RuleDisabled", "false")).lower() != "true",
+    )
+
+
+def _may_pass(error: HeadwaterError) -> bool:
+    """Whether the service would try again."""
+    return isinstance(error, ServiceError) and (error.status >= 500 or error.code in _THROTTLES)
+
+
+def _mqtt_properties(properties: Properties) -> dict[str, Any]:
+    """By the names of get_mqtt_property()."""
+    data = properties.correlation_data
+    found = {
+        "format_indicator": "UTF8_DATA" if properties.payload_format_indicator else "UNSPECIFIED_BYTES",
+        "content_type": properties.content_type,
+        "response_topic": properties.response_topic,
+        "correlation_data": None if data is None else base64.b64encode(data).decode(),
+    }
+    return {name: value for name, value in found.items() if value is not None}
