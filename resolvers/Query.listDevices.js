@@ -22,7 +22,8 @@ export function response(ctx) {
   return { items: ctx.result.items.map((item) => ({ ...item, registeredAt: isoTime(item.registeredAt) })), nextToken: ctx.result.nextToken };
 }
 
-// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a partner
+// what the authorizer found, a service names it.
 function callerTenant(ctx, named) {
   if (!ctx.identity) {
     return 'demo';
@@ -33,6 +34,12 @@ function callerTenant(ctx, named) {
       util.unauthorized();
     }
     return tenantId;
+  }
+  if (ctx.identity.resolverContext) {
+    return ctx.identity.resolverContext.tenantId ?? util.unauthorized();
+  }
+  if (!ctx.identity.accountId) {
+    util.unauthorized();
   }
   return named;
 }

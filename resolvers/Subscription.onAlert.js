@@ -9,12 +9,7 @@ export function response(ctx) {
   const { deviceId, siteId, severities } = ctx.args;
   const wanted = severities && severities.length ? [{ fieldName: 'severity', operator: 'in', value: severities }] : [];
   setFilter(ctx, equals('deviceId', deviceId).concat(equals('siteId', siteId), wanted), []);
-  if (ctx.args.deviceId) {
-    // removeDevice ends the subscriptions to that device.
-    extensions.setSubscriptionInvalidationFilter({
-      filterGroup: [{ filters: [{ fieldName: 'deviceId', operator: 'eq', value: ctx.args.deviceId }] }],
-    });
-  }
+  endWith(partnerEnd(ctx).concat(equals('deviceId', deviceId)));
   return null;
 }
 
@@ -28,11 +23,23 @@ function setFilter(ctx, rules, alternatives) {
   }
 }
 
+// removeDevice ends the subscriptions to that device, revokePartnerToken those made with the token.
+function endWith(rules) {
+  if (rules.length) {
+    extensions.setSubscriptionInvalidationFilter({ filterGroup: rules.map((rule) => ({ filters: [rule] })) });
+  }
+}
+
+function partnerEnd(ctx) {
+  return ctx.identity && ctx.identity.resolverContext ? equals('tokenId', ctx.identity.resolverContext.tokenId) : [];
+}
+
 function equals(fieldName, value) {
   return value === undefined || value === null ? [] : [{ fieldName, operator: 'eq', value }];
 }
 
-// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a partner
+// what the authorizer found, a service names it.
 function callerTenant(ctx, named) {
   if (!ctx.identity) {
     return 'demo';
@@ -43,6 +50,12 @@ function callerTenant(ctx, named) {
       util.unauthorized();
     }
     return tenantId;
+  }
+  if (ctx.identity.resolverContext) {
+    return ctx.identity.resolverContext.tenantId ?? util.unauthorized();
+  }
+  if (!ctx.identity.accountId) {
+    util.unauthorized();
   }
   return named;
 }

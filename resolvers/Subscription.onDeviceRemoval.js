@@ -8,6 +8,7 @@ export function request(ctx) {
 export function response(ctx) {
   const { deviceId, siteId } = ctx.args;
   setFilter(ctx, equals('deviceId', deviceId).concat(equals('siteId', siteId)), []);
+  endWith(partnerEnd(ctx));
   return null;
 }
 
@@ -21,11 +22,23 @@ function setFilter(ctx, rules, alternatives) {
   }
 }
 
+// revokePartnerToken ends the subscriptions made with the token.
+function endWith(rules) {
+  if (rules.length) {
+    extensions.setSubscriptionInvalidationFilter({ filterGroup: rules.map((rule) => ({ filters: [rule] })) });
+  }
+}
+
+function partnerEnd(ctx) {
+  return ctx.identity && ctx.identity.resolverContext ? equals('tokenId', ctx.identity.resolverContext.tokenId) : [];
+}
+
 function equals(fieldName, value) {
   return value === undefined || value === null ? [] : [{ fieldName, operator: 'eq', value }];
 }
 
-// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a service names it.
+// The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a partner
+// what the authorizer found, a service names it.
 function callerTenant(ctx, named) {
   if (!ctx.identity) {
     return 'demo';
@@ -36,6 +49,12 @@ function callerTenant(ctx, named) {
       util.unauthorized();
     }
     return tenantId;
+  }
+  if (ctx.identity.resolverContext) {
+    return ctx.identity.resolverContext.tenantId ?? util.unauthorized();
+  }
+  if (!ctx.identity.accountId) {
+    util.unauthorized();
   }
   return named;
 }

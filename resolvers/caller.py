@@ -19,7 +19,9 @@ class BadRequest(Exception):
 def caller_tenant(identity: Mapping[str, Any] | None, named: str | None = None) -> str | None:
     """Return the caller's tenant; None for a service (IAM) that named none.
 
-    An API key is the demo viewer; a person has the claim `custom:tenantId`, which only ID tokens carry.
+    An API key is the demo viewer; a person has the claim `custom:tenantId`, which only ID tokens carry; a partner is
+    told by the authorizer's context.
+    Raises: UnauthorizedException for an identity that is none of these.
     """
     if not identity:
         return DEMO_TENANT
@@ -28,6 +30,13 @@ def caller_tenant(identity: Mapping[str, Any] | None, named: str | None = None) 
         if not tenant_id:
             raise UnauthorizedException("the token has no claim custom:tenantId")
         return str(tenant_id)
+    if "resolverContext" in identity:
+        tenant_id = (identity["resolverContext"] or {}).get("tenantId")
+        if not tenant_id:
+            raise UnauthorizedException("the authorizer named no tenant")
+        return str(tenant_id)
+    if "accountId" not in identity:
+        raise UnauthorizedException("the identity is of no known kind")
     return named
 
 

@@ -13,6 +13,7 @@ from botocore.credentials import Credentials
 
 from tests.operations.scenario import run_scenario
 from tests.support.product import Product, now_ms
+from tests.support.subscriber import Subscriber
 
 POLL_S = 0.05
 
@@ -72,3 +73,31 @@ async def test_every_operation_answers_as_the_scenario_says(product: Product) ->
     run = f"r{at_ms}"
 
     await run_scenario(RunningProduct(product, run, patience_s=60), run=run, now_ms=at_ms)
+
+
+def test_a_partners_token_reads_and_subscribes_until_it_is_revoked(product: Product) -> None:
+    admin = {"authorization": product.token("admin", tenant="partner-tests")}
+    created = product.data(
+        'mutation { createPartnerToken(input: {name: "erp"}) { token partnerToken { tokenId } } }', headers=admin
+    )["createPartnerToken"]
+    partner = {"authorization": created["token"]}
+    register = 'mutation { registerDevice(input: {deviceId: "partner-1"}) { device { tenantId } } }'
+    product.data(register, headers=admin)
+    subscriber = Subscriber(product, "subscription { onDeviceState { deviceId tenantId } }", headers=partner)
+
+    telemetry_record = json.dumps({"ts": now_ms(), "seq": 1, "temperature": 20}).encode()
+    kinesis = product.boto3("kinesis")
+    (stream,) = kinesis.list_streams()["StreamNames"]
+    kinesis.put_record(StreamName=stream, PartitionKey="partner-1", Data=telemetry_record)
+
+    assert product.data("{ listDevices { items { deviceId } } }", headers=partner)["listDevices"]["items"] == [
+        {"deviceId": "partner-1"}
+    ]
+    assert product.graphql(register, headers=partner)["errors"][0]["errorType"] == "Unauthorized"
+    assert subscriber.next_where(deviceId="partner-1")["tenantId"] == "partner-tests"
+
+    revoke = "mutation R($id: ID!) { revokePartnerToken(tokenId: $id) { revokedAt } }"
+    product.data(revoke, {"id": created["partnerToken"]["tokenId"]}, headers=admin)
+
+    assert subscriber.events.get(timeout=15)["type"] in ("complete", "error")
+    subscriber.close()

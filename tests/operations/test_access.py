@@ -6,12 +6,13 @@ import pytest
 from graphql import GraphQLNonNull, GraphQLObjectType, build_schema, get_named_type
 
 from tests.strawberry_api.backend import Backend
-from tests.strawberry_api.callers import API_KEY, SERVICE, Caller, may_call, person
+from tests.strawberry_api.callers import API_KEY, SERVICE, Caller, may_call, partner, person
 from tests.template.schema_file import schema_text
 from tests.template.template_file import ROOT
 
 CALLERS: dict[str, Caller] = {
     "apiKey": API_KEY,
+    "partner": partner("acme"),
     "nobody": person("acme"),
     "viewer": person("acme", "viewer"),
     "operator": person("acme", "operator"),
@@ -32,6 +33,9 @@ DECISIONS = {
     "Query.listOpenAlerts": EVERYBODY,
     "Query.getCommand": EVERYBODY,
     "Query.listCommands": EVERYBODY,
+    "Query.listPartnerTokens": ADMINS,
+    "Mutation.createPartnerToken": ADMINS,
+    "Mutation.revokePartnerToken": ADMINS,
     "Mutation.registerDevice": ADMINS,
     "Mutation.updateDevice": ADMINS,
     "Mutation.removeDevice": ADMINS,
@@ -105,14 +109,14 @@ def test_the_directives_let_in_whom_they_should(path: str) -> None:
 @pytest.mark.parametrize("path", [path for path in DECISIONS if DECISIONS[path] != EVERYBODY])
 async def test_who_may_not_is_told_so_and_nothing_happens(path: str, backend: Backend) -> None:
     query, variables = operation(path)
-    name = path.partition(".")[2]
+    root, _, name = path.partition(".")
 
     for caller in EVERYBODY - DECISIONS[path]:
         answer = await backend.execute(query, variables, CALLERS[caller])
 
         (error,) = answer["errors"]
         assert (error["path"], error["errorType"]) == ([name], "Unauthorized")
-        assert error["message"] == f"Not Authorized to access {name} on type Mutation"
+        assert error["message"] == f"Not Authorized to access {name} on type {root}"
     assert backend.published == []
 
 
@@ -123,4 +127,4 @@ def test_what_a_subscription_delivers_may_be_seen_by_every_mode_that_subscribes(
         kind = get_named_type(field.type)
         if path.startswith("Subscription") and isinstance(kind, GraphQLObjectType):
             # Delivery is cut by the publisher's rights too: a type without a mode arrives as nulls.
-            assert f"type {kind.name} @aws_api_key @aws_cognito_user_pools @aws_iam {{" in text
+            assert f"type {kind.name} @aws_api_key @aws_cognito_user_pools @aws_iam @aws_lambda {{" in text

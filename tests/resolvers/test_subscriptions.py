@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.strawberry_api.callers import SERVICE, person
+from tests.strawberry_api.callers import SERVICE, partner, person
 
 SUBSCRIPTIONS = ["onDeviceState", "onAlert", "onCommand", "onPresence", "onDeviceRemoval"]
 
@@ -22,7 +22,12 @@ def rules(outcome: Any) -> list[list[tuple[str, str, Any]]]:
 @pytest.mark.parametrize("field", SUBSCRIPTIONS)
 @pytest.mark.parametrize(
     ("identity", "tenant"),
-    [(None, "demo"), (person("acme").identity, "acme"), (person("acme", "admin").identity, "acme")],
+    [
+        (None, "demo"),
+        (person("acme").identity, "acme"),
+        (person("acme", "admin").identity, "acme"),
+        (partner("acme").identity, "acme"),
+    ],
 )
 def test_every_group_begins_with_the_callers_own_tenant(run: Any, field: str, identity: Any, tenant: str) -> None:
     for arguments in ({}, {"tenantId": "other"}, {"deviceId": "d", "tenantId": None}):
@@ -117,3 +122,28 @@ def test_removing_a_device_ends_the_subscriptions_to_it(run: Any) -> None:
     assert [(each["subscriptionField"], each["payload"]) for each in outcome.invalidations] == [
         (field, {"deviceId": "dev-1"}) for field in ("onDeviceState", "onAlert", "onCommand", "onPresence")
     ]
+
+
+@pytest.mark.parametrize("field", SUBSCRIPTIONS)
+def test_a_partners_subscription_ends_with_its_token(run: Any, field: str) -> None:
+    outcome = run(f"Subscription.{field}", "response", identity=partner("acme").identity, result=None)
+
+    assert outcome.invalidation_filter == {
+        "filterGroup": [{"filters": [{"fieldName": "tokenId", "operator": "eq", "value": "0123456789abcdef"}]}]
+    }
+
+
+def test_revoking_a_token_ends_the_subscriptions_made_with_it(run: Any) -> None:
+    outcome = run("Mutation.revokePartnerToken", "response", result={"tokenId": "0123456789abcdef"})
+
+    assert [(each["subscriptionField"], each["payload"]) for each in outcome.invalidations] == [
+        (field, {"tokenId": "0123456789abcdef"}) for field in SUBSCRIPTIONS
+    ]
+
+
+@pytest.mark.parametrize("identity", [{}, {"resolverContext": {}}, {"username": "ada"}])
+@pytest.mark.parametrize("field", SUBSCRIPTIONS)
+def test_an_identity_of_no_known_kind_is_refused(run: Any, field: str, identity: Any) -> None:
+    outcome = run(f"Subscription.{field}", "response", identity=identity, result=None)
+
+    assert outcome.is_unauthorized

@@ -47,6 +47,12 @@ SERVICE = Caller(
         "cognitoIdentityAuthProvider": None,
     },
 )
+
+
+def partner(tenant_id: str) -> Caller:
+    return Caller("aws_lambda", {"resolverContext": {"tenantId": tenant_id, "tokenId": "0123456789abcdef"}})
+
+
 _DIRECTIVES = {
     (definition.name.value, field.name.value): field.directives
     for definition in parse(schema_text()).definitions

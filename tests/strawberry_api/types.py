@@ -87,6 +87,13 @@ class AlertRuleInput:
 
 
 @strawberry.input
+class CreatePartnerTokenInput:
+    name: str
+    expiresInDays: int | None = strawberry.UNSET
+    tenantId: strawberry.ID | None = strawberry.UNSET
+
+
+@strawberry.input
 class SendCommandInput:
     deviceId: strawberry.ID
     name: str
@@ -360,6 +367,22 @@ class CommandConnection:
 
 
 @strawberry.type
+class PartnerToken:
+    tokenId: strawberry.ID
+    tenantId: strawberry.ID
+    name: str
+    createdAt: AWSDateTime
+    expiresAt: AWSDateTime
+    revokedAt: AWSDateTime | None
+
+
+@strawberry.type
+class PartnerTokenConnection:
+    items: list[PartnerToken]
+    nextToken: str | None
+
+
+@strawberry.type
 class Query:
     @strawberry.field
     def getDevice(self, info: Info[Any, Any], deviceId: strawberry.ID) -> Device | None:
@@ -471,6 +494,19 @@ class Query:
         )
         return found
 
+    @strawberry.field
+    def listPartnerTokens(
+        self,
+        info: Info[Any, Any],
+        tenantId: strawberry.ID | None = strawberry.UNSET,
+        limit: int | None = strawberry.UNSET,
+        nextToken: str | None = strawberry.UNSET,
+    ) -> PartnerTokenConnection:
+        found: PartnerTokenConnection = info.context.resolve(
+            info, self, {"tenantId": tenantId, "limit": limit, "nextToken": nextToken}
+        )
+        return found
+
 
 @strawberry.type
 class DeviceRegistration:
@@ -489,6 +525,12 @@ class DeviceRemoval:
     siteId: strawberry.ID | None
     removedAt: AWSDateTime
     version: int
+
+
+@strawberry.type
+class CreatedPartnerToken:
+    partnerToken: PartnerToken
+    token: str
 
 
 @strawberry.type
@@ -530,6 +572,16 @@ class Mutation:
     @strawberry.field
     def sendCommand(self, info: Info[Any, Any], input: SendCommandInput) -> Command:
         found: Command = info.context.resolve(info, self, {"input": input})
+        return found
+
+    @strawberry.field
+    def createPartnerToken(self, info: Info[Any, Any], input: CreatePartnerTokenInput) -> CreatedPartnerToken:
+        found: CreatedPartnerToken = info.context.resolve(info, self, {"input": input})
+        return found
+
+    @strawberry.field
+    def revokePartnerToken(self, info: Info[Any, Any], tokenId: strawberry.ID) -> PartnerToken:
+        found: PartnerToken = info.context.resolve(info, self, {"tokenId": tokenId})
         return found
 
     @strawberry.field

@@ -6,6 +6,7 @@ APPSYNC_DEFINITIONS = """
 directive @aws_subscribe(mutations: [String!]!) on FIELD_DEFINITION
 directive @aws_api_key on OBJECT | FIELD_DEFINITION
 directive @aws_iam on OBJECT | FIELD_DEFINITION
+directive @aws_lambda on OBJECT | FIELD_DEFINITION
 directive @aws_cognito_user_pools(cognito_groups: [String!]) on OBJECT | FIELD_DEFINITION
 scalar AWSDateTime
 scalar AWSJSON

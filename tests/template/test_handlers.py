@@ -71,6 +71,8 @@ def test_a_handler_imports_the_standard_library_powertools_and_its_own_code(hand
         "RemoveDeviceFunction",
         "SendCommandFunction",
         "DeviceFieldsFunction",
+        "AuthorizePartnerFunction",
+        "PartnerTokensFunction",
     ],
 )
 def test_a_role_allows_what_its_function_calls_and_no_more_of_the_table(logical_id: str) -> None:

@@ -1,0 +1,28 @@
+// Revoke a partner's token by its function, then end the subscriptions made with it.
+import { util, extensions } from '@aws-appsync/utils';
+
+export function request(ctx) {
+  return {
+    operation: 'Invoke',
+    payload: {
+      arguments: ctx.args,
+      identity: ctx.identity,
+      source: null,
+      request: { headers: {} },
+      prev: null,
+      info: { parentTypeName: 'Mutation', fieldName: 'revokePartnerToken', variables: {} },
+      stash: {},
+    },
+  };
+}
+
+export function response(ctx) {
+  if (ctx.error) {
+    util.error(ctx.error.message, ctx.error.type);
+  }
+  const payload = { tokenId: ctx.result.tokenId };
+  ['onDeviceState', 'onAlert', 'onCommand', 'onPresence', 'onDeviceRemoval'].forEach((subscriptionField) => {
+    extensions.invalidateSubscriptions({ subscriptionField, payload });
+  });
+  return ctx.result;
+}
