@@ -4,7 +4,6 @@ Source: AWS IoT Core API Reference, Publish, GetRetainedMessage, ListRetainedMes
 """
 
 import base64
-import binascii
 from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs, unquote
 
@@ -173,5 +172,5 @@ def _base64(text: str, member: str) -> bytes | None:
         return None
     try:
         return base64.b64decode(text, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise invalid(f"{member} is not base64: {error}") from error

@@ -1,7 +1,6 @@
 """What the device registry stores: JSON documents by kind and name, and word of every change."""
 
 import base64
-import binascii
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -121,7 +120,7 @@ def key_of(token: str) -> str:
     """The key a token stands for; empty for no token. Raises: ServiceError InvalidRequestException."""
     try:
         return base64.b64decode(token, validate=True).decode()
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise invalid(f"{token[:100]!r} is not a token this service gave") from error
 
 
