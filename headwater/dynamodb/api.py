@@ -10,7 +10,7 @@ from headwater.dynamodb.operations.items import delete_item, get_item, put_item,
 from headwater.dynamodb.operations.queries import query, scan
 from headwater.dynamodb.operations.transactions import transact_get_items, transact_write_items
 from headwater.dynamodb.requests.operations import MEMBERS, STREAMS_MEMBERS, UNSUPPORTED
-from headwater.dynamodb.requests.shapes import check_request, check_types
+from headwater.dynamodb.requests.shapes import Members, check_request, check_types
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.streams import describe_stream, get_records, get_shard_iterator, list_streams
 from headwater.dynamodb.tables.create import create_table
@@ -34,6 +34,7 @@ from headwater.dynamodb.tables.update import (
 TARGET_PREFIX = "DynamoDB_20120810"
 STREAMS_TARGET_PREFIX = "DynamoDBStreams_20120810"
 
+_NO_MEMBERS = Members({})
 # Table operations name these before they look at anything else.
 _NAMED_FIRST = frozenset(
     {
@@ -53,7 +54,7 @@ def check(operation: str, request: Any) -> None:
 
     Raises: ServiceError `SerializationException` or `ValidationException`.
     """
-    members = MEMBERS.get(operation) or STREAMS_MEMBERS.get(operation) or {}
+    members = MEMBERS.get(operation) or STREAMS_MEMBERS.get(operation) or _NO_MEMBERS
     if operation in _NAMED_FIRST and isinstance(request, dict):
         check_types(members, request)
         name = request.get("TableName")

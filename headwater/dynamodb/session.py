@@ -25,6 +25,13 @@ class Session:
     now: float
     fresh_id: str = ""
     changed_streams: set[str] = field(default_factory=set)
+    # Counters of the tables changed so far, by their keys; `store_counters` writes them.
+    counters: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+
+    def begin(self, transaction: WriteTransaction) -> None:
+        """Use the session for a run of its operation, which may be its second."""
+        self.transaction = transaction
+        self.counters.clear()
 
     def table(self, name: str) -> Table:
         """A table by name. Raises: ServiceError `ResourceNotFoundException`."""

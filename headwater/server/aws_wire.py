@@ -137,7 +137,7 @@ def encode_answer(
     if is_bodiless or (not value and form.is_bodiless_without_output):
         kind = CBOR_TYPE if content_type == CBOR_TYPE else form.content_type
         checksum = (("x-amz-crc32", "0"),) if form.has_crc32 else ()
-        return HttpResponse(200, (("content-type", kind), ("x-amzn-requestid", request_id), *checksum))
+        return HttpResponse(200, (("content-type", kind), *checksum), b"", (("x-amzn-requestid", request_id),))
     return _respond(200, value, form, content_type, request_id)
 
 
@@ -172,8 +172,7 @@ def encode_xml_error(error: ServiceError, request_id: str) -> HttpResponse:
 
 
 def xml_response(status: int, text: str, request_id: str) -> HttpResponse:
-    headers = (("content-type", "text/xml"), ("x-amzn-requestid", request_id))
-    return HttpResponse(status, headers, text.encode())
+    return HttpResponse(status, (("content-type", "text/xml"),), text.encode(), (("x-amzn-requestid", request_id),))
 
 
 def _respond(
@@ -189,10 +188,10 @@ def _respond(
     else:
         content_type = form.content_type
         body = orjson.dumps(value, default=_base64_text)
-    headers = (("content-type", content_type), ("x-amzn-requestid", request_id), *extra)
+    unique: tuple[tuple[str, str], ...] = (("x-amzn-requestid", request_id),)
     if form.has_crc32:
-        headers += (("x-amz-crc32", str(zlib.crc32(body))),)
-    return HttpResponse(status, headers, body)
+        unique += (("x-amz-crc32", str(zlib.crc32(body))),)
+    return HttpResponse(status, (("content-type", content_type), *extra), body, unique)
 
 
 def _base64_text(value: Any) -> str:

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX, check
 from headwater.dynamodb.expressions.cache import ExpressionCache
+from headwater.dynamodb.items.changes import store_counters
 from headwater.dynamodb.session import Session
 from headwater.dynamodb.streams import find_stream
 from headwater.dynamodb.sweeper import MAX_PER_PASS, expire
@@ -56,8 +57,10 @@ class DynamoDbService:
         session = Session(None, catalog, expressions, now, str(uuid4()) if known.needs_id else "")  # type: ignore[arg-type]
 
         def write(transaction: WriteTransaction) -> dict[str, Any]:
-            session.transaction = transaction
-            return known.run(session, request)
+            session.begin(transaction)
+            response = known.run(session, request)
+            store_counters(session)
+            return response
 
         response = await self._store.write(write)
         if session.changed_streams:
@@ -72,7 +75,7 @@ class DynamoDbService:
             session = Session(None, catalog, expressions, self._clock())  # type: ignore[arg-type]
 
             def run(transaction: WriteTransaction, session: Session = session) -> int:
-                session.transaction = transaction
+                session.begin(transaction)
                 return expire(session)
 
             removed = await self._store.write(run)

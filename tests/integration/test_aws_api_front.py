@@ -93,7 +93,7 @@ class Front:
 
 
 def header(response: HttpResponse, name: str) -> str:
-    return next((value for key, value in response.headers if key == name), "")
+    return next((value for key, value in (*response.headers, *response.unique_headers) if key == name), "")
 
 
 async def test_a_request_goes_to_the_service_of_its_target() -> None:

@@ -86,7 +86,8 @@ def _count(
 ) -> None:
     """Move the counters, and write the stream record if there is a `record_source` to take the keys from."""
     transaction = session.transaction
-    sequence, count, total = counters(transaction, table)
+    known = session.counters.get(table.counter_key)
+    sequence, count, total = counters(transaction, table) if known is None else known
     if record_source is not None and table.stream is not None:
         sequence += 1
         keys = {name: record_source[name] for name in table.keys.names}
@@ -95,7 +96,13 @@ def _count(
         session.changed_streams.add(table.stream.arn)
     elif not items and not size:
         return
-    transaction.put(DATABASE, table.counter_key, _COUNTERS.pack(sequence, count + items, total + size))
+    session.counters[table.counter_key] = (sequence, count + items, total + size)
+
+
+def store_counters(session: Session) -> None:
+    """Write the counters of an operation's tables; every operation that may change items ends with it."""
+    for key, values in session.counters.items():
+        session.transaction.put(DATABASE, key, _COUNTERS.pack(*values))
 
 
 def _record(

@@ -109,6 +109,10 @@ def encode_number(text: str) -> bytes:
 
 def number_size(text: str) -> int:
     """Bytes a canonical number counts for: its base-100 digits, one for the exponent, one for a minus sign."""
+    if text.isdigit():
+        # A whole number: its digits without the zeros at its end, which is nearly every number.
+        significant = text.rstrip("0")
+        return 1 + (len(significant) + len(text) % 2 + 1) // 2 if significant else 1
     whole, _, fraction = text.lstrip("-").partition(".")
     if whole == "0":
         significant = fraction.lstrip("0")

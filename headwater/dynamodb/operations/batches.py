@@ -40,8 +40,9 @@ def batch_write_item(session: Session, request: Request) -> Response:
     prepared = [(name, _prepare(entry)) for name, writes in requests.items() for entry in writes]
     seen: set[bytes] = set()
     writes: list[_Write] = []
+    tables = {name: session.table(name) for name in requests}
     for name, (item, size, is_put) in prepared:
-        table = session.table(name)
+        table = tables[name]
         key = _write_key(table, item, is_put=is_put)
         if key in seen:
             raise validation(_DUPLICATES)

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 
-from headwater.dynamodb.requests.shapes import Shape
+from headwater.dynamodb.requests.shapes import Members, Shape
 
 _NAME = "[a-zA-Z0-9_.-]+"
 
 
 def _structure(java: str, *, is_required: bool = False, in_list: bool = False, **members: Shape) -> Shape:
-    return Shape("structure", is_required=is_required, members=members, java=java, in_list=in_list)
+    return Shape("structure", is_required=is_required, members=Members(members), java=java, in_list=in_list)
 
 
 def _list(
@@ -191,10 +191,10 @@ def _action(java: str, **members: Shape) -> Shape:
         **_PLACEHOLDERS,
         "ReturnValuesOnConditionCheckFailure": _ON_FAILURE,
     }
-    return Shape("structure", members={**common, **members}, java=java)
+    return Shape("structure", members=Members({**common, **members}), java=java)
 
 
-MEMBERS: Mapping[str, Mapping[str, Shape]] = {
+_INPUTS: Mapping[str, Mapping[str, Shape]] = {
     "PutItem": {
         "ReturnConsumedCapacity": _CAPACITY,
         "TableName": _TABLE_NAME,
@@ -410,7 +410,7 @@ MEMBERS: Mapping[str, Mapping[str, Shape]] = {
 _ARN = Shape("string", is_required=True, minimum=37, maximum=1024)
 _SHARD_ID = Shape("string", is_required=True, minimum=28, maximum=65)
 _ITERATOR_TYPE = _choice("AFTER_SEQUENCE_NUMBER", "LATEST", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON", is_required=True)
-STREAMS_MEMBERS: Mapping[str, Mapping[str, Shape]] = {
+_STREAMS_INPUTS: Mapping[str, Mapping[str, Shape]] = {
     "ListStreams": {
         "TableName": Shape("string", pattern=_NAME, minimum=3, maximum=1024),
         "Limit": Shape("number", minimum=1, maximum=100, java="Integer"),
@@ -433,6 +433,8 @@ STREAMS_MEMBERS: Mapping[str, Mapping[str, Shape]] = {
     },
 }
 
+MEMBERS = {operation: Members(members) for operation, members in _INPUTS.items()}
+STREAMS_MEMBERS = {operation: Members(members) for operation, members in _STREAMS_INPUTS.items()}
 # Members of the API that would change what a caller sees and have no effect here.
 UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
     "CreateTable": ("GlobalTableSettingsReplicationMode", "GlobalTableSourceArn", "ResourcePolicy"),

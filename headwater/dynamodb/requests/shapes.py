@@ -28,7 +28,7 @@ class Shape:
     maximum: int | None = None
     pattern: str = ""
     choices: tuple[str, ...] = ()
-    members: Mapping[str, "Shape"] | None = None
+    members: "Members | None" = None
     element: "Shape | None" = None
     java: str = ""
     is_generic: bool = False
@@ -37,14 +37,14 @@ class Shape:
     value_length: tuple[int, int] | None = None
 
 
-def check_request(members: Mapping[str, Shape], request: Any) -> None:
+def check_request(members: "Members", request: Any) -> None:
     """Check a whole request.
 
     Raises: ServiceError `SerializationException` for a wrong JSON type, `ValidationException` for broken constraints.
     """
     if not isinstance(request, dict):
         raise serialization("Start of list found where not expected")
-    if all(_is_sound(shape, request.get(name)) for name, shape in members.items()):
+    if _is_surely_right(members, request):
         return
     check_types(members, request)
     errors: list[str] = []
@@ -64,6 +64,25 @@ def constraint_error(errors: Sequence[str]) -> Exception:
     """The ValidationException that lists broken constraints."""
     plural = "s" if len(errors) > 1 else ""
     return validation(f"{len(errors)} validation error{plural} detected: {'; '.join(errors)}")
+
+
+class Members(dict[str, Shape]):
+    """The members of a structure by name; `required` names those it must have."""
+
+    def __init__(self, members: Mapping[str, Shape]) -> None:
+        super().__init__(members)
+        self.required = tuple(name for name, shape in members.items() if shape.is_required)
+
+
+def _is_surely_right(members: Members, request: Mapping[str, Any]) -> bool:
+    # Over the members that are there: a request has few of those that there may be.
+    for name, value in request.items():
+        if value is None:
+            continue
+        shape = members.get(name)
+        if shape is not None and not _SOUND[shape.kind](shape, value):
+            return False
+    return all(request.get(name) is not None for name in members.required)
 
 
 def _is_sound(shape: Shape, value: Any) -> bool:
@@ -87,7 +106,10 @@ def _sound_list(shape: Shape, value: Any) -> bool:
     if not isinstance(value, list) or not _is_within(shape, len(value)):
         return False
     element = shape.element
-    return element is None or all(entry is not None and _is_sound(element, entry) for entry in value)
+    if element is None:
+        return True
+    is_sound = _SOUND[element.kind]
+    return all(entry is not None and is_sound(element, entry) for entry in value)
 
 
 def _sound_map(shape: Shape, value: Any) -> bool:
@@ -106,9 +128,7 @@ def _sound_map(shape: Shape, value: Any) -> bool:
 
 
 def _sound_structure(shape: Shape, value: Any) -> bool:
-    if not isinstance(value, dict):
-        return False
-    return all(_is_sound(member, value.get(name)) for name, member in (shape.members or {}).items())
+    return isinstance(value, dict) and (shape.members is None or _is_surely_right(shape.members, value))
 
 
 _SOUND = {
@@ -116,7 +136,7 @@ _SOUND = {
     "number": lambda shape, value: isinstance(value, int) and not isinstance(value, bool) and _is_within(shape, value),
     "boolean": lambda shape, value: isinstance(value, bool),
     "value": lambda shape, value: isinstance(value, dict),
-    "values": lambda shape, value: isinstance(value, dict) and _is_within(shape, len(value)),
+    "values": lambda shape, value: isinstance(value, dict),
     "list": _sound_list,
     "map": _sound_map,
     "structure": _sound_structure,
