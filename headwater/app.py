@@ -101,6 +101,9 @@ class Runtime:
             await self.deployment.functions.close(grace_s=_DRAIN_S)
         if self._ports is not None:
             await self._ports.stop(_DRAIN_S)
+        if self.deployment is not None:
+            for api in self.deployment.apis.values():
+                await api.realtime.close()
         if self._store is not None:
             if self.options.data_dir is not None:
                 (self._store.path / "run.json").unlink(missing_ok=True)

@@ -16,6 +16,8 @@ application = typer.Typer(
 data_application = typer.Typer(help="Export, import or reset the data directory of a stopped runtime.")
 application.add_typer(data_application, name="data", no_args_is_help=True)
 device_application = typer.Typer(help="Devices of a running instance.")
+explain_application = typer.Typer(help="Say why something of a running instance happened, or did not.")
+application.add_typer(explain_application, name="explain", no_args_is_help=True)
 application.add_typer(device_application, name="device", no_args_is_help=True)
 
 DataDir = Annotated[Path, typer.Option(help="Where state lives.")]
@@ -53,6 +55,9 @@ def up(
     sync: Annotated[str, typer.Option(help="normal survives kill -9; full also a power cut.")] = "normal",
     quotas: Annotated[str, typer.Option(help="observe warns about AWS rates, enforce applies them.")] = "observe",
     iam: Annotated[bool, typer.Option(help="Hold function roles to their policies.")] = True,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A host beyond this machine that HTTP data sources may call.")
+    ] = None,
 ) -> None:
     """Run a template until Ctrl-C."""
     from headwater.cli.up import run_up
@@ -77,6 +82,7 @@ def up(
         sync=sync,  # type: ignore[arg-type]  # checked above
         enforces_quotas=quotas == "enforce",
         checks_iam=iam,
+        allowed_hosts=tuple(host.lower() for host in allow_host or []),
     )
     sys.exit(run_up(options))
 
@@ -162,3 +168,17 @@ def device_add(
     from headwater.cli.device import run_add
 
     sys.exit(run_add(data_dir, name, out or Path(name), policy))
+
+
+@explain_application.command("subscription")
+def explain_subscription(
+    event: Annotated[int | None, typer.Option(help="The number of an event; the latest if not given.")] = None,
+    mutation: Annotated[str, typer.Option(help="The latest event of this mutation field.")] = "",
+    api: Annotated[str, typer.Option(help="The API's logical id, where there are several.")] = "",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data_dir: DataDir = Path(".headwater"),
+) -> None:
+    """Say which subscribers match a published event, and for the others which field did not."""
+    from headwater.cli.explain_subscription import run_explain_subscription
+
+    sys.exit(run_explain_subscription(data_dir, event=event, mutation=mutation, api=api, is_json=json))

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.graphql_explanation import explain_subscription
 from headwater.deploy.iot_devices import add_device
 from headwater.deploy.routing import json_response
 from headwater.errors import ServiceError
@@ -43,6 +44,8 @@ class ControlApi:
             return self._token(body)
         if name == "devices" and request.method == "POST" and isinstance(body, Mapping):
             return await self._device(body)
+        if name == "explain/subscription" and request.method == "POST" and isinstance(body, Mapping):
+            return explain_subscription(self._deployment, body)
         if name == "metrics" and request.method == "GET":
             return json_response(200, self.metrics())
         return json_response(404, {"message": f"there is no {request.method} {request.raw_path}"})
@@ -63,7 +66,7 @@ class ControlApi:
         """Counters since the start."""
         deployment = self._deployment
         return {
-            "apis": {name: api.realtime.metrics() for name, api in deployment.apis.items()},
+            "apis": {name: {**api.http.metrics(), **api.realtime.metrics()} for name, api in deployment.apis.items()},
             "rules": {
                 name: {"fired": rule.fired, "failed": rule.failed} for name, rule in deployment.rules.rules.items()
             },

@@ -8,6 +8,7 @@ from headwater.datasource.sources.lambda_source import LambdaSource
 from headwater.datasource.sources.none_source import NoneSource
 from headwater.datasource.tables.source import DynamoDbSource
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.graphql_http import http_source
 from headwater.errors import ServiceError, TemplateError
 from headwater.server.aws_permissions import Account, permissions_of
 from headwater.template.intrinsics import Resource
@@ -20,11 +21,15 @@ def data_source(deployment: Deployment, resource: Resource) -> Any:
     kind = properties["Type"]
     if kind == "NONE":
         return NoneSource()
+    if kind == "HTTP":
+        return http_source(deployment, properties)
     principal = _principal(deployment, properties)
     if kind == "AWS_LAMBDA":
         return _lambda_source(deployment, properties, principal)
     if kind == "AMAZON_DYNAMODB":
         return _table_source(deployment, properties, principal)
+    if kind == "AMAZON_EVENTBRIDGE":
+        raise TemplateError("EventBridge does not run here; use a Lambda or NONE data source", property_path="Type")
     raise TemplateError(f"{kind!r}: this data source does not work here", property_path="Type")
 
 

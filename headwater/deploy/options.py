@@ -9,7 +9,8 @@ from typing import Literal
 class UpOptions:
     """The options of `up`, as the contract names them. `data_dir` None keeps nothing; port 0 picks a free one.
 
-    `mqtt_port` None is no plain MQTT listener. `devices` is the size of the simulated fleet.
+    `mqtt_port` None is no plain MQTT listener. `devices` is the size of the simulated fleet. `allowed_hosts` are
+    those beyond this machine that HTTP data sources and OpenID Connect may be fetched from.
     """
 
     template: Path = Path("infra/template.yaml")
@@ -30,3 +31,4 @@ class UpOptions:
     region: str = "us-east-1"
     account_id: str = "123456789012"
     stack_name: str = "headwater"
+    allowed_hosts: tuple[str, ...] = ()

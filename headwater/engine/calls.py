@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from headwater.engine.execution.faults import Path, path_list
 from headwater.errors import RequestError
 from headwater.values.identity import GraphQLCaller
 
@@ -82,6 +83,12 @@ class FieldCall:
     info: SelectionInfo
     request: RequestContext
     appended: list[RequestError] | None = None
+    path: Path = None
+
+    @property
+    def path_list(self) -> list[str | int]:
+        """Where in the response the value goes, as `errors[].path` has it."""
+        return path_list(self.path)
 
     def append_error(self, error: RequestError) -> None:
         """Add an entry to the response's `errors` without nulling the field, as `util.appendError` does."""

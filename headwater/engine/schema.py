@@ -66,6 +66,13 @@ class ApiSchema:
         named = self.graphql.type_map.get(type_name)
         return isinstance(named, GraphQLObjectType) and field_name in named.fields
 
+    def return_type(self, type_name: str, field_name: str) -> str:
+        """The type of an object type's field, as the schema writes it; empty if there is no such field."""
+        named = self.graphql.type_map.get(type_name)
+        if not isinstance(named, GraphQLObjectType) or field_name not in named.fields:
+            return ""
+        return str(named.fields[field_name].type)
+
 
 def load_schema(sdl: str) -> ApiSchema:
     """Build the schema of an API from its SDL text.

@@ -24,7 +24,8 @@ class RealtimeLimits:
     """Quotas and times of one connection; None switches a quota off.
 
     `keep_alive_s` leaves room for a coarse timer: clients count on one frame a minute. With `uses_object_errors` a
-    rate error carries an object instead of a list, the form that only the Swift client reads.
+    rate error carries an object instead of a list, the form that only the Swift client reads. Without
+    `enforces_rates` a client that starts too fast is served, and `has_exceeded_rate` of its connection tells.
     """
 
     max_subscriptions: int | None = 200
@@ -33,6 +34,7 @@ class RealtimeLimits:
     init_timeout_s: float | None = 300.0
     lifetime_s: float = 24 * 3600.0
     uses_object_errors: bool = False
+    enforces_rates: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,12 @@ class RealtimeConnection:
         "_starts_second",
         "_state",
         "closing",
+        "has_exceeded_rate",
     )
 
     def __init__(self, limits: RealtimeLimits, now: float) -> None:
         self.closing: tuple[int, str] | None = None
+        self.has_exceeded_rate = False
         self._limits = limits
         self._state = _State.OPEN
         self._outgoing: list[str] = []
@@ -162,7 +166,10 @@ class RealtimeConnection:
         if int(now) != self._starts_second:
             self._starts_second, self._starts = int(now), 0
         self._starts += 1
-        return self._starts > limit
+        if self._starts <= limit:
+            return False
+        self.has_exceeded_rate = True
+        return self._limits.enforces_rates
 
     # the server's side
 

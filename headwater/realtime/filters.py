@@ -25,11 +25,16 @@ IndexKey = tuple[type, Scalar | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One condition on the value at `path`; `equals` are the values that alone can pass, if they are few."""
+    """One condition on the value at `path`; `equals` are the values that alone can pass, if they are few.
+
+    `operator` and `value` are what was asked for, as the filter has it.
+    """
 
     path: Path
     passes: Callable[[Any], bool]
     equals: tuple[IndexKey, ...] | None = None
+    operator: str = "eq"
+    value: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,10 @@ class CompiledFilter:
             else:
                 return True
         return False
+
+    def failed_rules(self, payload: Mapping[str, Any]) -> list[list[Rule]]:
+        """For each group the rules that do not hold; an empty list is a group that passes."""
+        return [[rule for rule in group if not rule.passes(value_at(payload, rule.path))] for group in self.groups]
 
     def paths(self) -> set[Path]:
         """The fields it looks at."""
@@ -165,7 +174,7 @@ def _parsed(text: str) -> Any:
 
 def _argument_rule(name: str, value: Any) -> Rule:
     key = index_key(value)
-    return Rule((name,), lambda found: strictly_equal(found, value), (key,) if key is not None else None)
+    return Rule((name,), lambda found: strictly_equal(found, value), (key,) if key is not None else None, "eq", value)
 
 
 def _compile_group(group: Any) -> tuple[tuple[Rule, ...], int]:
@@ -197,10 +206,10 @@ def _compile_rule(definition: Any) -> tuple[Rule, int]:
     value = definition["value"]
     passes = make(value)
     if operator == "eq":
-        return Rule(path, _if_present(passes), _equals([value])), 1
+        return Rule(path, _if_present(passes), _equals([value]), operator, value), 1
     if operator == "in":
-        return Rule(path, _if_present(passes), _equals(value)), max(len(value), 1)
-    return Rule(path, _if_present(passes)), 1
+        return Rule(path, _if_present(passes), _equals(value), operator, value), max(len(value), 1)
+    return Rule(path, _if_present(passes), None, str(operator), value), 1
 
 
 def _path(field_name: Any) -> Path:

@@ -161,6 +161,11 @@ class SubscriptionRegistry(Generic[ConnectionT]):
         """Whether any subscription follows a mutation field."""
         return mutation_field in self._by_mutation
 
+    def cohorts(self, mutation_field: str) -> Collection[Cohort[ConnectionT]]:
+        """Everybody who follows a mutation field, whether an event passes their filters or not."""
+        index = self._by_mutation.get(mutation_field)
+        return () if index is None else index.cohorts.values()
+
     def filter_paths(self, mutation_field: str) -> Collection[Path]:
         """The fields that filters of a mutation's subscriptions look at."""
         index = self._by_mutation.get(mutation_field)

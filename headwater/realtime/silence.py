@@ -35,7 +35,7 @@ class SilenceWarnings:
         if not selected:
             return
         for path in paths:
-            if not _is_selected(selected, path) and self._is_new((published.mutation_field, path)):
+            if not is_selected(selected, path) and self._is_new((published.mutation_field, path)):
                 logger.warning(
                     "%s does not select %s, which subscriptions filter on: they will not get its events",
                     published.mutation_field,
@@ -63,6 +63,11 @@ class SilenceWarnings:
         if self._is_new((published.mutation_field, "dropped")):
             logger.warning("%s: an event of %d bytes was dropped, as AWS does", published.mutation_field, size_bytes)
 
+    def tell_rate(self, limit: int | None) -> None:
+        """A client starts subscriptions faster than the service takes them."""
+        if self._is_new("rate"):
+            logger.warning("a client starts more than %s subscriptions a second: AWS would refuse them", limit)
+
     def _is_new(self, what: Hashable) -> bool:
         if what in self._seen:
             return False
@@ -72,7 +77,8 @@ class SilenceWarnings:
         return True
 
 
-def _is_selected(selected: Mapping[str, Any], path: Path) -> bool:
+def is_selected(selected: Mapping[str, Any], path: Path) -> bool:
+    """Whether a mutation's selection, as nested mappings of real field names, holds a path."""
     for name in path:
         below = selected.get(name)
         if below is None:

@@ -17,6 +17,7 @@ from headwater.engine import (
 )
 from headwater.engine.json_text import encode_json
 from headwater.errors import RequestError
+from headwater.server.appsync_log import RequestLog
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import GraphQLCaller
 
@@ -33,7 +34,8 @@ _GRAPHQL_JSON_HEADERS: Final = (("content-type", _GRAPHQL_JSON), *_CORS)
 _MALFORMED: Final = "MalformedHttpRequestException"
 _UNPARSABLE: Final = "Unable to parse GraphQL query."
 
-Authenticate = Callable[[HttpRequest], Awaitable[GraphQLCaller]]
+# request, request id
+Authenticate = Callable[[HttpRequest, str], Awaitable[GraphQLCaller]]
 Publish = Callable[[PublishedMutation, RequestContext], Awaitable[None] | None]
 Invalidate = Callable[[RequestContext], Awaitable[None] | None]
 
@@ -51,7 +53,7 @@ class AppSyncHttp:
 
     `authenticate` raises RequestError for bad credentials, which is answered with 401. `publish` is called for each
     mutation field that subscriptions follow, and `invalidate` if handlers asked for invalidations, before the
-    response goes out. `clock` gives epoch seconds.
+    response goes out. `clock` gives epoch seconds, `api_id` is for the log.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class AppSyncHttp:
         new_request_id: Callable[[], str],
         publish: Publish,
         invalidate: Invalidate | None = None,
+        api_id: str = "",
     ) -> None:
         self._engine = engine
         self._authenticate = authenticate
@@ -70,28 +73,40 @@ class AppSyncHttp:
         self._new_request_id = new_request_id
         self._publish = publish
         self._invalidate = invalidate
+        self._log = RequestLog(api_id, clock)
+
+    def metrics(self) -> dict[str, int]:
+        """Counters named as the CloudWatch metrics of the service; they only rise."""
+        return self._log.metrics()
 
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; faults of ours propagate."""
         request_id = self._new_request_id()
         if request.method == "OPTIONS":
             return _preflight(request, request_id)
+        started_at = self._clock()
         try:
-            if request.method not in ("GET", "POST"):
-                raise HttpFault(405, "UnsupportedOperation", f"The method {request.method} is not supported.")
-            if len(request.body) > MAX_BODY_BYTES:
-                raise HttpFault(
-                    413,
-                    "RequestEntityTooLargeException",
-                    f"The request body has {len(request.body)} bytes; the limit is {MAX_BODY_BYTES}.",
-                )
-            caller = await self._authenticated(request)
-            graphql_request = read_request(request)
+            response = await self._answer(request, request_id, started_at)
         except HttpFault as fault:
-            return _fault_response(request, request_id, fault)
+            response = _fault_response(request, request_id, fault)
+        self._log.request(request_id, response.status, started_at)
+        return response
+
+    async def _answer(self, request: HttpRequest, request_id: str, now: float) -> HttpResponse:
+        if request.method not in ("GET", "POST"):
+            raise HttpFault(405, "UnsupportedOperation", f"The method {request.method} is not supported.")
+        if len(request.body) > MAX_BODY_BYTES:
+            raise HttpFault(
+                413,
+                "RequestEntityTooLargeException",
+                f"The request body has {len(request.body)} bytes; the limit is {MAX_BODY_BYTES}.",
+            )
+        caller = await self._authenticated(request, request_id)
+        graphql_request = read_request(request)
         client = _client_of(request)
-        context = RequestContext(caller, headers=client.headers, request_id=request_id, now=self._clock())
+        context = RequestContext(caller, headers=client.headers, request_id=request_id, now=now)
         result = await self._engine.execute(graphql_request, context)
+        self._log.execution(context)
         for published in result.published:
             delivery = self._publish(published, context)
             if delivery is not None:
@@ -102,9 +117,9 @@ class AppSyncHttp:
                 await invalidation
         return _result_response(client, context, result)
 
-    async def _authenticated(self, request: HttpRequest) -> GraphQLCaller:
+    async def _authenticated(self, request: HttpRequest, request_id: str) -> GraphQLCaller:
         try:
-            return await self._authenticate(request)
+            return await self._authenticate(request, request_id)
         except RequestError as error:
             raise HttpFault(401, error.error_type or "UnauthorizedException", error.message) from error
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Any, Literal, Protocol
@@ -14,6 +15,7 @@ from headwater.realtime.connection import (
     StartRequested,
     StopRequested,
 )
+from headwater.realtime.explanation import PublishedEvents
 from headwater.realtime.filters import argument_filter, compile_filter
 from headwater.realtime.handshake import ConnectRequest, HandshakeRefused, read_connect_request, request_headers
 from headwater.realtime.registry import Cohort, Delivery, Subscription, SubscriptionRegistry
@@ -103,6 +105,7 @@ class AppSyncRealtime:
         run_resolver: RunResolver,
         limits: RealtimeLimits | None = None,
         websocket_limits: WebSocketLimits | None = None,
+        wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.authenticate = authenticate
         self.prepare = prepare
@@ -115,6 +118,8 @@ class AppSyncRealtime:
         self.tasks: set[asyncio.Task[None]] = set()
         self._active_connections = 0
         self.warnings = SilenceWarnings()
+        self.events = PublishedEvents()
+        self._wall_clock = wall_clock
 
     def metrics(self) -> dict[str, int]:
         current = {"ActiveConnections": self._active_connections, "ActiveSubscriptions": len(self.registry)}
@@ -137,6 +142,7 @@ class AppSyncRealtime:
 
     def publish(self, published: Published) -> int:
         """Deliver a completed mutation field to its subscribers; returns how many got it."""
+        self.events.add(published, self._wall_clock())
         if not self.registry.has_subscribers(published.mutation_field):
             return 0
         count = 0
@@ -263,6 +269,8 @@ class RealtimeEndpoint:
                 if outcome is not None:
                     self._realtime.tasks.add(outcome)
                     outcome.add_done_callback(self._realtime.tasks.discard)
+        if connection.has_exceeded_rate:
+            self._realtime.warnings.tell_rate(self._realtime.limits.max_starts_per_s)
         self._flush()
 
     def on_binary(self, data: bytes) -> None:

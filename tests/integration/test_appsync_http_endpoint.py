@@ -86,7 +86,7 @@ class Endpoint:
             call.request.response_headers["x-said"] = "yes"
         return call.arguments
 
-    async def authenticate(self, request: HttpRequest) -> GraphQLCaller:
+    async def authenticate(self, request: HttpRequest, request_id: str) -> GraphQLCaller:
         if not request.header("x-api-key"):
             raise RequestError("Missing authorization header", "UnauthorizedException")
         if request.header("x-api-key") != "key":

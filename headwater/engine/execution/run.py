@@ -121,7 +121,7 @@ def _call(run: Run, job: Job) -> FieldCall | None:
         return None
     source = None if job.path[0] is None else job.source
     info = RequestSelection(plan.selection, run.raw_variables)
-    return FieldCall(plan.parent_type, plan.name, arguments, source, info, run.context)
+    return FieldCall(plan.parent_type, plan.name, arguments, source, info, run.context, None, job.path)
 
 
 async def _run_with_below(run: Run, job: Job) -> None:

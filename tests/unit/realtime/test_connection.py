@@ -318,3 +318,12 @@ def test_an_init_sent_again_is_acknowledged_again() -> None:
     connection.receive('{"type":"connection_init","payload":{}}', 0.0)
 
     assert [message["type"] for message in sent(connection)] == ["connection_ack", "ka"] * 2
+
+
+def test_a_client_that_starts_too_fast_is_served_and_noted_where_rates_are_only_observed() -> None:
+    connection = opened(max_starts_per_s=1, enforces_rates=False)
+
+    events = [event for name in ("a", "b") for event in connection.receive(start(name), 0.0)]
+
+    assert len(events) == 2
+    assert connection.has_exceeded_rate

@@ -1,0 +1,71 @@
+"""OpenID Connect providers of GraphQL APIs: their keys are fetched once, at the start."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import orjson
+
+from headwater.auth.appsync import OidcProvider
+from headwater.auth.jwt import InvalidToken, JwtVerifier
+from headwater.datasource.sources.http_client import AllowsHost, HttpFault, send_request
+from headwater.errors import TemplateError
+
+_TIMEOUT_S: Final = 5.0
+_PLACE: Final = "OpenIDConnectConfig.Issuer"
+
+
+async def oidc_provider(config: Mapping[str, Any], allows: AllowsHost) -> OidcProvider:
+    """The provider of an `OpenIDConnectConfig`. Hosts elsewhere than on this machine must be allowed.
+
+    Raises: TemplateError if the issuer or its keys cannot be had.
+    """
+    issuer = config.get("Issuer")
+    if not isinstance(issuer, str):
+        raise TemplateError("missing: OPENID_CONNECT needs it", property_path=_PLACE)
+    try:
+        discovery = await _fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration", allows)
+        keys = JwtVerifier(await _fetch(str(discovery.get("jwks_uri", "")), allows))
+    except (HttpFault, InvalidToken, TimeoutError) as error:
+        hint = f"the keys of {issuer} are fetched at the start, from this machine or a host given with --allow-host"
+        raise TemplateError(f"{error or 'no answer in time'}; {hint}", property_path=_PLACE) from error
+    pattern = config.get("ClientId")
+    return OidcProvider(
+        issuer,
+        keys,
+        re.compile(str(pattern)) if pattern else None,
+        iat_ttl_ms=int(config.get("IatTTL") or 0),
+        auth_ttl_ms=int(config.get("AuthTTL") or 0),
+    )
+
+
+async def _fetch(url: str, allows: AllowsHost) -> dict[str, Any]:
+    """The JSON object behind a URL. Raises: HttpFault, TimeoutError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise HttpFault(f"{url!r} is no http or https URL")
+    is_tls = parts.scheme == "https"
+    head = f"GET {parts.path or '/'} HTTP/1.1\r\nhost: {parts.netloc}\r\naccept: application/json\r\n"
+    reply = await asyncio.wait_for(
+        send_request(
+            parts.hostname,
+            parts.port or (443 if is_tls else 80),
+            f"{head}connection: close\r\n\r\n".encode(),
+            is_head=False,
+            ssl_context=ssl.create_default_context() if is_tls else None,
+            allows=allows,
+        ),
+        _TIMEOUT_S,
+    )
+    if reply.status != 200:
+        raise HttpFault(f"{url} answered {reply.status}")
+    try:
+        document = orjson.loads(reply.body)
+    except ValueError as error:
+        raise HttpFault(f"{url} did not answer JSON") from error
+    if not isinstance(document, dict):
+        raise HttpFault(f"{url} answered no JSON object")
+    return document

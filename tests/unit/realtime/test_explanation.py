@@ -1,0 +1,117 @@
+"""Why a subscriber got an event, or did not."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from headwater.realtime.explanation import PublishedEvent, PublishedEvents, explain
+from headwater.realtime.filters import CompiledFilter, argument_filter, compile_filter
+from headwater.realtime.registry import Subscription, SubscriptionRegistry
+
+
+@dataclass
+class Published:
+    mutation_field: str
+    response: Any
+    selected: Mapping[str, Any]
+
+
+def enhanced(*groups: list[tuple[str, str, Any]]) -> CompiledFilter:
+    names = ("fieldName", "operator", "value")
+    filters = [{"filters": [dict(zip(names, rule, strict=True)) for rule in group]} for group in groups]
+    return compile_filter({"filterGroup": filters})
+
+
+def registry_of(*filters: CompiledFilter, unselected: list[str] | None = None) -> SubscriptionRegistry[str]:
+    registry: SubscriptionRegistry[str] = SubscriptionRegistry()
+    for number, one in enumerate(filters):
+        subscription = Subscription(
+            "connection",
+            f"id-{number}",
+            "onState",
+            ("putState",),
+            one,
+            "group",
+            orjson.dumps,
+            find_unselected=lambda selected: unselected or [],
+        )
+        registry.add(subscription)
+    return registry
+
+
+def event(response: Any, *selected: str) -> PublishedEvent:
+    return PublishedEvent(1, 0.0, Published("putState", response, {name: {} for name in selected}))
+
+
+def reasons(registry: SubscriptionRegistry[str], published: PublishedEvent) -> list[Any]:
+    return [one["reasons"] for one in explain(registry, published)["subscriptions"]]
+
+
+def test_a_subscription_that_matches_has_no_reasons() -> None:
+    registry = registry_of(argument_filter({"id": "d1"}))
+
+    (found,) = explain(registry, event({"id": "d1"}, "id"))["subscriptions"]
+
+    assert found == {
+        "field": "onState",
+        "subscribers": 1,
+        "ids": ["id-0"],
+        "matches": True,
+        "reasons": [],
+        "unselected": [],
+    }
+
+
+def test_the_condition_that_failed_is_named_with_the_value_of_the_event() -> None:
+    registry = registry_of(enhanced([("site", "eq", "s1"), ("temperature", "gt", 30)]))
+
+    found = reasons(registry, event({"site": "s1", "temperature": 25}, "site", "temperature"))
+
+    assert found == [["temperature gt 30: the event has 25"]]
+
+
+def test_a_filter_field_the_mutation_did_not_select_is_named() -> None:
+    registry = registry_of(argument_filter({"site": "s1"}))
+
+    assert reasons(registry, event({"id": "d1"}, "id")) == [['site eq "s1": the mutation did not select it']]
+
+
+def test_every_group_of_a_filter_has_its_own_reason() -> None:
+    registry = registry_of(enhanced([("a", "eq", 1)], [("a", "eq", 2), ("b", "in", [3])]))
+
+    found = reasons(registry, event({"a": 5, "b": 6}, "a", "b"))
+
+    assert found == [["a eq 1: the event has 5", "a eq 2: the event has 5 and b in [3]: the event has 6"]]
+
+
+def test_fields_the_mutation_did_not_select_are_listed_for_those_who_get_the_event() -> None:
+    registry = registry_of(argument_filter({}), unselected=["owner.email"])
+
+    (found,) = explain(registry, event({"id": "d1"}, "id"))["subscriptions"]
+
+    assert found["matches"]
+    assert found["unselected"] == ["owner.email"]
+
+
+def test_a_null_response_and_an_event_above_240_kilobytes_reach_nobody() -> None:
+    registry = registry_of(argument_filter({}))
+
+    assert reasons(registry, event(None)) == [["the mutation answered null, which is no event"]]
+    (large,) = reasons(registry, event({"text": "x" * 250_000}, "text"))
+    assert "is dropped" in large[0]
+
+
+def test_the_ring_keeps_the_last_events_and_finds_them_by_number_or_mutation() -> None:
+    events = PublishedEvents(max_events=2)
+    for name in ("putA", "putB", "putC"):
+        events.add(Published(name, {}, {}), at=1.0)
+
+    latest, named, gone = events.find(), events.find(mutation_field="putB"), events.find(number=1)
+
+    assert latest is not None
+    assert (latest.number, latest.published.mutation_field) == (3, "putC")
+    assert named is not None
+    assert named.number == 2
+    assert gone is None
