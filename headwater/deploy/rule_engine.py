@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+import msgspec
+
 from headwater.errors import HeadwaterError, ServiceError, TemplateError
 from headwater.mqtt.codec.packets import Properties
 from headwater.mqtt.ports import Publish
@@ -72,8 +74,7 @@ class DeployedRule:
         return bool(self.rule.external) or any(action.external for action in self.actions)
 
 
-@dataclass(slots=True)
-class _Firing:
+class _Firing(msgspec.Struct, gc=False):
     """One request of one firing, until its outcome is known."""
 
     rule: DeployedRule

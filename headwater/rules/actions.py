@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import orjson
 
 from headwater.errors import TemplateError
@@ -41,8 +42,7 @@ _HEADERS = frozenset(
 _VERBATIM = frozenset(("RoleArn", "FunctionArn", "UseBase64", "HashKeyType", "RangeKeyType", "CannedAcl"))
 
 
-@dataclass(frozen=True, slots=True)
-class ActionRequest:
+class ActionRequest(msgspec.Struct, frozen=True, gc=False):
     """One thing to do: `parameters` are the action's, rendered for this publish; `payload` is the rule's result."""
 
     kind: str

@@ -220,6 +220,8 @@ def _application(tree: Call, arguments: list[Evaluator]) -> Evaluator:
             return lambda environment: UNDEFINED
         if not count:
             return lambda environment: asks(environment.message)
+        if tree.name == "topic" and isinstance(tree.arguments[0], Literal) and type(tree.arguments[0].value) is int:
+            return _topic_level(tree.arguments[0].value)
         return lambda environment: asks(environment.message, *[argument(environment) for argument in arguments])
     if tree.name not in PURE_FUNCTIONS:
         raise TemplateError(f"{tree.written}() is no function of AWS IoT SQL")
@@ -230,6 +232,18 @@ def _application(tree: Call, arguments: list[Evaluator]) -> Evaluator:
         only = arguments[0]
         return lambda environment: function(only(environment))
     return lambda environment: function(*[argument(environment) for argument in arguments])
+
+
+def _topic_level(number: int) -> Evaluator:
+    """`topic(2)` and its like, which most rules have."""
+    if number < 1:
+        return lambda environment: UNDEFINED
+
+    def level(environment: Environment) -> Any:
+        levels = environment.message.levels
+        return levels[number - 1] if number <= len(levels) else UNDEFINED
+
+    return level
 
 
 def _external(tree: Call, context: CompileContext) -> Evaluator:
@@ -318,19 +332,33 @@ def compile_query(query: Query, context: CompileContext) -> Evaluator:
 
     def select(environment: Environment) -> Any:
         result: dict[str, Any] = {}
-        for step in steps:
-            step(environment, result)
+        root = environment.root
+        members = root if type(root) is dict else _NO_MEMBERS
+        for name, alias, step in steps:
+            if step is not None:
+                step(environment, result)
+            elif (value := members.get(name, UNDEFINED)) is not UNDEFINED:
+                result[alias] = value if type(value) is not float else whole_as_int(value)
         return result
 
     return select
 
 
-def _item(item: SelectItem, context: CompileContext) -> Callable[[Environment, dict[str, Any]], None]:
+Step = Callable[[Environment, dict[str, Any]], None]
+_NO_MEMBERS: dict[str, Any] = {}
+
+
+def _item(item: SelectItem, context: CompileContext) -> tuple[str, str, Step | None]:
+    """How one item is written: as (member, alias, None) if it is a member of the payload, else by a step."""
     if item.expression is None or item.alias is None:
-        return _copy_payload
-    evaluate = compile_expression(item.expression, context)
-    *parents, last = item.alias
+        return "", "", _copy_payload
     keeps_decimals = context.sql_version == OLD_VERSION
+    tree = item.expression
+    is_member = isinstance(tree, Path) and len(tree.names) == 1 and tree.names[0] not in ("*", context.alias)
+    if is_member and isinstance(tree, Path) and len(item.alias) == 1 and not keeps_decimals:
+        return tree.names[0], item.alias[0], None
+    evaluate = compile_expression(tree, context)
+    *parents, last = item.alias
 
     def write(environment: Environment, result: dict[str, Any]) -> None:
         value = evaluate(environment)
@@ -339,7 +367,7 @@ def _item(item: SelectItem, context: CompileContext) -> Callable[[Environment, d
             is_kept = keeps_decimals or (type(value) is not float and type(value) is not Decimal)
             holder[last] = value if is_kept else whole_as_int(value)
 
-    return write
+    return "", "", write
 
 
 def _copy_payload(environment: Environment, result: dict[str, Any]) -> None:

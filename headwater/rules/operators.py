@@ -22,11 +22,15 @@ Operator = Callable[[Any, Any], Any]
 
 
 def conjunction(left: Any, right: Any) -> Any:
+    if type(left) is bool and type(right) is bool:
+        return left and right
     left, right = to_boolean(left), to_boolean(right)
     return UNDEFINED if left is UNDEFINED or right is UNDEFINED else left and right
 
 
 def disjunction(left: Any, right: Any) -> Any:
+    if type(left) is bool and type(right) is bool:
+        return left or right
     left, right = to_boolean(left), to_boolean(right)
     return UNDEFINED if left is UNDEFINED or right is UNDEFINED else left or right
 

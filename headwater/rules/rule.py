@@ -13,6 +13,8 @@ from headwater.rules.values import UNDEFINED, to_string
 from headwater.values.topics import TopicError, check_filter
 
 SQL_VERSIONS = ("2015-10-08", "2016-03-23", "beta")
+# Shared and never written: only a rule with SET writes variables, into a dictionary of its own.
+_NO_VARIABLES: dict[str, Any] = {}
 
 
 class NotFired:
@@ -45,6 +47,8 @@ class Rule:
 
         Without `answers` every function that asks another service is Undefined.
         """
+        if not self._variables:
+            return Environment(message, message.value, _NO_VARIABLES, answers)
         environment = Environment(message, message.value, {}, answers)
         for name, evaluate in self._variables:
             environment.variables[name] = evaluate(environment)
@@ -100,10 +104,16 @@ class SubstitutionTemplate:
 
     def render(self, environment: Environment) -> str:
         """The text; what is undefined becomes the word `undefined`, as the service writes it."""
-        return "".join(part if isinstance(part, str) else _rendered(part(environment)) for part in self._parts)
+        parts = self._parts
+        if len(parts) == 1:
+            only = parts[0]
+            return only if isinstance(only, str) else _rendered(only(environment))
+        return "".join([part if isinstance(part, str) else _rendered(part(environment)) for part in parts])
 
 
 def _rendered(value: Any) -> str:
+    if type(value) is str:
+        return value
     text = to_string(value)
     return "undefined" if text is UNDEFINED else str(text)
 

@@ -34,14 +34,19 @@ INT_LIMIT: Final = 10**34
 MAXIMUM_JSON_DEPTH: Final = 128
 MAXIMUM_TEXT: Final = 1024 * 1024
 _DECIMAL_TEXT = re.compile(r"-?\d+(\.\d+)?([eE]-?\d+)?", re.ASCII)
-# A double keeps 15 digits for certain, and no exponent of three; such numbers take the slow, exact reader.
-_LONG_NUMBER = re.compile(rb"\d[\d.]{15}|\d[eE][+-]?\d{3}")
+# A double keeps 15 digits for certain, and no exponent of three; such numbers take the slow, exact reader. They are
+# found by the shape of the text, many times faster than by a regular expression: digits and points are 0, signs +.
+_SHAPE = bytes(
+    48 if byte in b"0123456789." else 101 if byte in b"eE" else 43 if byte in b"+-" else 32 for byte in range(256)
+)
+_LONG = b"0" * 16
 
 
 def parse_json(payload: bytes) -> Any:
     """The value of a JSON payload; UNDEFINED for bytes that are no JSON, or go beyond numbers and depth of the SQL."""
+    shape = payload.translate(_SHAPE)
     try:
-        if _LONG_NUMBER.search(payload):
+        if _LONG in shape or b"0e000" in shape or b"0e+000" in shape:
             value = json.loads(
                 payload.decode(), parse_float=_read_decimal, parse_int=_read_int, parse_constant=_refuse_number
             )
