@@ -24,12 +24,12 @@ from headwater.values.topics import TopicError, is_wildcard
 _MAX_PAYLOAD_BYTES = 128 * 1024
 _MAX_EXPIRY_S = 0xFFFFFFFF
 _FORMATS = {"UNSPECIFIED_BYTES": 0, "UTF8_DATA": 1}
-_KNOWN = "Publish, GetRetainedMessage, ListRetainedMessages, DeleteConnection"
+_KNOWN = "Publish, GetRetainedMessage, ListRetainedMessages, DeleteConnection and those of shadows"
 Query = Mapping[str, list[str]]
 
 
 class IotDataApi:
-    """`handle` is an HttpHandler; shadows and every other call are refused by their names."""
+    """`handle` is an HttpHandler for all but shadows, which have one of their own; other calls are refused by name."""
 
     def __init__(self, mqtt: MqttServer, clock: Callable[[], float]) -> None:
         self._mqtt = mqtt

@@ -306,8 +306,8 @@ def test_boto3_reads_retained_messages_and_ends_connections(product: Product) ->
     data.publish(topic="boto/board", qos=1, retain=True, payload=b"")
     with pytest.raises(data.exceptions.ResourceNotFoundException):
         data.get_retained_message(topic="boto/board")
-    with pytest.raises(ClientError, match="GetThingShadow does not work here"):
-        data.get_thing_shadow(thingName="boto-1")
+    with pytest.raises(ClientError, match="GetConnection does not work here"):
+        data.get_connection(clientId="boto-1")
 
 
 def test_boto3_manages_things_certificates_and_policies(product: Product) -> None:
