@@ -25,6 +25,8 @@ class Session:
     now: float
     fresh_id: str = ""
     changed_streams: set[str] = field(default_factory=set)
+    # Whether the operation left a backfill to be continued.
+    has_backfill: bool = False
     # Counters of the tables changed so far, by their keys; `store_counters` writes them.
     counters: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
 
@@ -32,6 +34,7 @@ class Session:
         """Use the session for a run of its operation, which may be its second."""
         self.transaction = transaction
         self.counters.clear()
+        self.has_backfill = False
 
     def table(self, name: str) -> Table:
         """A table by name. Raises: ServiceError `ResourceNotFoundException`."""

@@ -11,6 +11,7 @@ from headwater.dynamodb.items.changes import store_counters
 from headwater.dynamodb.session import Session
 from headwater.dynamodb.streams import find_stream
 from headwater.dynamodb.sweeper import MAX_PER_PASS, expire
+from headwater.dynamodb.tables.backfill import continue_backfill
 from headwater.dynamodb.tables.model import Catalog
 from headwater.errors import ServiceError
 from headwater.storage.dynamodb_streams_service import DynamoDbStreamSource
@@ -34,6 +35,7 @@ class DynamoDbService:
         # With `sync=full` writes run on the store's thread, so each side has caches of its own.
         self._read_caches = (Catalog(region, account_id), ExpressionCache())
         self._write_caches = (Catalog(region, account_id), ExpressionCache())
+        self._backfilling: asyncio.Task[None] | None = None
         self._listeners: dict[str, list[Wake]] = {}
 
     async def call(
@@ -65,10 +67,29 @@ class DynamoDbService:
         response = await self._store.write(write)
         if session.changed_streams:
             self._wake(session.changed_streams)
+        if session.has_backfill and (self._backfilling is None or self._backfilling.done()):
+            self._backfilling = asyncio.get_running_loop().create_task(self.backfill())
         return response
 
+    async def backfill(self) -> None:
+        """Fill the indexes and times to live of tables that had items before them, in small commits."""
+        catalog, expressions = self._write_caches
+        session = Session(None, catalog, expressions, self._clock())  # type: ignore[arg-type]
+
+        def run(transaction: WriteTransaction) -> bool:
+            session.begin(transaction)
+            return continue_backfill(session)
+
+        while not self._store.is_closed and await self._store.write(run):
+            await asyncio.sleep(0)
+
     async def sweep(self) -> int:
-        """Remove what has expired by now, in bounded transactions; the number of removed keys."""
+        """Remove what has expired by now, in bounded transactions; the number of removed keys.
+
+        It goes on with backfills that an earlier process left, too.
+        """
+        if self._backfilling is None or self._backfilling.done():
+            await self.backfill()
         total = 0
         while True:
             catalog, expressions = self._write_caches

@@ -78,6 +78,11 @@ class Store:
         return cls(acquired, environment, sync)
 
     @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called; nothing can be written any more."""
+        return self._is_closed
+
+    @property
     def path(self) -> Path:
         """Where the data lives."""
         return self._directory.path

@@ -135,6 +135,8 @@ def _target(session: Session, request: Request) -> Target:
     index = table.index(name)
     if index is None:
         raise validation(f"The table does not have the specified index: {name}")
+    if index.is_building:
+        raise validation(f"Cannot read from backfilling global secondary index: {name}")
     if index.is_global and request.get("ConsistentRead"):
         raise validation("Consistent reads are not supported on global secondary indexes")
     return Target(table, index)

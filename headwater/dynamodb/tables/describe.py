@@ -47,7 +47,11 @@ def _index_entry(
     _, count, size = counters(transaction, table)
     result = {**entry, "ItemCount": count, "IndexSizeBytes": size}
     if is_global:
-        result["IndexStatus"] = "ACTIVE"
+        index = table.index(entry["IndexName"])
+        is_building = index is not None and index.is_building
+        result["IndexStatus"] = "CREATING" if is_building else "ACTIVE"
+        if is_building:
+            result["Backfilling"] = True
         result["WarmThroughput"] = _warm_throughput(result)
     return result
 
@@ -115,4 +119,5 @@ def describe_time_to_live(session: Session, request: Request) -> Response:
     table = find(session, request)
     if table.ttl_attribute is None:
         return {"TimeToLiveDescription": {"TimeToLiveStatus": "DISABLED"}}
-    return {"TimeToLiveDescription": {"TimeToLiveStatus": "ENABLED", "AttributeName": table.ttl_attribute}}
+    status = "ENABLING" if table.is_ttl_building else "ENABLED"
+    return {"TimeToLiveDescription": {"TimeToLiveStatus": status, "AttributeName": table.ttl_attribute}}

@@ -1,6 +1,6 @@
 """A table as the item operations see it, and the catalog that finds it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ STREAMS_DATABASE = "dynamodb-streams"
 TABLE_PREFIX = b"\x00table:"
 COUNTER_PREFIX = b"\x00count:"
 GARBAGE_PREFIX = b"\x00garbage:"
+BACKFILL_PREFIX = b"\x00backfill:"
 TOKEN_PREFIX = b"\x00token:"
 NEXT_SPACE_KEY = b"\x00space"
 # Spaces begin above every key that starts with a zero byte.
@@ -44,13 +45,17 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A secondary index; `projected` is None when it holds whole items."""
+    """A secondary index; `projected` is None when it holds whole items.
+
+    `is_building` says that entries of items older than the index are still missing.
+    """
 
     name: str
     is_global: bool
     keys: Keys
     space: bytes
     projected: frozenset[str] | None
+    is_building: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +84,7 @@ class Table:
     stream: Stream | None
     ttl_attribute: str | None
     ttl_space: bytes
+    is_ttl_building: bool
     document: Document
 
     def index(self, name: str) -> Index | None:
@@ -99,8 +105,11 @@ def table_from_document(document: Document) -> Table:
     description = document["description"]
     types = {entry["AttributeName"]: entry["AttributeType"] for entry in description["AttributeDefinitions"]}
     keys = keys_of(description["KeySchema"], types)
+    building = document.get("building") or ()
     indexes = tuple(
-        _index(entry, types, document["indexSpaces"][entry["IndexName"]], is_global=is_global, table_keys=keys)
+        _index(
+            entry, types, document["indexSpaces"][entry["IndexName"]], building, is_global=is_global, table_keys=keys
+        )
         for member, is_global in (("GlobalSecondaryIndexes", True), ("LocalSecondaryIndexes", False))
         for entry in description.get(member, ())
     )
@@ -125,6 +134,7 @@ def table_from_document(document: Document) -> Table:
         ),
         ttl_attribute=None if ttl is None else ttl["attribute"],
         ttl_space=b"" if ttl is None else space_bytes(ttl["space"]),
+        is_ttl_building=None in building,
         document=document,
     )
 
@@ -151,14 +161,21 @@ def keys_of(schema: list[Mapping[str, str]], types: Mapping[str, str]) -> Keys:
 
 
 def _index(
-    entry: Mapping[str, Any], types: Mapping[str, str], space: int, *, is_global: bool, table_keys: Keys
+    entry: Mapping[str, Any],
+    types: Mapping[str, str],
+    space: int,
+    building: Sequence[str | None],
+    *,
+    is_global: bool,
+    table_keys: Keys,
 ) -> Index:
     keys = keys_of(entry["KeySchema"], types)
     kind = entry["Projection"]["ProjectionType"]
     projected = None
     if kind != "ALL":
         projected = frozenset({*table_keys.names, *keys.names, *entry["Projection"].get("NonKeyAttributes", ())})
-    return Index(entry["IndexName"], is_global, keys, space_bytes(space), projected)
+    name = entry["IndexName"]
+    return Index(name, is_global, keys, space_bytes(space), projected, name in building)
 
 
 class Catalog:
@@ -222,3 +239,4 @@ def new_space(transaction: WriteTransaction) -> int:
 def discard_space(transaction: WriteTransaction, space: bytes) -> None:
     """Leave a space's keys to the sweeper: a million deletes do not belong into one transaction."""
     transaction.put(DATABASE, GARBAGE_PREFIX + space, b"")
+    transaction.delete(DATABASE, BACKFILL_PREFIX + space)

@@ -7,12 +7,10 @@ from typing import Any
 import orjson
 
 from headwater.dynamodb.faults import invalid, validation
-from headwater.dynamodb.items.changes import expiry_key, unpack_item
-from headwater.dynamodb.items.keys import after_prefix, hash_bytes
-from headwater.dynamodb.items.schema import index_entry, primary_bytes
 from headwater.dynamodb.requests.shapes import constraint_error
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.streams import retire_stream
+from headwater.dynamodb.tables.backfill import begin_backfill
 from headwater.dynamodb.tables.create import (
     check_bounds,
     check_global_index,
@@ -26,13 +24,11 @@ from headwater.dynamodb.tables.model import (
     DATABASE,
     TABLE_PREFIX,
     Document,
-    Index,
     Table,
     discard_space,
     new_space,
     space_bytes,
     store_table,
-    table_from_document,
 )
 from headwater.errors import ServiceError
 
@@ -130,10 +126,14 @@ def _check_update(request: Request) -> None:
             raise invalid(f"Only one global secondary index update per index is allowed simultaneously. Index: {name}")
         seen.add(name)
     if sum(update.get("Update") is None for update in updates or ()) > 1:
-        raise ServiceError(
-            "LimitExceededException",
-            "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
-        )
+        raise _one_at_a_time()
+
+
+def _one_at_a_time() -> ServiceError:
+    return ServiceError(
+        "LimitExceededException",
+        "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table",
+    )
 
 
 def _update_billing(session: Session, description: dict[str, Any], request: Request) -> None:
@@ -198,6 +198,7 @@ def _update_index(session: Session, document: Document, request: Request, update
         _require_index(indexes, name)
         description["GlobalSecondaryIndexes"] = [entry for entry in indexes if entry["IndexName"] != name]
         discard_space(session.transaction, space_bytes(document["indexSpaces"].pop(name)))
+        _forget_building(document, name)
         _drop_unused_definitions(description)
     elif update.get("Update") is not None:
         entry = _require_index(indexes, update["Update"]["IndexName"])
@@ -208,6 +209,11 @@ def _update_index(session: Session, document: Document, request: Request, update
                 entry[member] = {**entry.get(member, {}), **update["Update"][member]}
     if not description["GlobalSecondaryIndexes"]:
         del description["GlobalSecondaryIndexes"]
+
+
+def _forget_building(document: Document, name: str | None) -> None:
+    if document.get("building"):
+        document["building"] = [other for other in document["building"] if other != name]
 
 
 def _require_index(indexes: list[dict[str, Any]], name: str) -> dict[str, Any]:
@@ -244,25 +250,15 @@ def _create_index(session: Session, document: Document, request: Request, create
     check_global_index(create, given, mode)
     name = create["IndexName"]
     existing = [*description["GlobalSecondaryIndexes"], *description.get("LocalSecondaryIndexes", ())]
+    if any(other is not None for other in document.get("building") or ()):
+        raise _one_at_a_time()
     if any(entry["IndexName"] == name for entry in existing):
         raise validation(f"Attempting to create an index which already exists: {name}")
     description["AttributeDefinitions"] = list(definitions.values())
     entry = index_description(description["TableArn"], create, is_global=True)
     description["GlobalSecondaryIndexes"].append(entry)
     document["indexSpaces"][name] = new_space(session.transaction)
-    table = table_from_document(document)
-    index = table.index(name)
-    assert index is not None
-    _fill_index(session, table, index)
-
-
-def _fill_index(session: Session, table: Table, index: Index) -> None:
-    """Make the entries of the items there are. All in this commit: a table of a million items takes seconds."""
-    for key, raw in session.transaction.scan(DATABASE, table.space, after_prefix(table.space)):
-        item = unpack_item(raw)
-        entry = index_entry(index, item, hash_bytes(primary_bytes(table, item)))
-        if entry is not None:
-            session.transaction.put(DATABASE, entry, key)
+    begin_backfill(session, document, name)
 
 
 def update_time_to_live(session: Session, request: Request) -> Response:
@@ -277,17 +273,15 @@ def update_time_to_live(session: Session, request: Request) -> Response:
                 raise validation("TimeToLive is already enabled")
             raise _other_attribute(table.ttl_attribute)
         document["ttl"] = {"attribute": name, "space": new_space(session.transaction)}
-        updated = store_table(session.transaction, document)
-        for key, raw in session.transaction.scan(DATABASE, table.space, after_prefix(table.space)):
-            entry = expiry_key(updated, unpack_item(raw), key)
-            if entry is not None:
-                session.transaction.put(DATABASE, entry, key)
+        begin_backfill(session, document, None)
+        store_table(session.transaction, document)
     else:
         if table.ttl_attribute is None:
             raise validation("TimeToLive is already disabled")
         if table.ttl_attribute != name:
             raise _other_attribute(table.ttl_attribute)
         document["ttl"] = None
+        _forget_building(document, None)
         discard_space(session.transaction, table.ttl_space)
         store_table(session.transaction, document)
     return {"TimeToLiveSpecification": {"AttributeName": name, "Enabled": specification["Enabled"]}}
