@@ -4,12 +4,16 @@ import fcntl
 import os
 import shutil
 import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.errors import HeadwaterError
 
 FORMAT_VERSION = 1
+Migration = Callable[[Path], None]
+# From each older format to the next: what to do with the data directory, whose `store` was copied before.
+MIGRATIONS: Mapping[int, Migration] = {}
 # Below this much room in shared memory a temporary store goes to the ordinary temporary directory.
 _SHARED_MEMORY_MIN_BYTES = 1 << 30
 
@@ -89,9 +93,7 @@ def _lock(path: Path) -> int:
 def _check_format(path: Path) -> None:
     file = path / "format"
     if not file.exists():
-        pending = path / "format.new"
-        pending.write_text(f"{FORMAT_VERSION}\n", encoding="ascii")
-        pending.replace(file)
+        _write_format(path, FORMAT_VERSION)
         return
     text = file.read_text(encoding="ascii", errors="replace").strip()
     if not text.isdecimal() or int(text) < 1:
@@ -101,3 +103,40 @@ def _check_format(path: Path) -> None:
             f"data directory {path} has format {text}, newer than {FORMAT_VERSION}, the newest this version reads; "
             "upgrade headwater or choose another --data-dir"
         )
+    if int(text) < FORMAT_VERSION:
+        migrate(path, int(text), FORMAT_VERSION, MIGRATIONS)
+
+
+def migrate(path: Path, found: int, wanted: int, migrations: Mapping[int, Migration]) -> None:
+    """Bring a data directory to a newer format, step by step; `backup-format-<found>` keeps the store as it was.
+
+    A step that is interrupted runs again at the next start, from the backup.
+    Raises: DataDirectoryError if there is no way from `found`, or a step fails.
+    """
+    missing = [version for version in range(found, wanted) if version not in migrations]
+    if missing:
+        raise DataDirectoryError(
+            f"data directory {path} has format {found} and cannot be brought to {wanted}: no step from {missing[0]}; "
+            "use the version of headwater that wrote it, or choose another --data-dir"
+        )
+    store, backup = path / "store", path / f"backup-format-{found}"
+    try:
+        if backup.exists():
+            shutil.rmtree(store, ignore_errors=True)
+            shutil.copytree(backup, store)
+        else:
+            pending = path / "backup.new"
+            shutil.rmtree(pending, ignore_errors=True)
+            shutil.copytree(store, pending)
+            pending.replace(backup)
+        for version in range(found, wanted):
+            migrations[version](path)
+    except OSError as error:
+        raise DataDirectoryError(f"data directory {path} cannot be brought to format {wanted}: {error}") from error
+    _write_format(path, wanted)
+
+
+def _write_format(path: Path, version: int) -> None:
+    pending = path / "format.new"
+    pending.write_text(f"{version}\n", encoding="ascii")
+    pending.replace(path / "format")
