@@ -1,7 +1,9 @@
-"""A store as one file that another machine or version can read: JSON lines, keys and values in base64."""
+"""A data directory as one file that another machine or version can read: JSON lines, keys and values in base64."""
 
 import base64
+import contextlib
 import gzip
+import os
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,10 +15,14 @@ from headwater.storage.data_directory import FORMAT_VERSION, DataDirectory, Data
 
 _HEADER = "headwater-export"
 _PAIRS_PER_COMMIT = 5000
+# The name of lines that hold a file; no database can have it.
+_FILE = "@file"
+# What makes certificates, tokens and API keys of the old directory valid in the new one, and objects and code.
+_KEPT_FILES = ("secret", "tls", "pools", "s3", "lambda")
 
 
 def export_data(data_dir: Path, file: Path) -> int:
-    """Write everything the store of a directory holds; the number of pairs.
+    """Write everything a directory holds, private keys too; the number of pairs and files.
 
     Raises: DataDirectoryError if an instance uses it, it does not exist, or the file cannot be written.
     """
@@ -35,17 +41,33 @@ def export_data(data_dir: Path, file: Path) -> int:
                     line = [name.decode(), base64.b64encode(key).decode(), base64.b64encode(value).decode()]
                     out.write(orjson.dumps(line) + b"\n")
                     count += 1
+            for path in _kept_files(data_dir):
+                name = str(path.relative_to(data_dir)).encode()
+                line = [_FILE, base64.b64encode(name).decode(), base64.b64encode(path.read_bytes()).decode()]
+                out.write(orjson.dumps(line) + b"\n")
+                count += 1
         environment.close()
     finally:
         directory.release()
     return count
 
 
-def _created(file: Path) -> gzip.GzipFile:
+def _kept_files(data_dir: Path) -> Iterator[Path]:
+    for name in _KEPT_FILES:
+        path = data_dir / name
+        yield from (one for one in sorted(path.rglob("*")) if one.is_file())
+        if path.is_file():
+            yield path
+
+
+@contextlib.contextmanager
+def _created(file: Path) -> Iterator[gzip.GzipFile]:
     try:
-        return gzip.open(file, "wb")
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     except OSError as error:
         raise DataDirectoryError(f"cannot write {file}: {error.strerror}") from error
+    with os.fdopen(descriptor, "wb") as raw, gzip.GzipFile(fileobj=raw, mode="wb") as out:
+        yield out
 
 
 def import_data(file: Path, data_dir: Path) -> int:
@@ -64,6 +86,10 @@ def import_data(file: Path, data_dir: Path) -> int:
     count = 0
     pending: list[tuple[bytes, bytes, bytes]] = []
     for pair in _pairs(file):
+        if pair[0] == _FILE.encode():
+            _write_file(data_dir, pair[1].decode(), pair[2])
+            count += 1
+            continue
         pending.append(pair)
         if len(pending) >= _PAIRS_PER_COMMIT:
             count += _put(environment, pending)
@@ -71,6 +97,13 @@ def import_data(file: Path, data_dir: Path) -> int:
     environment.close()
     directory.release()
     return count
+
+
+def _write_file(data_dir: Path, name: str, data: bytes) -> None:
+    path = data_dir / name
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+        opened.write(data)
 
 
 def _put(environment: lmdb.Environment, pending: list[tuple[bytes, bytes, bytes]]) -> int:
@@ -92,8 +125,16 @@ def _pairs(file: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
                 raise ValueError(f"header {header}")
             for line in opened:
                 name, key, value = orjson.loads(line)
+                if name == _FILE:
+                    _check_file_name(base64.b64decode(key, validate=True).decode())
                 yield name.encode(), base64.b64decode(key, validate=True), base64.b64decode(value, validate=True)
     except FileNotFoundError as error:
         raise DataDirectoryError(f"there is no file {file}") from error
     except (OSError, EOFError, zlib.error, ValueError, AttributeError, TypeError) as error:
         raise DataDirectoryError(f"{file} is no export this version reads: {error}") from error
+
+
+def _check_file_name(name: str) -> None:
+    parts = Path(name).parts
+    if not parts or parts[0] not in _KEPT_FILES or ".." in parts:
+        raise ValueError(f"the file name {name!r}")

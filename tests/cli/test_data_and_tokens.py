@@ -39,6 +39,8 @@ def test_data_moves_by_export_and_import_and_goes_by_reset(tmp_path: Path) -> No
     assert "holds data already" in again.stderr
     assert after == before
     assert nothing is None
+    assert moved.ready["apiKey"] == product.ready["apiKey"], "clients keep their key"
+    assert (tmp_path / "export").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.parametrize(
@@ -46,6 +48,10 @@ def test_data_moves_by_export_and_import_and_goes_by_reset(tmp_path: Path) -> No
     [
         (None, "there is no file"),
         (b"not gzip", "is no export this version reads"),
+        (
+            gzip.compress(b'{"format":"headwater-export","version":1}\n["@file","dGxzLy4uLy4uL3g=","eA=="]\n'),
+            "the file name 'tls/../../x'",
+        ),
         (gzip.compress(b"{}\n"), "is no export this version reads"),
         (gzip.compress(b'{"format":"headwater-export","version":99}\n'), "is no export this version reads"),
         (gzip.compress(b'{"format":"headwater-export","version":1}\n["a"]\n'), "is no export this version reads"),
