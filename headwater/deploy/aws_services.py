@@ -8,6 +8,7 @@ from typing import Any
 from headwater.deploy import iot
 from headwater.deploy.code_watch import watch_code
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.event_api import EventsApi
 from headwater.deploy.schedules import SchedulerApi
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.functions.async_invocation import EventDelivery
@@ -39,6 +40,7 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
     streams = DynamoDbStreamsService(
         deployment.store, region=options.region, account_id=options.account_id, clock=deployment.clock
     )
+    events = EventsApi(deployment.events, deployment.store, deployment.roles.authorize)
     rest: Mapping[str, HttpHandler] = {
         **iot.rest_services(deployment),
         "lambda": LambdaApi(deployment.functions, admin, deployment.mappings),
@@ -46,7 +48,7 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
         "scheduler": SchedulerApi(deployment.schedules).handle,
     }
     return AwsApi(
-        [deployment.dynamodb, streams, deployment.kinesis, deployment.sqs],
+        [deployment.dynamodb, streams, deployment.kinesis, deployment.sqs, events],
         region=options.region,
         account_id=options.account_id,
         find_secret=deployment.roles.find_secret,
@@ -63,6 +65,7 @@ def background_work(deployment: Deployment) -> list[Coroutine[Any, Any, None]]:
         "expiry of items": deployment.dynamodb.sweep_forever,
         "trimming of streams and queues": lambda: _sweep(deployment),
         "schedules": deployment.schedules.run,
+        "scheduled rules": deployment.events.run,
     }
     watching = watch_code(deployment.functions, deployment.data_dir)
     return [*(_supervised(name, work) for name, work in works.items()), watching]

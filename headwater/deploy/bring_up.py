@@ -13,10 +13,12 @@ from typing import Any
 
 from headwater.auth.jwt import PoolKey, make_pool_key
 from headwater.datasource.tables.page_tokens import PageTokens
-from headwater.deploy import data, event_sources, functions, graphql, iot, policies
+from headwater.deploy import data, event_resources, event_sources, functions, graphql, iot, policies
 from headwater.deploy.aws_services import AsynchronousDelivery, aws_api, function_admin
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
+from headwater.deploy.event_bus import EventBus
+from headwater.deploy.event_targets import EventTargets
 from headwater.deploy.examination import Examination, examine, first_of
 from headwater.deploy.iot_access import DeviceAccess
 from headwater.deploy.iot_registry import DeviceRegistry
@@ -116,14 +118,19 @@ async def _deploy_rest(deployment: Deployment) -> None:
         ("AWS::S3::Bucket", data.deploy_bucket),
         ("AWS::Cognito::UserPool", policies.deploy_user_pool),
         ("AWS::Lambda::Function", functions.deploy_function),
+        ("AWS::Events::EventBus", event_resources.deploy_bus),
         ("AWS::AppSync::GraphQLApi", graphql.deploy_api),
         ("AWS::IoT::ThingType", iot.deploy_thing_type),
         ("AWS::IoT::Thing", iot.deploy_thing),
         ("AWS::IoT::Policy", iot.deploy_policy),
         ("AWS::IoT::TopicRule", iot.deploy_rule),
         ("AWS::Lambda::EventSourceMapping", event_sources.deploy_mapping),
+        ("AWS::Events::Rule", event_resources.deploy_rule),
+        ("AWS::Scheduler::Schedule", event_resources.deploy_schedule),
     ):
         await deploy_each(deployment, kind, deploy)
+    await event_resources.forget_old_schedules(deployment)
+    event_resources.warn_about_topic_rules(deployment)
 
 
 def _deployment(
@@ -148,6 +155,8 @@ def _deployment(
         credentials=lambda config: roles.function_variables(config.role_arn, site.endpoint_url),
     )
     delivery.functions = function_service
+    targets = EventTargets(roles=roles, sqs=sqs, kinesis=kinesis, functions=function_service)
+    events = EventBus(**place, deliver=targets.deliver, dead_letter=targets.dead_letter, clock=time.time)
     rules = RuleEngine({}, os.urandom, options.account_id)
     devices = DeviceRegistry(
         store,
@@ -205,11 +214,14 @@ def _deployment(
         mqtt=mqtt,
         devices=devices,
         shadows=shadows,
+        events=events,
         schedules=Schedules(
             store,
-            delivery.deliver,
+            targets.deliver,
             clock=time.time,
             arn_prefix=f"arn:aws:scheduler:{options.region}:{options.account_id}",
+            put_events=events.put_events,
+            dead_letter=targets.dead_letter,
         ),
         page_tokens=PageTokens(graphql.page_token_secret(site.secret)),
         administrator_key=roles.issue_key(None),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.datasource.tables.page_tokens import PageTokens
 from headwater.deploy.compiled import Compiled
+from headwater.deploy.event_bus import EventBus
 from headwater.deploy.faults import Faults
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
@@ -66,6 +67,7 @@ class Deployment:
     shadows: "Shadows"
     page_tokens: PageTokens
     schedules: Schedules
+    events: EventBus
     administrator_key: AccessKey
     compiled: Compiled
     faults: Faults

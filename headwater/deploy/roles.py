@@ -59,6 +59,10 @@ class Roles:
         for name in role_names:
             self._policies.setdefault(name, []).append(policy)
 
+    def has_role(self, name: str) -> bool:
+        """Whether the stack has a role."""
+        return name in self._policies
+
     def issue_key(self, role_name: str | None) -> AccessKey:
         """A fresh key pair of a role, or of the administrator for None."""
         access_key_id = "AKIA" + secrets.token_hex(8).upper()

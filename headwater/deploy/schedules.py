@@ -1,22 +1,24 @@
 """EventBridge Scheduler: schedules that outlive a restart, and its REST API.
 
-Source: EventBridge Scheduler API Reference, CreateSchedule; User Guide, "Schedule types". One-time and rate
-schedules run here; cron expressions are refused.
+Source: EventBridge Scheduler API Reference, CreateSchedule; User Guide, "Adding context attributes".
 """
 
 import asyncio
 import contextlib
 import logging
 import re
+import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, unquote
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import orjson
 
+from headwater.deploy.event_bus import DeliverTo, TargetInput
+from headwater.deploy.event_rule import TARGET_SERVICES, Target
 from headwater.deploy.routing import json_response
+from headwater.deploy.schedule_times import invalid, next_run
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest, HttpResponse
@@ -25,84 +27,90 @@ from headwater.values.transaction import ReadTransaction, WriteTransaction
 _log = logging.getLogger(__name__)
 _DATABASE = "schedules"
 _NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
-_AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
-_RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
-_UNIT_S = {"minute": 60, "hour": 3600, "day": 86_400}
 _LONGEST_SLEEP_S = 3600.0
+# What a change of makes a template's schedule a new one; the rest is kept over restarts.
+_DEFINING = ("ScheduleExpression", "ScheduleExpressionTimezone", "Target", "State", "StartDate", "EndDate")
 
-Deliver = Callable[[str, str], Awaitable[None]]
-
-
-def next_run(expression: str, zone: str, after_s: float, created_s: float) -> float | None:
-    """When a schedule fires next, in epoch seconds; None when it never will.
-
-    Raises: ServiceError ValidationException for an expression that does not work here.
-    """
-    once = _AT.fullmatch(expression)
-    if once is not None:
-        try:
-            moment = datetime.fromisoformat(once[1]).replace(tzinfo=ZoneInfo(zone)).timestamp()
-        except (ValueError, ZoneInfoNotFoundError) as error:
-            raise _invalid(f"{expression} in {zone!r}: {error}") from error
-        return moment if moment > after_s else None
-    rate = _RATE.fullmatch(expression)
-    if rate is None or int(rate[1]) == 0:
-        raise _invalid(f"Invalid Schedule Expression {expression}.")
-    interval_s = timedelta(seconds=int(rate[1]) * _UNIT_S[rate[2].rstrip("s")]).total_seconds()
-    periods = max(int((after_s - created_s) // interval_s) + 1, 1)
-    return created_s + periods * interval_s
-
-
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("ValidationException", message)
+PutEvents = Callable[[list[dict[str, Any]]], Awaitable[dict[str, Any]]]
+DeadLetter = Callable[[str, str, Mapping[str, Any]], Awaitable[None]]
 
 
 class Schedules:
-    """All schedules of an instance; `deliver(target ARN, input)` starts what a schedule is for."""
+    """All schedules of an instance; `deliver` hands a target its input, `put_events` is for event buses."""
 
-    def __init__(self, store: Store, deliver: Deliver, *, clock: Callable[[], float], arn_prefix: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        deliver: DeliverTo,
+        *,
+        clock: Callable[[], float],
+        arn_prefix: str,
+        put_events: PutEvents | None = None,
+        dead_letter: DeadLetter | None = None,
+    ) -> None:
         self._store = store
         self._deliver = deliver
         self._clock = clock
         self._arn_prefix = arn_prefix
+        self._put_events = put_events
+        self._dead_letter = dead_letter
         self._changed = asyncio.Event()
 
-    async def create(self, group: str, name: str, request: Mapping[str, Any], *, replaces: bool = False) -> str:
-        """Keep a schedule; its ARN. Raises: ServiceError ValidationException, ConflictException."""
+    async def create(
+        self, group: str, name: str, request: Mapping[str, Any], *, replaces: bool = False, owner: str = ""
+    ) -> str:
+        """Keep a schedule; its ARN. `owner` is the logical id of one that a template has.
+
+        Raises: ServiceError ValidationException, ConflictException.
+        """
         if not _NAME.fullmatch(name) or not _NAME.fullmatch(group):
-            raise _invalid(f"{group}/{name}: a name has 1 to 64 of 0-9 a-z A-Z - _ .")
-        target = request.get("Target")
-        if not isinstance(target, Mapping) or not target.get("Arn") or not target.get("RoleArn"):
-            raise _invalid("Target needs Arn and RoleArn")
-        if target["Arn"].split(":")[2:3] not in (["lambda"], ["sqs"]):
-            raise _invalid(f"the target {target['Arn']} does not work here; functions and queues do")
-        expression = str(request.get("ScheduleExpression", ""))
-        zone, now = str(request.get("ScheduleExpressionTimezone") or "UTC"), self._clock()
-        # A moment that is over already is still due once, as on AWS.
-        due = next_run(expression, zone, now, now) or now
+            raise invalid(f"{group}/{name}: a name has 1 to 64 of 0-9 a-z A-Z - _ .")
+        now = self._clock()
         schedule = {
             "Arn": f"{self._arn_prefix}:schedule/{group}/{name}",
             "GroupName": group,
             "Name": name,
-            "ScheduleExpression": expression,
-            "ScheduleExpressionTimezone": zone,
+            "ScheduleExpression": str(request.get("ScheduleExpression", "")),
+            "ScheduleExpressionTimezone": str(request.get("ScheduleExpressionTimezone") or "UTC"),
             "FlexibleTimeWindow": request.get("FlexibleTimeWindow") or {"Mode": "OFF"},
             "ActionAfterCompletion": request.get("ActionAfterCompletion", "NONE"),
             "State": request.get("State", "ENABLED"),
-            "Target": dict(target),
+            "Target": _checked_target(request.get("Target")),
             "CreationDate": now,
             "LastModificationDate": now,
         }
+        schedule |= {key: request[key] for key in ("Description", "StartDate", "EndDate") if request.get(key)}
+        due = _next(schedule, now)
+        if due is None and schedule["ScheduleExpression"].startswith("at("):
+            due = now  # A moment that is over already is still due once, as on AWS.
         key = f"{group}/{name}".encode()
 
         def write(transaction: WriteTransaction) -> None:
             if not replaces and transaction.get(_DATABASE, key) is not None:
                 raise ServiceError("ConflictException", f"Schedule {name} already exists.", status=409)
-            transaction.put(_DATABASE, key, orjson.dumps({"due": due, "schedule": schedule}))
+            transaction.put(_DATABASE, key, orjson.dumps({"due": due, "schedule": schedule, "owner": owner}))
 
         await self._store.write(write)
         self._changed.set()
         return str(schedule["Arn"])
+
+    async def declare(self, group: str, name: str, request: Mapping[str, Any], owner: str) -> str:
+        """Keep a template's schedule; one that has not changed goes on where it was, so that it fires once.
+
+        Raises: ServiceError ValidationException.
+        """
+        for entry in self.all():
+            old = entry["schedule"]
+            is_same = entry.get("owner") == owner and (old["GroupName"], old["Name"]) == (group, name)
+            if is_same and all(old.get(key) == _with_defaults(request).get(key) for key in _DEFINING):
+                return str(old["Arn"])
+        return await self.create(group, name, request, replaces=True, owner=owner)
+
+    async def forget_others(self, owners: set[str]) -> None:
+        """Remove the schedules of resources that the template no longer has."""
+        for entry in self.all():
+            if entry.get("owner") and entry["owner"] not in owners:
+                await self.delete(entry["schedule"]["GroupName"], entry["schedule"]["Name"])
 
     def get(self, group: str, name: str) -> dict[str, Any]:
         """Raises: ServiceError ResourceNotFoundException."""
@@ -131,30 +139,135 @@ class Schedules:
             self._changed.clear()
             now = self._clock()
             entries = [entry for entry in self.all() if entry["schedule"]["State"] == "ENABLED" and entry["due"]]
-            for entry in entries:
-                if entry["due"] <= now:
-                    await self._fire(entry, now)
-            waiting = [entry["due"] for entry in entries if entry["due"] > now]
-            pause_s = min(min(waiting, default=now + _LONGEST_SLEEP_S) - now, _LONGEST_SLEEP_S)
+            fired = [entry for entry in entries if entry["due"] <= now]
+            for entry in fired:
+                await self._fire(entry, now)
+            if fired:
+                continue  # what follows is due at times that are not known yet
+            pause_s = min(min((entry["due"] for entry in entries), default=now + _LONGEST_SLEEP_S) - now, 3600.0)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), pause_s)
 
     async def _fire(self, entry: dict[str, Any], now: float) -> None:
         schedule = entry["schedule"]
-        target = schedule["Target"]
         try:
-            await self._deliver(target["Arn"], target.get("Input", "{}"))
+            await self._start(schedule, entry["due"])
         except HeadwaterError as error:
-            _log.error("schedule %s could not start %s: %s", schedule["Name"], target["Arn"], error)
+            _log.error("schedule %s could not start %s: %s", schedule["Name"], schedule["Target"]["Arn"], error)
+            await self._give_up(entry, error)
         key = f"{schedule['GroupName']}/{schedule['Name']}".encode()
-        following = next_run(
-            schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"], now, schedule["CreationDate"]
-        )
-        if following is None and schedule["ActionAfterCompletion"] == "DELETE":
-            await self._store.write(lambda transaction: transaction.delete(_DATABASE, key))
+        following = _next(schedule, now)
+
+        def write(transaction: WriteTransaction) -> None:
+            if transaction.get(_DATABASE, key) is None:
+                return  # deleted by what it started
+            if following is None and schedule["ActionAfterCompletion"] == "DELETE":
+                transaction.delete(_DATABASE, key)
+            else:
+                transaction.put(_DATABASE, key, orjson.dumps({**entry, "due": following}))
+
+        await self._store.write(write)
+
+    async def _give_up(self, entry: Mapping[str, Any], error: HeadwaterError) -> None:
+        """Send what could not be started to the schedule's dead-letter queue.
+
+        Source: Scheduler User Guide, "Configuring a dead-letter queue".
+        """
+        schedule = entry["schedule"]
+        queue_arn = (schedule["Target"].get("DeadLetterConfig") or {}).get("Arn")
+        if queue_arn is None or self._dead_letter is None:
             return
-        value = orjson.dumps({"due": following, "schedule": schedule})
-        await self._store.write(lambda transaction: transaction.put(_DATABASE, key, value))
+        attributes = {
+            "SCHEDULE_ARN": schedule["Arn"],
+            "TARGET_ARN": schedule["Target"]["Arn"],
+            "ERROR_CODE": error.code if isinstance(error, ServiceError) else "SDK_CLIENT_ERROR",
+            "ERROR_MESSAGE": str(error),
+        }
+        texts = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+        try:
+            await self._dead_letter(queue_arn, _input(schedule, entry["due"]), texts)
+        except HeadwaterError as fault:
+            _log.error("schedule %s: its dead-letter queue did not take the event: %s", schedule["Name"], fault)
+
+    async def _start(self, schedule: Mapping[str, Any], due: float) -> None:
+        given = schedule["Target"]
+        text = _input(schedule, due)
+        parameters = given.get("EventBridgeParameters")
+        if parameters is not None:
+            if self._put_events is None:
+                raise ServiceError("ValidationException", "there is no event bus here")
+            event = {"Source": parameters["Source"], "DetailType": parameters["DetailType"], "Detail": text}
+            await self._put_events([{**event, "EventBusName": given["Arn"]}])
+            return
+        target = Target(
+            target_id=schedule["Name"],
+            arn=given["Arn"],
+            role_arn=given["RoleArn"],
+            group_id=(given.get("SqsParameters") or {}).get("MessageGroupId"),
+        )
+        key = (given.get("KinesisParameters") or {}).get("PartitionKey") or str(uuid.uuid4())
+        await self._deliver(TargetInput(target, text, key))
+
+
+def _with_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
+    zone = str(request.get("ScheduleExpressionTimezone") or "UTC")
+    return {**request, "ScheduleExpressionTimezone": zone, "State": request.get("State", "ENABLED")}
+
+
+def _checked_target(target: Any) -> dict[str, Any]:
+    if not isinstance(target, Mapping) or not target.get("Arn") or not target.get("RoleArn"):
+        raise invalid("Target needs Arn and RoleArn")
+    service = target["Arn"].split(":")[2:3]
+    if service not in [[name] for name in TARGET_SERVICES]:
+        raise invalid(f"the target {target['Arn']} does not work here; functions, queues, streams and buses do")
+    if (service == ["events"]) != (target.get("EventBridgeParameters") is not None):
+        raise invalid("EventBridgeParameters are for event buses, and needed for them")
+    return dict(target)
+
+
+def _next(schedule: Mapping[str, Any], after_s: float) -> float | None:
+    """When a schedule fires next, within its start and end dates."""
+    start_s, end_s = _seconds(schedule.get("StartDate")), _seconds(schedule.get("EndDate"))
+    expression, zone = schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"]
+    created_s = schedule["CreationDate"] if start_s is None else start_s
+    if expression.startswith("at("):
+        return next_run(expression, zone, after_s, created_s)
+    if start_s is not None and start_s > after_s:
+        # A rate fires first at its start.
+        found = start_s if expression.startswith("rate(") else next_run(expression, zone, start_s - 1, created_s)
+    else:
+        found = next_run(expression, zone, after_s, created_s)
+    return None if found is None or (end_s is not None and found > end_s) else found
+
+
+def _seconds(moment: Any) -> float | None:
+    """Epoch seconds of the API's number or a template's ISO text."""
+    if moment is None or isinstance(moment, int | float):
+        return moment
+    try:
+        parsed = datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
+    except ValueError as error:
+        raise invalid(f"{moment!r} is no point in time") from error
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+
+
+def _input(schedule: Mapping[str, Any], due: float) -> str:
+    stamp = datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = schedule["Target"].get("Input")
+    if text is None:
+        region, account = schedule["Arn"].split(":")[3:5]
+        event = {"version": "0", "id": str(uuid.uuid4()), "detail-type": "Scheduled Event"}
+        event |= {"source": "aws.scheduler", "account": account, "time": stamp, "region": region}
+        return orjson.dumps({**event, "resources": [schedule["Arn"]], "detail": "{}"}).decode()
+    attributes = {
+        "schedule-arn": schedule["Arn"],
+        "scheduled-time": stamp,
+        "execution-id": str(uuid.uuid4()),
+        "attempt-number": "1",
+    }
+    for name, value in attributes.items():
+        text = text.replace(f"<aws.scheduler.{name}>", value)
+    return str(text)
 
 
 class SchedulerApi:

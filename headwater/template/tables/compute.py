@@ -1,4 +1,4 @@
-"""Verdicts on functions, their event sources and their schedules."""
+"""Verdicts on functions and their event sources."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -76,5 +76,4 @@ COMPUTE: dict[str, TypeTable] = {
         deploy_only="CompatibleArchitectures LicenseInfo",
     ),
     "AWS::Lambda::LayerVersionPermission": TypeTable(verdict="deploy-only"),
-    "AWS::Scheduler::ScheduleGroup": table(live="Name", deploy_only="Tags"),
 }

@@ -1,0 +1,60 @@
+"""Verdicts on event buses, rules and schedules."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from headwater.template.tables.type_table import TypeTable, required, table
+
+_NO_SERVICE = "this target does not run here; functions, queues, streams and event buses do"
+_TARGET_REFUSED = (
+    "EcsParameters",
+    "BatchParameters",
+    "HttpParameters",
+    "RedshiftDataParameters",
+    "RunCommandParameters",
+    "SageMakerPipelineParameters",
+    "AppSyncParameters",
+)
+
+
+def _fires(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    if "EventPattern" not in properties and "ScheduleExpression" not in properties:
+        yield "EventPattern", "missing: a rule has an EventPattern or a ScheduleExpression"
+
+
+EVENTS: dict[str, TypeTable] = {
+    "AWS::Events::Rule": table(
+        live="""Name EventBusName EventPattern ScheduleExpression State Description RoleArn Targets.Id Targets.Arn
+            Targets.Input Targets.InputPath Targets.InputTransformer Targets.RoleArn Targets.DeadLetterConfig
+            Targets.SqsParameters Targets.KinesisParameters""",
+        # Targets are on this machine: one that does not take an event now would not take it later.
+        deploy_only="Tags Targets.RetryPolicy",
+        refused={f"Targets.{name}": _NO_SERVICE for name in _TARGET_REFUSED},
+        checks=(_fires,),
+    ),
+    "AWS::Events::EventBus": table(
+        live="Name",
+        deploy_only="Tags Description KmsKeyIdentifier LogConfig Policy",
+        refused={
+            "EventSourceName": "partner event buses do not run here",
+            "DeadLetterConfig": "give the targets of the rules a DeadLetterConfig",
+        },
+        checks=(required("Name"),),
+    ),
+    "AWS::Events::EventBusPolicy": TypeTable(verdict="deploy-only"),
+    "AWS::Events::Archive": TypeTable(verdict="refused", why="events are not archived here; add a rule with a queue"),
+    "AWS::Events::ApiDestination": TypeTable(verdict="refused", why=_NO_SERVICE),
+    "AWS::Events::Connection": TypeTable(verdict="refused", why=_NO_SERVICE),
+    "AWS::Scheduler::Schedule": table(
+        live="""Name GroupName ScheduleExpression ScheduleExpressionTimezone StartDate EndDate State Description
+            FlexibleTimeWindow Target.Arn Target.RoleArn Target.Input Target.SqsParameters Target.KinesisParameters
+            Target.EventBridgeParameters Target.DeadLetterConfig""",
+        deploy_only="KmsKeyArn Target.RetryPolicy",
+        refused={
+            "Target.EcsParameters": _NO_SERVICE,
+            "Target.SageMakerPipelineParameters": _NO_SERVICE,
+        },
+        checks=(required("ScheduleExpression", "FlexibleTimeWindow", "Target"),),
+    ),
+    "AWS::Scheduler::ScheduleGroup": table(live="Name", deploy_only="Tags"),
+}
