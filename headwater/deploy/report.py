@@ -53,7 +53,9 @@ def _commands(deployment: Deployment, ports: Ports) -> list[str]:
     ready = ports.ready_document(deployment)
     lines: list[str] = []
     for name, text in examples.items():
-        for key, value in ready.items():
-            text = text.replace("${" + key + "}", str(value))
-        lines += [f"{name}:", f"  {text}", ""]
+        # A command is left out where this instance does not have what it needs, such as an API key.
+        if not any("${" + key + "}" in text for key, value in ready.items() if value is None):
+            for key, value in ready.items():
+                text = text.replace("${" + key + "}", str(value))
+            lines += [f"{name}:", f"  {text}", ""]
     return lines
