@@ -28,6 +28,7 @@ DECISIONS = {
     "Query.deviceChanges": EVERYBODY,
     "Query.getDeviceState": EVERYBODY,
     "Query.listTelemetry": EVERYBODY,
+    "Query.listAggregates": EVERYBODY,
     "Query.listAlertRules": EVERYBODY,
     "Query.listAlerts": EVERYBODY,
     "Query.listOpenAlerts": EVERYBODY,

@@ -18,6 +18,14 @@ class DeviceChangeKind(Enum):
 
 
 @strawberry.enum
+class AggregateResolution(Enum):
+    MINUTE = "MINUTE"
+    FIVE_MINUTES = "FIVE_MINUTES"
+    HOUR = "HOUR"
+    DAY = "DAY"
+
+
+@strawberry.enum
 class AlertSeverity(Enum):
     INFO = "INFO"
     WARNING = "WARNING"
@@ -81,6 +89,7 @@ class AlertRuleInput:
     severity: AlertSeverity
     ruleId: strawberry.ID | None = strawberry.UNSET
     hysteresis: float | None = strawberry.UNSET
+    durationSeconds: int | None = strawberry.UNSET
     deviceId: strawberry.ID | None = strawberry.UNSET
     siteId: strawberry.ID | None = strawberry.UNSET
     tenantId: strawberry.ID | None = strawberry.UNSET
@@ -298,6 +307,20 @@ class TelemetryConnection:
 
 
 @strawberry.type
+class Aggregate:
+    deviceId: strawberry.ID
+    time: AWSDateTime
+    sampleCount: int
+    readings: AWSJSON
+
+
+@strawberry.type
+class AggregateConnection:
+    items: list[Aggregate]
+    nextToken: str | None
+
+
+@strawberry.type
 class AlertRule:
     ruleId: strawberry.ID
     tenantId: strawberry.ID
@@ -306,6 +329,7 @@ class AlertRule:
     comparison: Comparison
     threshold: float
     hysteresis: float | None
+    durationSeconds: int | None
     severity: AlertSeverity
     deviceId: strawberry.ID | None
     siteId: strawberry.ID | None
@@ -434,6 +458,31 @@ class Query:
     ) -> TelemetryConnection:
         found: TelemetryConnection = info.context.resolve(
             info, self, {"deviceId": deviceId, "from": from_, "to": to, "limit": limit, "nextToken": nextToken}
+        )
+        return found
+
+    @strawberry.field
+    def listAggregates(
+        self,
+        info: Info[Any, Any],
+        deviceId: strawberry.ID,
+        from_: Annotated[AWSDateTime, strawberry.argument(name="from")],
+        to: AWSDateTime | None = strawberry.UNSET,
+        resolution: AggregateResolution | None = strawberry.UNSET,
+        limit: int | None = strawberry.UNSET,
+        nextToken: str | None = strawberry.UNSET,
+    ) -> AggregateConnection:
+        found: AggregateConnection = info.context.resolve(
+            info,
+            self,
+            {
+                "deviceId": deviceId,
+                "from": from_,
+                "to": to,
+                "resolution": resolution,
+                "limit": limit,
+                "nextToken": nextToken,
+            },
         )
         return found
 

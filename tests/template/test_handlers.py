@@ -72,6 +72,7 @@ def test_a_handler_imports_the_standard_library_powertools_and_its_own_code(hand
         "SendCommandFunction",
         "DeviceFieldsFunction",
         "AuthorizePartnerFunction",
+        "ListAggregatesFunction",
         "PartnerTokensFunction",
     ],
 )
