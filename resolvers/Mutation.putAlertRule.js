@@ -32,6 +32,12 @@ export function request(ctx) {
     }
     item.hysteresis = input.hysteresis;
   }
+  if (input.durationSeconds !== undefined && input.durationSeconds !== null) {
+    if (input.durationSeconds < 0 || input.durationSeconds > 86400) {
+      util.error(`durationSeconds is ${input.durationSeconds}, expected 0 to 86400`, 'BadRequest');
+    }
+    item.durationSeconds = input.durationSeconds;
+  }
   if (input.deviceId) {
     item.deviceId = input.deviceId;
   }

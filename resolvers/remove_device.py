@@ -68,7 +68,7 @@ def _removal(table_name: str, device_id: str, version: int, now_ms: int) -> list
         "TableName": table_name,
         "Key": items.state_key(device_id),
         "UpdateExpression": "SET removedAt = :now, #version = #version + :one REMOVE #ts, seq, eventId, readings, "
-        "sampleCount, spans, alerting",
+        "sampleCount, spans, alerting, pending",
         "ConditionExpression": "#version = :version AND attribute_not_exists(removedAt)",
         "ExpressionAttributeNames": {"#version": "version", "#ts": "ts"},
         "ExpressionAttributeValues": {

@@ -1,7 +1,7 @@
 """Flow 5/8: raise and resolve alerts, reading by reading, before anything is coalesced."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from streams.items import SCHEMA_VERSION, Item, alert_key, number, tenant_partition
@@ -23,6 +23,7 @@ class AlertRule:
     device_id: str | None = None
     site_id: str | None = None
     hysteresis: float = 0.0
+    duration_s: int = 0
 
     def covers(self, device_id: str, site_id: str | None) -> bool:
         return self.device_id in (None, device_id) and self.site_id in (None, site_id)
@@ -61,10 +62,13 @@ class AlertResolved:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What happened, oldest first, and which rules are in alert afterwards (rule id → alert id)."""
+    """What happened, oldest first; which rules are in alert afterwards (rule id → alert id), and which wait for their
+    duration (rule id → epoch milliseconds of the first reading past the threshold).
+    """
 
     changes: tuple[AlertOpened | AlertResolved, ...]
     alerting: dict[str, str]
+    pending: dict[str, int] = field(default_factory=dict)
 
 
 def alert_rule(item: Mapping[str, Any]) -> AlertRule:
@@ -79,6 +83,7 @@ def alert_rule(item: Mapping[str, Any]) -> AlertRule:
         device_id=item.get("deviceId", {}).get("S"),
         site_id=item.get("siteId", {}).get("S"),
         hysteresis=float(item["hysteresis"]["N"]) if "hysteresis" in item else 0.0,
+        duration_s=int(item["durationSeconds"]["N"]) if "durationSeconds" in item else 0,
     )
 
 
@@ -88,36 +93,58 @@ def decide(
     alerting: Mapping[str, str],
     *,
     site_id: str | None,
+    pending: Mapping[str, int] | None = None,
 ) -> Decision:
     """Follow each rule through a device's new telemetry.
 
-    `fresh` is in the device's own order; `alerting` is what the state item holds from before. A message without the
-    rule's reading, or with one that is no number, changes nothing. Rules that are gone drop out of `alerting`; their
-    alerts stay as they are.
+    `fresh` is in the device's own order; `alerting` and `pending` are what the state item holds from before. A message
+    without the rule's reading, or with one that is no number, changes nothing. Rules that are gone drop out of both;
+    their alerts stay as they are.
     """
     if not fresh:
-        return Decision((), dict(alerting))
+        return Decision((), dict(alerting), dict(pending or {}))
     changes: list[AlertOpened | AlertResolved] = []
     after: dict[str, str] = {}
-    device_id = fresh[0].device_id
+    waiting: dict[str, int] = {}
     for rule in rules:
-        if not rule.covers(device_id, site_id):
+        if not rule.covers(fresh[0].device_id, site_id):
             continue
-        current = alerting.get(rule.rule_id)
+        current, since = alerting.get(rule.rule_id), (pending or {}).get(rule.rule_id)
         for record in fresh:
-            value = record.readings.get(rule.reading)
-            if type(value) is not float and type(value) is not int:
-                continue
-            if current is None and rule.is_breached_by(value):
-                current = f"{record.ts:013d}-{record.seq}-{rule.rule_id}"
-                changes.append(AlertOpened(current, rule, device_id, record.ts, value))
-            elif current is not None and rule.is_over_at(value):
-                changes.append(AlertResolved(current, device_id, record.ts))
-                current = None
+            current, since = _follow(rule, record, current, since, changes)
         if current is not None:
             after[rule.rule_id] = current
+        elif since is not None:
+            waiting[rule.rule_id] = since
     changes.sort(key=lambda change: change.ts)
-    return Decision(tuple(changes), after)
+    return Decision(tuple(changes), after, waiting)
+
+
+def _follow(
+    rule: AlertRule,
+    record: Telemetry,
+    current: str | None,
+    since: int | None,
+    changes: list[AlertOpened | AlertResolved],
+) -> tuple[str | None, int | None]:
+    """Take one message: the rule's alert and the time it waits since, before and after."""
+    value = record.readings.get(rule.reading)
+    if type(value) is not float and type(value) is not int:
+        return current, since
+    if current is not None:
+        if not rule.is_over_at(value):
+            return current, None
+        changes.append(AlertResolved(current, record.device_id, record.ts))
+        return None, None
+    if not rule.is_breached_by(value):
+        return None, None
+    # By the device's own clock: readings that come in one batch after an outage count as they were taken.
+    since = record.ts if since is None else since
+    if record.ts - since < rule.duration_s * 1000:
+        return None, since
+    opened = AlertOpened(f"{record.ts:013d}-{record.seq}-{rule.rule_id}", rule, record.device_id, record.ts, value)
+    changes.append(opened)
+    return opened.alert_id, None
 
 
 def opening_put(

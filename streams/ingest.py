@@ -227,10 +227,11 @@ class Ingestion:
         if not fresh:
             return True
         rules = self._rules.of_tenant(stored.tenant_id)
-        decision = decide(rules, fresh, stored.alerting, site_id=stored.site_id)
+        decision = decide(rules, fresh, stored.alerting, site_id=stored.site_id, pending=stored.pending)
         try:
             self._apply(decision, stored)
-            self._unless_done("UpdateItem", state_update(self._settings.table, fresh, decision.alerting))
+            update = state_update(self._settings.table, fresh, decision.alerting, decision.pending)
+            self._unless_done("UpdateItem", update)
         except (AwsError, OSError, HTTPException):
             return False
         return True

@@ -18,6 +18,7 @@ class StoredState:
     seq: int = -1
     is_removed: bool = False
     alerting: dict[str, str] = field(default_factory=dict)
+    pending: dict[str, int] = field(default_factory=dict)
 
     @property
     def order(self) -> tuple[int, int]:
@@ -38,7 +39,7 @@ class Span:
 
 # Of a state item the readings are most; ingestion needs the rest.
 STATE_PROJECTION = {
-    "ProjectionExpression": "PK, tenantId, siteId, #ts, seq, removedAt, alerting",
+    "ProjectionExpression": "PK, tenantId, siteId, #ts, seq, removedAt, alerting, pending",
     "ExpressionAttributeNames": {"#ts": "ts"},
 }
 
@@ -46,6 +47,7 @@ STATE_PROJECTION = {
 def stored_state(item: Mapping[str, Any]) -> StoredState:
     """Read the state item, as DynamoDB types it."""
     alerting = item.get("alerting", {}).get("M", {})
+    pending = item.get("pending", {}).get("M", {})
     return StoredState(
         tenant_id=item["tenantId"]["S"],
         site_id=item.get("siteId", {}).get("S"),
@@ -53,6 +55,7 @@ def stored_state(item: Mapping[str, Any]) -> StoredState:
         seq=int(item["seq"]["N"]) if "seq" in item else -1,
         is_removed="removedAt" in item,
         alerting={rule_id: alert["S"] for rule_id, alert in alerting.items()},
+        pending={rule_id: int(since["N"]) for rule_id, since in pending.items()},
     )
 
 
@@ -96,7 +99,7 @@ def history_item(record: Telemetry, tenant_id: str, retention_s: int) -> Item:
 # Constant text: names and values alone change, so that every reader of the expression may keep it parsed.
 _UPDATE = (
     "SET #ts = :ts, #seq = :seq, eventId = :event, readings = :readings, sampleCount = :count, spans = :spans, "
-    "alerting = :alerting, schemaVersion = :schema, #version = #version + :one"
+    "alerting = :alerting, pending = :pending, schemaVersion = :schema, #version = #version + :one"
 )
 _CONDITION = (
     "attribute_exists(tenantId) AND attribute_not_exists(removedAt) AND "
@@ -104,7 +107,9 @@ _CONDITION = (
 )
 
 
-def state_update(table: str, fresh: Sequence[Telemetry], alerting: Mapping[str, str]) -> dict[str, Any]:
+def state_update(
+    table: str, fresh: Sequence[Telemetry], alerting: Mapping[str, str], pending: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Build the UpdateItem request that moves the state to the last of `fresh`, unless the table has a newer one by
     then.
     """
@@ -124,6 +129,7 @@ def state_update(table: str, fresh: Sequence[Telemetry], alerting: Mapping[str, 
             ":count": {"N": str(len(fresh))},
             ":spans": {"M": {name: _span_attribute(span) for name, span in spans.items()}},
             ":alerting": {"M": {rule_id: {"S": alert_id} for rule_id, alert_id in alerting.items()}},
+            ":pending": {"M": {rule_id: {"N": str(since)} for rule_id, since in (pending or {}).items()}},
             ":schema": SCHEMA_VERSION,
             ":one": {"N": "1"},
         },

@@ -174,6 +174,20 @@ def test_a_rule_without_an_id_gets_one(run: Any) -> None:
     assert "siteId" not in request["attributeValues"]
 
 
+@pytest.mark.parametrize("seconds", [-1, 86_401])
+def test_a_duration_out_of_bounds_is_refused(run: Any, seconds: int) -> None:
+    rule = {"name": "n", "reading": "t", "comparison": "ABOVE", "threshold": 1, "severity": "INFO"}
+
+    outcome = run(
+        "Mutation.putAlertRule",
+        "request",
+        identity=person("acme", "admin").identity,
+        arguments={"input": {**rule, "durationSeconds": seconds}},
+    )
+
+    assert outcome.error.message == f"durationSeconds is {seconds}, expected 0 to 86400"
+
+
 def test_a_hysteresis_below_zero_is_refused(run: Any) -> None:
     rule = {"name": "n", "reading": "t", "comparison": "ABOVE", "threshold": 1, "severity": "INFO", "hysteresis": -1}
 

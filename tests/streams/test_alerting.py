@@ -100,3 +100,51 @@ def test_an_open_alert_stands_in_the_tenants_index() -> None:
     assert put["Item"]["GSI2PK"] == {"S": "TENANT#acme#OPEN"}
     assert put["Item"]["siteId"] == {"S": "north"}
     assert put["ConditionExpression"] == "attribute_not_exists(PK)"
+
+
+SLOW = AlertRule("slow", "hot for long", "temperature", "ABOVE", 80, "WARNING", duration_s=10)
+
+
+def at(*seconds_and_values: tuple[int, float]) -> list[Telemetry]:
+    return [Telemetry("dev-1", 1000 * second, second, {"temperature": value}) for second, value in seconds_and_values]
+
+
+def test_a_duration_is_waited_for_by_the_devices_clock() -> None:
+    decision = decide([SLOW], at((1, 90), (6, 90), (11, 95), (12, 96)), {}, site_id=None)
+
+    assert decision.changes == (AlertOpened("0000000011000-11-slow", SLOW, "dev-1", 11_000, 95),)
+    assert (decision.alerting, decision.pending) == ({"slow": "0000000011000-11-slow"}, {})
+
+
+def test_a_reading_within_the_threshold_begins_the_duration_again() -> None:
+    decision = decide([SLOW], at((1, 90), (6, 80), (11, 90), (20, 90)), {}, site_id=None)
+
+    assert (decision.changes, decision.pending) == ((), {"slow": 11_000})
+
+
+def test_a_duration_goes_on_over_batches_and_ends_with_its_rule() -> None:
+    first = decide([SLOW], at((1, 90)), {}, site_id=None)
+
+    second = decide([SLOW], at((11, 91)), first.alerting, site_id=None, pending=first.pending)
+    without_rule = decide([], at((11, 91)), first.alerting, site_id=None, pending=first.pending)
+
+    assert first.pending == {"slow": 1000}
+    assert [type(change) for change in second.changes] == [AlertOpened]
+    assert (without_rule.changes, without_rule.pending) == ((), {})
+
+
+@pytest.mark.parametrize("cuts", [(1,), (2, 4), (1, 2, 3, 4, 5)])
+def test_batches_decide_as_one_run_would(cuts: tuple[int, ...]) -> None:
+    readings = at((1, 90), (6, 90), (12, 95), (13, 70), (14, 90), (25, 85))
+    whole = decide([HOT, SLOW], readings, {}, site_id=None)
+    alerting: dict[str, str] = {}
+    pending: dict[str, int] = {}
+    changes: list[Any] = []
+
+    for start, end in zip((0, *cuts), (*cuts, len(readings)), strict=True):
+        part = decide([HOT, SLOW], readings[start:end], alerting, site_id=None, pending=pending)
+        alerting, pending = part.alerting, part.pending
+        changes += part.changes
+
+    assert sorted(map(str, changes)) == sorted(map(str, whole.changes))
+    assert (alerting, pending) == (whole.alerting, whole.pending)
