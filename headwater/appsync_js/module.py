@@ -44,6 +44,8 @@ OPTIONAL_FILES: Mapping[str, tuple[bytes, ...]] = {
 # Sealing removes these from the global object; the runtime goes on using them.
 KEPT_FOR_RUNTIME = "const {Error, RegExp, Map} = globalThis;"
 PLAIN_ANSWER_EXCEPT = frozenset("UXZ")
+# What a data source's answer sets; of both handlers together only the response handler has it.
+_SOURCE_PARTS = frozenset({"result", "error"})
 
 
 def needed_files(source: bytes, *, computes_members: bool) -> tuple[str, ...]:
@@ -69,9 +71,12 @@ class JsEngine:
         parts = ";".join(f"(\n{source}\n)(rt)" for source in sources)
         self._context.eval(f"(() => {{ {KEPT_FOR_RUNTIME} const rt = {{library: {{}}}};{parts};rt.install(); }})()")
 
-    def load(self, code: str, keeps_stash: Mapping[HandlerName, bool]) -> dict[HandlerName, RawHandler]:
+    def load(
+        self, code: str, keeps_stash: Mapping[HandlerName, bool], *, reads_more: bool = True
+    ) -> dict[HandlerName, RawHandler]:
         """Run module code once and take its handlers, each `(context JSON, now in ms, entropy as hex) -> answer`.
 
+        `reads_more` tells that the response handler reads more than result and error, for running both at once.
         Raises: quickjs.JSException for a fault at the top level of the module.
         """
         self._context.set_time_limit(TIME_LIMIT_S)
@@ -81,6 +86,7 @@ class JsEngine:
             for name, keeps in keeps_stash.items()
         }
         self._set_zone = self._context.eval("__headwater.setZone")
+        self.both: RawHandler = self._context.eval(f"__headwater.prepareBoth({'true' if reads_more else 'false'})")
         self._context.eval("__headwater.seal()")
         return handlers
 
@@ -113,14 +119,21 @@ class JsModule:
         self._usage = usage
         self._runtime_files = runtime_files
         self._plans: dict[HandlerName, tuple[RawHandler, frozenset[str]]] = {}
+        self._run_both: RawHandler | None = None
+        self._both = _usage_of_both(usage)
         # A context takes 5 ms to build: an API of a hundred resolvers starts without waiting for those.
         if not can_wait:
             self._reset()
 
     def _reset(self) -> None:
         self._engine = JsEngine(self._runtime_files)
-        handlers = self._engine.load(self._code, {name: usage.keeps_stash for name, usage in self._usage.items()})
+        handlers = self._engine.load(
+            self._code,
+            {name: usage.keeps_stash for name, usage in self._usage.items()},
+            reads_more=not self._usage["response"].parts <= _SOURCE_PARTS,
+        )
         self._plans = {name: (handlers[name], usage.parts) for name, usage in self._usage.items()}
+        self._run_both = self._engine.both
 
     def usage(self, handler: HandlerName) -> ContextUsage:
         """What the handler reads of its context."""
@@ -140,21 +153,55 @@ class JsModule:
         outErrors`; keys may be missing. `entropy` seeds every id and random number of the call. Faults of the code,
         of its limits and of its memory come back as an error of type `Code`.
         """
+        if not self._plans:
+            self._reset()
+        run, parts = self._plans[handler]
+        return self._call(run, parts, context, (float(now_ms), entropy.hex()))
+
+    @property
+    def usage_of_both(self) -> ContextUsage | None:
+        """What `call_both` has to be given; None if the handlers have to be called one after the other."""
+        return self._both
+
+    def call_both(
+        self, context: Mapping[str, Any], *, now_ms: float, entropy: bytes = b""
+    ) -> tuple[HandlerName, HandlerOutcome]:
+        """Run both handlers as a unit resolver on the NONE data source does, in one crossing.
+
+        The outcome is that of `response`; or that of `request`, when that did more than ask for a payload, so that the
+        caller goes on from there. Half of `entropy` is for each.
+        """
+        if self._run_both is None:
+            self._reset()
+        assert self._run_both is not None, "set by the reset"
+        assert self._both is not None, "asked for before"
+        half = len(entropy) // 2
+        arguments = (float(now_ms), entropy[:half].hex(), entropy[half:].hex())
+        outcome = self._call(self._run_both, self._both.parts, context, arguments)
+        return ("request" if outcome.is_of_request else "response"), outcome
+
+    def _call(
+        self, run: RawHandler, parts: frozenset[str], context: Mapping[str, Any], arguments: tuple[Any, ...]
+    ) -> HandlerOutcome:
         try:
-            if not self._plans:
-                self._reset()
-            run, parts = self._plans[handler]
             # Resolvers pass just these parts.
             if context.__class__ is not dict or context.keys() != parts:
                 context = {part: context[part] for part in parts if part in context}
             text = orjson.dumps(context).decode()
             # The engine's binding cuts integers to 32 bits, doubles cross whole.
-            answer = run(text, float(now_ms), entropy.hex())
+            answer = run(text, *arguments)
             while answer[0] == "Z":
                 self._engine.load_zone(answer[1:])
-                answer = run(text, float(now_ms), entropy.hex())
+                answer = run(text, *arguments)
         except quickjs.JSException as error:
             return HandlerOutcome(error=RequestError(self._limit_message(str(error)), "Code"))
+        if answer[0] == "Q":
+            outcome = self._read(answer[1:])
+            outcome.is_of_request = True
+            return outcome
+        return self._read(answer)
+
+    def _read(self, answer: str) -> HandlerOutcome:
         kind = answer[0]
         if kind == "U":
             return HandlerOutcome()
@@ -177,6 +224,14 @@ class JsModule:
         if "interrupted" in message:
             return f"{self.name} ran longer than {int(TIME_LIMIT_S * 1000)} ms"
         return message.split("\n")[0]
+
+
+def _usage_of_both(usage: Mapping[HandlerName, ContextUsage]) -> ContextUsage | None:
+    request, response = usage["request"], usage["response"]
+    if request.keeps_stash or response.keeps_stash:
+        return None
+    names_selection_set = request.names_selection_set or response.names_selection_set
+    return ContextUsage((request.parts | response.parts) - _SOURCE_PARTS, names_selection_set)
 
 
 def compile_module(code: str, name: str) -> JsModule:

@@ -14,7 +14,8 @@ class HandlerOutcome:
 
     `result` is plain JSON (None for undefined). With `is_early_return` it is what `runtime.earlyReturn` was given and
     `skip_to` says where the pipeline goes on. `stash` is None where the code cannot have changed it. `is_unauthorized`
-    marks `util.unauthorized()`, whose message names the field that only the caller knows.
+    marks `util.unauthorized()`, whose message names the field that only the caller knows. `is_of_request` tells whose
+    outcome it is where both handlers were called.
     """
 
     result: Any = None
@@ -30,6 +31,7 @@ class HandlerOutcome:
     evictions: Sequence[dict[str, Any]] = ()
     response_headers: Mapping[str, str] | None = None
     logs: Sequence[str] = ()
+    is_of_request: bool = False
 
 
 def plain_outcome(result: Any) -> HandlerOutcome:

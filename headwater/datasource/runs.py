@@ -67,6 +67,20 @@ class ResolverRun:
             now_ms=self.call.request.now * 1000,
             entropy=self._entropy(ENTROPY_BYTES) if module.needs_entropy else b"",
         )
+        self._take(outcome, module)
+        return outcome
+
+    def run_both(self, module: JsModule, usage: ContextUsage) -> tuple[HandlerName, HandlerOutcome]:
+        """Run both handlers on the NONE data source; see JsModule.call_both. Raises: as run_handler."""
+        handler, outcome = module.call_both(
+            self.context(usage),
+            now_ms=self.call.request.now * 1000,
+            entropy=self._entropy(2 * ENTROPY_BYTES) if module.needs_entropy else b"",
+        )
+        self._take(outcome, module)
+        return handler, outcome
+
+    def _take(self, outcome: HandlerOutcome, module: JsModule) -> None:
         if outcome.stash is not None:
             self.stash = outcome.stash
         if outcome.error is not None or outcome.appended or outcome.logs:
@@ -77,7 +91,6 @@ class ResolverRun:
             self.invalidation_filter = outcome.invalidation_filter
         if outcome.invalidations or outcome.evictions or outcome.response_headers:
             self._report_extensions(outcome)
-        return outcome
 
     def _report_messages(self, outcome: HandlerOutcome, module_name: str) -> None:
         for line in outcome.logs:

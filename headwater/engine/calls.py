@@ -98,7 +98,10 @@ class FieldCall:
 
 
 class FieldResolver(Protocol):
-    """Produces the values of one field of one type."""
+    """Produces the values of one field of one type.
+
+    A resolver that never waits may have a plain function `resolve_now(call)`, which does what `resolve` does.
+    """
 
     @property
     def max_batch_size(self) -> int:

@@ -2,6 +2,7 @@
 (rt) => {
   "use strict";
   const MAX_RESULT_BYTES = 5 * 1024 * 1024;
+  const PAYLOAD_MEMBER = '{"payload":}'.length;
   const KEPT_GLOBALS = [
     "Array",
     "Boolean",
@@ -108,6 +109,40 @@
     return `X${rt.stringify(outcome)}`;
   };
 
+  // Both handlers of a unit resolver on the NONE data source in one crossing, each with a context of its own. The
+  // answer is that of `response`; or, behind a Q, that of `request` when it did anything but ask for a payload.
+  const prepareBoth = (request, response, readsMore) => {
+    let payload = null;
+    const ask = prepare(request, false);
+    const answer = prepare((ctx) => {
+      ctx.result = payload;
+      ctx.error = null;
+      return response(ctx);
+    }, false);
+    const asksPlainly = (asked) =>
+      asked === null ||
+      asked === undefined ||
+      (rt.isMap(asked) && asked.toJSON === undefined && Object.keys(asked).length <= 1);
+    return (text, nowMs, entropy, responseEntropy) => {
+      rt.begin(nowMs, entropy);
+      let asked = false;
+      try {
+        asked = request(toContext(text));
+      } catch {
+        // Whatever it was, running the handler anew gives the answer for it: `begin` sets back all it can change.
+      }
+      if (rt.takeEffects() === null && asksPlainly(asked)) {
+        const json = rt.stringify(asked?.payload ?? null) ?? "null";
+        if (json.length < MAX_RESULT_BYTES - PAYLOAD_MEMBER) {
+          payload = rt.parse(json);
+          return answer(readsMore ? text : "{}", nowMs, responseEntropy);
+        }
+      }
+      const said = ask(text, nowMs, entropy);
+      return said[0] === "Z" ? said : `Q${said}`;
+    };
+  };
+
   const setZone = (name, json) => {
     rt.zones.set(name, json === null ? null : rt.parse(json));
   };
@@ -196,6 +231,7 @@
         );
       },
       prepare: (name, keepsStash) => prepare(handlers[name], keepsStash),
+      prepareBoth: (readsMore) => prepareBoth(handlers.request, handlers.response, readsMore),
       setZone,
       seal,
     };

@@ -9,9 +9,14 @@ class NoneSource:
     """Answers `{"payload": X}` with X."""
 
     async def execute(self, request: Any, call: SourceCall) -> Any:
-        """The payload; a request without one gives null. Raises: RequestError for anything but an object or null."""
-        if request is None:
-            return None
-        if not isinstance(request, dict):
-            raise malformed(f"Expected JSON object for field '$' but got '{request}' instead.")
-        return request.get("payload")
+        """See payload_of."""
+        return payload_of(request)
+
+
+def payload_of(request: Any) -> Any:
+    """The payload; a request without one gives null. Raises: RequestError for anything but an object or null."""
+    if request is None:
+        return None
+    if not isinstance(request, dict):
+        raise malformed(f"Expected JSON object for field '$' but got '{request}' instead.")
+    return request.get("payload")

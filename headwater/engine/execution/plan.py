@@ -21,7 +21,7 @@ from graphql import (
     is_leaf_type,
 )
 
-from headwater.engine.calls import FieldResolver, RequestRefused
+from headwater.engine.calls import FieldCall, FieldResolver, RequestRefused
 from headwater.engine.execution.codegen import generate_object, generate_value
 from headwater.engine.execution.faults import document_error
 from headwater.engine.execution.inputs import ArgumentBuilder, InputTypes
@@ -70,7 +70,7 @@ class FieldPlan:
 
     `refusal` is the (errorType, message) of a field that may not be completed at all. `complete_fast` completes a
     resolver's value if nothing is wrong with it and nothing below it needs a resolver. `selected` keeps the selection
-    below a published field by real names.
+    below a published field by real names. `resolve_now` is the resolver's, if it never waits (see FieldResolver).
     """
 
     response_key: str
@@ -85,6 +85,7 @@ class FieldPlan:
     refusal: tuple[str, str] | None = None
     complete_fast: Callable[[Any], Any] | None = None
     selected: Mapping[str, Any] | None = None
+    resolve_now: Callable[[FieldCall], Any] | None = None
 
     @property
     def is_introspection(self) -> bool:
@@ -220,6 +221,7 @@ class PlanCompiler:
             StaticSelection(scope.schema, nodes, definition.type, scope.fragments, scope.variables),
             resolver,
             refusal,
+            resolve_now=getattr(resolver, "resolve_now", None),
         )
         # Other fields are completed as part of their object, or with care.
         if plan.shape.is_pure and not plan.is_introspection and (resolver is not None or depth == 1):

@@ -55,7 +55,11 @@ async def execute_mutation(
         except Bubble:
             return None
         if run.jobs:
-            await _run_jobs(run, run.jobs)
+            jobs = run.jobs
+            # A field that waits for nothing needs no coroutine; fan-out sends many of them in one request.
+            started = _run_now(run, jobs[0]) if one.resolve_now is not None and len(jobs) == 1 else jobs
+            if started:
+                await _run_jobs(run, started)
             if run.is_data_null:
                 return None
         value = data[key]
@@ -70,7 +74,7 @@ async def _run_jobs(run: Run, jobs: list[Job]) -> None:
     if not jobs:
         return
     if len(jobs) == 1 and not _batch_size(jobs[0]):
-        started = await _run_job(run, jobs[0])
+        started = await _run_job(run, jobs[0]) if jobs[0].plan.resolve_now is None else _run_now(run, jobs[0])
         if started:
             await _run_jobs(run, started)
         return
@@ -141,6 +145,24 @@ async def _run_job(run: Run, job: Job) -> list[Job] | None:
         value = await plan.resolver.resolve(call)
     except RequestError as error:
         value = error
+    return _settle(run, job, call, value)
+
+
+def _run_now(run: Run, job: Job) -> list[Job] | None:
+    """As _run_job, for a resolver that never waits."""
+    call = _call(run, job)
+    resolve_now = job.plan.resolve_now
+    if call is None or resolve_now is None:
+        return None
+    value: Any
+    try:
+        value = resolve_now(call)
+    except RequestError as error:
+        value = error
+    return _settle(run, job, call, value)
+
+
+def _settle(run: Run, job: Job, call: FieldCall, value: Any) -> list[Job]:
     if call.appended:
         for appended in call.appended:
             _record(run, job, appended)
