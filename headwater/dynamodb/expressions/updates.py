@@ -50,7 +50,10 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class CompiledUpdate:
-    """An update ready to apply. `touched` is the tree of its paths, for UPDATED_OLD and UPDATED_NEW."""
+    """An update ready to apply. `touched` is the tree of its paths, for UPDATED_OLD and UPDATED_NEW.
+
+    `assignments` are the attributes with their new values if the update does nothing but SET attributes, else empty.
+    """
 
     actions: tuple[Action, ...]
     touched: PathTree
@@ -58,6 +61,7 @@ class CompiledUpdate:
     used_values: tuple[str, ...]
     nested_heads: frozenset[str]
     checks: tuple[ValueCheck, ...]
+    assignments: tuple[tuple[str, Operand], ...] = ()
 
     def bind(self, values: Values) -> None:
         """Check the request's values against the expression. Raises: ExpressionFault."""
@@ -70,6 +74,12 @@ class CompiledUpdate:
 
         Raises: ServiceError `ValidationException` if the item does not fit the update.
         """
+        if self.assignments:
+            # Most updates set attributes, and their order does not count.
+            result = dict(item)
+            for name, value in self.assignments:
+                result[name] = values[value.name] if isinstance(value, ValueRef) else _evaluate(value, item, values)
+            return result
         if all(len(action.path.parts) == 1 for action in self.actions):
             result = dict(item)
         else:
@@ -116,7 +126,17 @@ def compile_update(text: str, names: Mapping[str, str], parameter: str) -> Compi
         tuple(parser.used_values),
         frozenset(parser.nested_heads),
         (*path_checks, *parser.section_checks, *parser.function_checks),
+        _assignments(actions),
     )
+
+
+def _assignments(actions: Sequence[Action]) -> tuple[tuple[str, Operand], ...]:
+    assignments: list[tuple[str, Operand]] = []
+    for action in actions:
+        if action.kind != "SET" or action.operand is None or len(action.path.parts) != 1:
+            return ()
+        assignments.append((str(action.path.parts[0]), action.operand))
+    return tuple(assignments)
 
 
 class _UpdateParser(OperandParser):

@@ -89,7 +89,15 @@ def normalise_value(value: Any, depth: int = 1) -> tuple[Value, int]:
 
     Raises: ServiceError `ValidationException` or `SerializationException`.
     """
-    if not isinstance(value, dict):
+    if value.__class__ is dict and len(value) == 1 and depth <= MAX_DEPTH:
+        ((kind, content),) = value.items()
+        if content.__class__ is str:
+            if kind == "S":
+                return {"S": content}, len(content) if content.isascii() else text_size(content)
+            if kind == "N":
+                text = normalise_number(content)
+                return {"N": text}, number_size(text)
+    elif not isinstance(value, dict):
         raise wrong_type(value, "AttributeValue")
     kinds = [kind for kind, content in value.items() if kind in TYPES and content is not None]
     if not kinds:
@@ -278,8 +286,30 @@ def keys_size(item: Item, names: tuple[str, ...]) -> int:
 
 
 def item_size(item: Item) -> int:
-    """The size of a canonical item."""
-    return normalise_item(item)[1]
+    """The size of an item whose values are canonical; only their nesting may be new.
+
+    Raises: ServiceError `ValidationException` if it nests too deep.
+    """
+    size = 0
+    for name, value in item.items():
+        size += (len(name) if name.isascii() else text_size(name)) + _value_size(value, 1)
+    return size
+
+
+def _value_size(value: Value, depth: int) -> int:
+    ((kind, content),) = value.items()
+    if depth > MAX_DEPTH:
+        raise validation(_TOO_DEEP)
+    if kind == "S":
+        return len(content) if content.isascii() else text_size(content)
+    if kind == "N":
+        return number_size(content)
+    if kind == "M":
+        size = 3
+        for name, member in content.items():
+            size += (len(name) if name.isascii() else text_size(name)) + 1 + _value_size(member, depth + 1)
+        return size
+    return normalise_value(value, depth)[1]
 
 
 def type_of(value: Value) -> str:

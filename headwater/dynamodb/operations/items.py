@@ -7,7 +7,7 @@ from typing import Any
 from headwater.dynamodb.expressions.paths import project
 from headwater.dynamodb.expressions.updates import CompiledUpdate
 from headwater.dynamodb.faults import condition_failed, invalid, validation
-from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
+from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, item_size, normalise_item
 from headwater.dynamodb.items.changes import delete_item as remove
 from headwater.dynamodb.items.changes import put_item as store
 from headwater.dynamodb.items.changes import size_of_stored, unpack_item
@@ -153,9 +153,10 @@ def check_update(table: Table, update: CompiledUpdate | None, parameters: Expres
     for name in table.keys.names:
         if name in update.touched:
             raise invalid(f"Cannot update attribute {name}. This attribute is part of the key")
-    if table.index_key_types:
+    touched = [entry for entry in table.index_key_types if entry[0] in update.touched]
+    if touched:
         types = update.static_types(parameters.values)
-        for name, kind, index_name in table.index_key_types:
+        for name, kind, index_name in touched:
             actual = types.get(name)
             if actual is not None and actual != kind:
                 raise invalid(
@@ -177,7 +178,7 @@ def apply_update(
     """Write the item after the update; without one, an absent item is made of its key alone."""
     base = key_item if old is None else old
     new = base if update is None else update.apply(base, values)
-    size = normalise_item(new)[1]
+    size = item_size(new)
     if size > MAX_ITEM_BYTES:
         raise validation(_TOO_LARGE_UPDATE)
     for name, kind, index_name in table.index_key_types:
