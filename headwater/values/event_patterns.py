@@ -145,9 +145,16 @@ class _Collector:
         self._arrays = 0
 
     def walk(self, step: _Step, value: Any, membership: _Membership) -> None:
-        if isinstance(value, Mapping):
+        # Parsed JSON is asked for by its exact types first: `isinstance(…, Mapping)` took half of a match.
+        kind = value.__class__
+        if kind is dict or (kind is not str and isinstance(value, Mapping)):
+            children = step.children
+            if not children:
+                return
             for name, member in value.items():
-                below = _descend(step, name)
+                below = children.get(name)
+                if below is None and "." in name:
+                    below = _descend(step, name)
                 if below is not None:
                     self.walk(below, member, membership)
         elif isinstance(value, list | tuple):
