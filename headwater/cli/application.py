@@ -15,6 +15,8 @@ application = typer.Typer(
 )
 data_application = typer.Typer(help="Export, import or reset the data directory of a stopped runtime.")
 application.add_typer(data_application, name="data", no_args_is_help=True)
+iam_application = typer.Typer(help="Permissions of a running instance.")
+application.add_typer(iam_application, name="iam", no_args_is_help=True)
 device_application = typer.Typer(help="Devices of a running instance.")
 explain_application = typer.Typer(help="Say why something of a running instance happened, or did not.")
 application.add_typer(explain_application, name="explain", no_args_is_help=True)
@@ -58,6 +60,9 @@ def up(
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A host beyond this machine that HTTP data sources may call.")
     ] = None,
+    debug_function: Annotated[
+        list[str] | None, typer.Option(help="Run a function under a debugger, NAME or NAME=PORT; its timeout is off.")
+    ] = None,
 ) -> None:
     """Run a template until Ctrl-C."""
     from headwater.cli.up import run_up
@@ -83,8 +88,20 @@ def up(
         enforces_quotas=quotas == "enforce",
         checks_iam=iam,
         allowed_hosts=tuple(host.lower() for host in allow_host or []),
+        debug_ports=_debug_ports(debug_function or []),
     )
     sys.exit(run_up(options))
+
+
+def _debug_ports(given: list[str]) -> dict[str, int]:
+    """Ports by function; those not given are debugpy's usual one and the following."""
+    ports: dict[str, int] = {}
+    for position, text in enumerate(given):
+        name, separator, port = text.partition("=")
+        if not name or (separator and not (port.isdigit() and 0 < int(port) < 65536)):
+            raise typer.BadParameter(f"{text!r} is not NAME or NAME=PORT", param_hint="--debug-function")
+        ports[name] = int(port) if separator else 5678 + position
+    return ports
 
 
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
@@ -127,6 +144,31 @@ def token(
 
     claims = _pairs(claim or [], "--claim")
     sys.exit(run_token(data_dir, username, claims, group or [], pool, hours))
+
+
+@application.command()
+def logs(
+    function: Annotated[str, typer.Argument(help="The function's name or logical id.")],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[
+        int, typer.Option("--lines", "-n", min=0, help="How many of the newest lines to begin with.")
+    ] = 100,
+    data_dir: DataDir = Path(".headwater"),
+) -> None:
+    """Print what a function of a running instance has logged."""
+    from headwater.cli.logs import run_logs
+
+    sys.exit(run_logs(data_dir, function, is_following=follow, lines=lines))
+
+
+@iam_application.command("report")
+def iam_report(
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False, data_dir: DataDir = Path(".headwater")
+) -> None:
+    """Say what each function used of what its role grants, and what it was denied."""
+    from headwater.cli.iam import run_report
+
+    sys.exit(run_report(data_dir, is_json=json))
 
 
 @data_application.command("reset")

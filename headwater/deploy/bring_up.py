@@ -35,6 +35,7 @@ from headwater.deploy.shadows import Shadows
 from headwater.deploy.stored_events import StoredEvents
 from headwater.deploy.user_pools import UserPools
 from headwater.errors import TemplateError
+from headwater.functions.log_buffer import LogBuffer
 from headwater.functions.service import FunctionService
 from headwater.mqtt.codec.packets import Properties
 from headwater.mqtt.profile import AWS, STANDARD
@@ -129,6 +130,7 @@ async def _deploy_rest(deployment: Deployment) -> None:
         ("AWS::Scheduler::Schedule", event_resources.deploy_schedule),
     ):
         await deploy_each(deployment, kind, deploy)
+    functions.check_debugged(deployment)
     await event_resources.forget_old_schedules(deployment)
     event_resources.warn_about_topic_rules(deployment)
 
@@ -148,8 +150,10 @@ def _deployment(
     sqs = SqsService(store, **place, clock=time.time, base_url=site.endpoint_url)
     s3 = S3Service(data_dir / "s3")
     delivery = AsynchronousDelivery(sqs)
+    logs = LogBuffer()
     function_service = FunctionService(
         **place,
+        log=logs.append,
         deliver=delivery.deliver_event,
         journal=StoredEvents(store),
         credentials=lambda config: roles.function_variables(config.role_arn, site.endpoint_url),
@@ -215,6 +219,7 @@ def _deployment(
         devices=devices,
         shadows=shadows,
         events=events,
+        logs=logs,
         schedules=Schedules(
             store,
             targets.deliver,

@@ -6,7 +6,9 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.function_logs import function_logs
 from headwater.deploy.graphql_explanation import explain_subscription
+from headwater.deploy.iam_report import iam_report
 from headwater.deploy.iot_devices import add_device
 from headwater.deploy.routing import json_response
 from headwater.errors import ServiceError
@@ -46,6 +48,10 @@ class ControlApi:
             return await self._device(body)
         if name == "explain/subscription" and request.method == "POST" and isinstance(body, Mapping):
             return explain_subscription(self._deployment, body)
+        if name == "logs" and request.method == "GET":
+            return await self._logs(request)
+        if name == "iam/report" and request.method == "GET":
+            return json_response(200, iam_report(self._deployment))
         if name == "metrics" and request.method == "GET":
             return json_response(200, self.metrics())
         return json_response(404, {"message": f"there is no {request.method} {request.raw_path}"})
@@ -55,6 +61,12 @@ class ControlApi:
             return json_response(200, self._deployment.user_pools.issue(body, self._deployment.clock()))
         except ServiceError as error:
             return json_response(400, {"message": error.message})
+
+    async def _logs(self, request: HttpRequest) -> HttpResponse:
+        try:
+            return json_response(200, await function_logs(self._deployment, request.raw_query))
+        except ServiceError as error:
+            return json_response(404, {"message": error.message})
 
     async def _device(self, body: Mapping[str, Any]) -> HttpResponse:
         try:

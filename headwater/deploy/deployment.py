@@ -15,6 +15,7 @@ from headwater.deploy.options import UpOptions
 from headwater.deploy.roles import AccessKey, Roles
 from headwater.deploy.schedules import Schedules
 from headwater.errors import TemplateError
+from headwater.functions.log_buffer import LogBuffer
 from headwater.functions.service import FunctionService
 from headwater.server.mqtt_server import MqttServer
 from headwater.storage.dynamodb_service import DynamoDbService
@@ -68,6 +69,7 @@ class Deployment:
     page_tokens: PageTokens
     schedules: Schedules
     events: EventBus
+    logs: LogBuffer
     administrator_key: AccessKey
     compiled: Compiled
     faults: Faults

@@ -1,6 +1,7 @@
 """Functions: where their code lies, what environment they get, and whose keys they use."""
 
 import hashlib
+import importlib.util
 import shutil
 import zipfile
 from pathlib import Path
@@ -146,6 +147,30 @@ def _aliases(deployment: Deployment, name: str) -> dict[str, str]:
     }
 
 
+def _debug_port(deployment: Deployment, logical_id: str, name: str, runtime: Runtime) -> int | None:
+    """The port of the function's debugger, if one was asked for.
+
+    Raises: TemplateError when debugpy is not installed.
+    """
+    ports = deployment.options.debug_ports
+    port = ports.get(name, ports.get(logical_id))
+    if port is None:
+        return None
+    if runtime == "python" and importlib.util.find_spec("debugpy") is None:
+        raise TemplateError("--debug-function needs debugpy: pip install 'headwater[debug]'")
+    deployment.warnings.append(f"{name} runs under a debugger at 127.0.0.1:{port}, without a timeout")
+    return port
+
+
+def check_debugged(deployment: Deployment) -> None:
+    """Raises: TemplateError for a debugger of a function that the template does not have."""
+    known = {one.logical_id for one in deployment.of_type("AWS::Lambda::Function")}
+    known |= {config.name for config in deployment.functions.functions()}
+    for name in deployment.options.debug_ports:
+        if name not in known and not deployment.faults.found:
+            raise TemplateError(f"--debug-function {name}: the template has no such function; it has {sorted(known)}")
+
+
 async def deploy_function(deployment: Deployment, resource: Resource) -> None:
     """Register a function; its first environment starts when it is warmed or called."""
     properties = resource.properties
@@ -174,6 +199,7 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
         aliases=_aliases(deployment, name),
         versions=("1",) if _aliases(deployment, name) else (),
         event_invoke=_event_invoke(deployment, resource, name),
+        debug_port=_debug_port(deployment, resource.logical_id, name, runtime),
         log_format="JSON" if logging.get("LogFormat") == "JSON" else "Text",
         log_level=logging.get("ApplicationLogLevel"),
         log_group=str(logging.get("LogGroup", "")),

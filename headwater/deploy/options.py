@@ -10,7 +10,8 @@ class UpOptions:
     """The options of `up`, as the contract names them. `data_dir` None keeps nothing; port 0 picks a free one.
 
     `mqtt_port` None is no plain MQTT listener. `devices` is the size of the simulated fleet. `allowed_hosts` are
-    those beyond this machine that HTTP data sources and OpenID Connect may be fetched from.
+    those beyond this machine that HTTP data sources and OpenID Connect may be fetched from. `debug_ports` gives
+    functions, by name or logical id, the port their debugger listens on.
     """
 
     template: Path = Path("infra/template.yaml")
@@ -32,3 +33,4 @@ class UpOptions:
     account_id: str = "123456789012"
     stack_name: str = "headwater"
     allowed_hosts: tuple[str, ...] = ()
+    debug_ports: dict[str, int] = field(default_factory=dict)

@@ -25,9 +25,19 @@ class AccessKey:
     principal: AwsPrincipal
 
 
+@dataclass(frozen=True, slots=True)
+class Use:
+    """How often a role asked for an action on a resource; `*` where the request shows none."""
+
+    action: str
+    resource: str
+    count: int
+    is_allowed: bool
+
+
 @dataclass(slots=True)
 class Roles:
-    """The stack's roles with their policies, and the keys issued for them."""
+    """The stack's roles with their policies, the keys issued for them, and a count of what they were used for."""
 
     account_id: str
     checks_policies: bool = True
@@ -35,6 +45,8 @@ class Roles:
     _keys: dict[str, AccessKey] = field(default_factory=dict)
     _role_keys: dict[str | None, AccessKey] = field(default_factory=dict)
     _decisions: dict[tuple[str, str, str], Decision] = field(default_factory=dict)
+    _uses: dict[tuple[str, str, str, bool], int] = field(default_factory=dict)
+    counts_all: bool = True
 
     def add_role(self, name: str, properties: Mapping[str, Any]) -> None:
         """Register `AWS::IAM::Role` properties. Raises: TemplateError for a policy that cannot be read."""
@@ -62,6 +74,18 @@ class Roles:
     def has_role(self, name: str) -> bool:
         """Whether the stack has a role."""
         return name in self._policies
+
+    def policies(self, name: str) -> tuple[PolicyDocument, ...]:
+        """A role's policies."""
+        return tuple(self._policies.get(name, ()))
+
+    def uses(self, name: str) -> list[Use]:
+        """What a role asked for since the start, by action and resource."""
+        return [
+            Use(action, resource, count, is_allowed)
+            for (role, action, resource, is_allowed), count in sorted(self._uses.items())
+            if role == name
+        ]
 
     def issue_key(self, role_name: str | None) -> AccessKey:
         """A fresh key pair of a role, or of the administrator for None."""
@@ -97,7 +121,10 @@ class Roles:
         return self._decide(principal, action, resource).allowed
 
     def _decide(self, principal: AwsPrincipal, action: str, resource: str) -> Decision:
-        if principal.role_name is None or not self.checks_policies:
+        if principal.role_name is None:
+            return _ALLOWED
+        if not self.checks_policies:
+            self._count(principal.role_name, action, resource, is_allowed=True)
             return _ALLOWED
         key = (principal.role_name, action, resource)
         decision = self._decisions.get(key)
@@ -105,7 +132,17 @@ class Roles:
             if len(self._decisions) >= _KEPT_DECISIONS:
                 self._decisions.clear()
             decision = self._decisions[key] = decide(self._policies.get(principal.role_name, ()), action, resource)
+        self._count(*key, is_allowed=decision.allowed)
         return decision
+
+    def _count(self, role_name: str, action: str, resource: str, *, is_allowed: bool) -> None:
+        key = (role_name, action, resource, is_allowed)
+        if key in self._uses:
+            self._uses[key] += 1
+        elif len(self._uses) < _KEPT_DECISIONS:
+            self._uses[key] = 1
+        else:
+            self.counts_all = False
 
     def authorize(self, principal: AwsPrincipal, action: str, resources: Sequence[str]) -> None:
         """Raises: ServiceError AccessDeniedException naming the first resource that is not allowed.
@@ -122,7 +159,9 @@ class Roles:
         if principal.role_name is None or not self.checks_policies:
             return True
         policies = self._policies.get(principal.role_name, ())
-        return any(statement.allows_action(action) for policy in policies for statement in policy.statements)
+        is_allowed = any(statement.allows_action(action) for policy in policies for statement in policy.statements)
+        self._count(principal.role_name, action, "*", is_allowed=is_allowed)
+        return is_allowed
 
 
 def _denied(principal: AwsPrincipal, action: str, resource: str) -> ServiceError:
