@@ -11,7 +11,7 @@ from headwater.appsync_js.outcome import HandlerOutcome, outcome_from, plain_out
 from headwater.appsync_js.rewrite import keeps_state, rewrite_module
 from headwater.appsync_js.subset import enforce_subset
 from headwater.appsync_js.syntax import SourceTree
-from headwater.appsync_js.usage import ContextUsage, computes_members, context_usage, needs_entropy
+from headwater.appsync_js.usage import ContextUsage, computes_members, context_usage, needs_entropy, returns_result
 from headwater.appsync_js.zones import zone_table
 from headwater.errors import RequestError, TemplateError
 
@@ -72,11 +72,17 @@ class JsEngine:
         self._context.eval(f"(() => {{ {KEPT_FOR_RUNTIME} const rt = {{library: {{}}}};{parts};rt.install(); }})()")
 
     def load(
-        self, code: str, keeps_stash: Mapping[HandlerName, bool], *, reads_more: bool = True
+        self,
+        code: str,
+        keeps_stash: Mapping[HandlerName, bool],
+        *,
+        reads_more: bool = True,
+        returns_result: bool = False,
     ) -> dict[HandlerName, RawHandler]:
         """Run module code once and take its handlers, each `(context JSON, now in ms, entropy as hex) -> answer`.
 
-        `reads_more` tells that the response handler reads more than result and error, for running both at once.
+        For running both at once, `reads_more` tells that the response handler reads more than result and error, and
+        `returns_result` that it does nothing but return its result.
         Raises: quickjs.JSException for a fault at the top level of the module.
         """
         self._context.set_time_limit(TIME_LIMIT_S)
@@ -86,7 +92,8 @@ class JsEngine:
             for name, keeps in keeps_stash.items()
         }
         self._set_zone = self._context.eval("__headwater.setZone")
-        self.both: RawHandler = self._context.eval(f"__headwater.prepareBoth({'true' if reads_more else 'false'})")
+        facts = ", ".join("true" if fact else "false" for fact in (reads_more, returns_result))
+        self.both: RawHandler = self._context.eval(f"__headwater.prepareBoth({facts})")
         self._context.eval("__headwater.seal()")
         return handlers
 
@@ -112,8 +119,10 @@ class JsModule:
         needs_entropy: bool,
         runtime_files: tuple[str, ...] = RUNTIME_FILES,
         can_wait: bool = False,
+        returns_result: bool = False,
     ) -> None:
         self.name = name
+        self._returns_result = returns_result
         self.needs_entropy = needs_entropy
         self._code = code
         self._usage = usage
@@ -131,6 +140,7 @@ class JsModule:
             self._code,
             {name: usage.keeps_stash for name, usage in self._usage.items()},
             reads_more=not self._usage["response"].parts <= _SOURCE_PARTS,
+            returns_result=self._returns_result,
         )
         self._plans = {name: (handlers[name], usage.parts) for name, usage in self._usage.items()}
         self._run_both = self._engine.both
@@ -252,6 +262,7 @@ def compile_module(code: str, name: str) -> JsModule:
             usage,
             needs_entropy=needs_entropy(tree),
             runtime_files=needed_files(tree.source, computes_members=computes_members(tree)),
+            returns_result=returns_result(tree),
             can_wait=not keeps_state(tree.root) and {*tree.exports.values()} <= tree.functions.keys(),
         )
     except quickjs.JSException as error:

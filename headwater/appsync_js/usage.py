@@ -72,6 +72,21 @@ def context_usage(tree: SourceTree, handler: str) -> ContextUsage:
     return ContextUsage(parts, "info" in parts and (b"selectionSet" in tree.source or computes_members(tree)))
 
 
+def returns_result(tree: SourceTree) -> bool:
+    """Whether the response handler is nothing but `return ctx.result`, so that it cannot change what it is given."""
+    function = tree.functions.get(tree.exports.get("response", ""))
+    parameters = [] if function is None else parameters_of(function)
+    body = None if function is None else function.child_by_field_name("body")
+    if body is None or len(parameters) != 1 or parameters[0].type != "identifier":
+        return False
+    if body.type == "statement_block":
+        statements = [child for child in body.named_children if child.type != "comment"]
+        if len(statements) != 1 or statements[0].type != "return_statement" or not statements[0].named_children:
+            return False
+        body = statements[0].named_children[0]
+    return body.type == "member_expression" and text_of(body) == f"{text_of(parameters[0])}.result"
+
+
 def needs_entropy(tree: SourceTree) -> bool:
     """Whether the code can draw random numbers."""
     return any(_draws(node) for node in tree.nodes)

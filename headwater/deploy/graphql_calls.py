@@ -40,7 +40,10 @@ class ApiCalls:
         self.realtime: AppSyncRealtime | None = None
 
     async def authenticate_http(self, request: HttpRequest, request_id: str) -> GraphQLCaller:
-        authenticator = self._authenticator
+        authenticator, now = self._authenticator, self._clock()
+        known = authenticator.quick_caller(request, now)
+        if known is not None:
+            return known
         if self._has_authorizer:
             asked = _readable(request)
             attempt = authenticator.http_attempt(
@@ -52,7 +55,7 @@ class ApiCalls:
             )
         else:
             attempt = authenticator.http_attempt(request, request_id=request_id)
-        return await authenticator.authenticate(attempt, now=self._clock())
+        return await authenticator.authenticate(attempt, now=now)
 
     async def authenticate_realtime(
         self, header: Mapping[str, str], kind: Literal["connect", "start"], body: str, source_ip: tuple[str, ...]

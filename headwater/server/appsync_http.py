@@ -101,7 +101,10 @@ class AppSyncHttp:
                 "RequestEntityTooLargeException",
                 f"The request body has {len(request.body)} bytes; the limit is {MAX_BODY_BYTES}.",
             )
-        caller = await self._authenticated(request, request_id)
+        try:
+            caller = await self._authenticate(request, request_id)
+        except RequestError as error:
+            raise HttpFault(401, error.error_type or "UnauthorizedException", error.message) from error
         graphql_request = read_request(request)
         client = _client_of(request)
         context = RequestContext(caller, headers=client.headers, request_id=request_id, now=now)
@@ -116,12 +119,6 @@ class AppSyncHttp:
             if invalidation is not None:
                 await invalidation
         return _result_response(client, context, result)
-
-    async def _authenticated(self, request: HttpRequest, request_id: str) -> GraphQLCaller:
-        try:
-            return await self._authenticate(request, request_id)
-        except RequestError as error:
-            raise HttpFault(401, error.error_type or "UnauthorizedException", error.message) from error
 
 
 def read_request(request: HttpRequest) -> GraphQLRequest:

@@ -111,7 +111,8 @@
 
   // Both handlers of a unit resolver on the NONE data source in one crossing, each with a context of its own. The
   // answer is that of `response`; or, behind a Q, that of `request` when it did anything but ask for a payload.
-  const prepareBoth = (request, response, readsMore) => {
+  // A response handler that only returns ctx.result cannot tell a payload from its copy, so it is given none.
+  const prepareBoth = (request, response, readsMore, returnsResult) => {
     let payload = null;
     const ask = prepare(request, false);
     const answer = prepare((ctx) => {
@@ -132,6 +133,12 @@
         // Whatever it was, running the handler anew gives the answer for it: `begin` sets back all it can change.
       }
       if (rt.takeEffects() === null && asksPlainly(asked)) {
+        if (returnsResult) {
+          const json = rt.stringify(response({ result: asked?.payload ?? null })) ?? "null";
+          if (json.length < MAX_RESULT_BYTES - PAYLOAD_MEMBER) {
+            return json;
+          }
+        }
         const json = rt.stringify(asked?.payload ?? null) ?? "null";
         if (json.length < MAX_RESULT_BYTES - PAYLOAD_MEMBER) {
           payload = rt.parse(json);
@@ -231,7 +238,8 @@
         );
       },
       prepare: (name, keepsStash) => prepare(handlers[name], keepsStash),
-      prepareBoth: (readsMore) => prepareBoth(handlers.request, handlers.response, readsMore),
+      prepareBoth: (readsMore, returnsResult) =>
+        prepareBoth(handlers.request, handlers.response, readsMore, returnsResult),
       setZone,
       seal,
     };

@@ -3,6 +3,8 @@
 import pytest
 
 from headwater.appsync_js import HandlerOutcome, JsModule, compile_module
+from headwater.appsync_js.syntax import SourceTree
+from headwater.appsync_js.usage import returns_result
 from headwater.errors import TemplateError
 
 NOW_MS = 1_700_000_000_123.0
@@ -290,3 +292,23 @@ def test_appended_errors_show_up_in_the_contexts_out_errors() -> None:
     outcome = ask("util.appendError('careful', 'Warn'); return ctx.outErrors;", outErrors=[])
 
     assert outcome.result == [{"message": "careful", "errorType": "Warn", "data": None, "errorInfo": None}]
+
+
+@pytest.mark.parametrize(
+    ("response", "is_only_result"),
+    [
+        ("export function response(ctx) { return ctx.result; }", True),
+        ("export const response = (ctx) => ctx.result;", True),
+        ("export function response(c) { /* as it is */ return c.result }", True),
+        ("export function response(ctx) { ctx.result.a = 1; return ctx.result; }", False),
+        ("export function response(ctx) { return ctx.result.items; }", False),
+        ("export function response({ result }) { return result; }", False),
+        ("export function response(ctx) { return; }", False),
+    ],
+)
+def test_a_response_handler_that_only_returns_its_result_is_told_from_others(
+    response: str, is_only_result: bool
+) -> None:
+    tree = SourceTree.parse(f"export function request(ctx) {{ return {{}}; }}\n{response}")
+
+    assert returns_result(tree) is is_only_result

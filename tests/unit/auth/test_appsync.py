@@ -82,6 +82,19 @@ async def test_an_api_key_has_no_identity_and_expires() -> None:
     assert await refusal(subject, {"x-api-key": "other"}) == "You are not authorized to make this call."
 
 
+def test_an_api_key_alone_is_known_at_once_until_it_expires() -> None:
+    subject = authenticator(api_keys=ApiKeys({"da2-k": NOW + 10}), is_iam=True)
+    request, signed = post({"x-api-key": "da2-k"}), post({"x-api-key": "da2-k", "authorization": "AWS4-HMAC-SHA256 x"})
+
+    known, again, late = (subject.quick_caller(request, now) for now in (NOW, NOW, NOW + 10))
+
+    assert known == GraphQLCaller("API_KEY", source_ip=("127.0.0.1",))
+    assert again is known
+    assert late is None
+    assert subject.quick_caller(signed, NOW) is None
+    assert subject.quick_caller(post({"x-api-key": "da2-other"}), NOW) is None
+
+
 async def test_a_request_without_credentials_is_told_so() -> None:
     assert await refusal(authenticator(), {}) == "Valid authorization header not provided."
 
