@@ -81,7 +81,8 @@ def presence_update(
         if value is not None:
             sets.append(f"{name} = :{name}")
             values[f":{name}"] = {"S": value}
-        elif name == "disconnectReason":
+        elif name == "disconnectReason" or tenant_id is not None:
+            # An owner that named no site has none (any more).
             removes.append(name)
     names["#ttl"] = "ttl"
     if tenant_id is None:

@@ -56,6 +56,8 @@ def update(
         if error.code == "TransactionCanceledException":
             raise NotFound(f"there is no device {device_id!r} any more") from error
         raise
+    if "siteId" in changes:
+        _move_presence(table, table_name, device_id, tenant_id, changes["siteId"])
     kept = {name: value for name, value in found.items() if name not in changes}
     return views.device(kept | {name: {"S": value} for name, value in changes.items() if value is not None})
 
@@ -96,6 +98,32 @@ def _state_site(table_name: str, device_id: str, tenant_id: str, site_id: str | 
         "ConditionExpression": "tenantId = :tenant AND attribute_not_exists(removedAt)",
         "ExpressionAttributeValues": values,
     }
+
+
+def _move_presence(table: Service, table_name: str, device_id: str, tenant_id: str, site_id: str | None) -> None:
+    """Take presence along to the new site, so that subscribers to it are told.
+
+    Not in the transaction: most devices that were never connected have no such item, and its condition would refuse
+    the whole change. The next lifecycle event brings the site as well.
+    """
+    update = {
+        "TableName": table_name,
+        "Key": items.presence_key(device_id),
+        "UpdateExpression": "SET #version = #version + :one"
+        + (" REMOVE siteId" if site_id is None else ", siteId = :site"),
+        "ConditionExpression": "tenantId = :tenant",
+        "ExpressionAttributeNames": {"#version": "version"},
+        "ExpressionAttributeValues": {
+            ":one": {"N": "1"},
+            ":tenant": {"S": tenant_id},
+            **({} if site_id is None else {":site": {"S": site_id}}),
+        },
+    }
+    try:
+        table.call("UpdateItem", update)
+    except AwsError as error:
+        if error.code != "ConditionalCheckFailedException":
+            raise
 
 
 def _check(changes: Mapping[str, Any]) -> None:

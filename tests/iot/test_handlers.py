@@ -151,3 +151,14 @@ def test_a_dead_letter_holds_the_event_and_the_reason(devices: Devices) -> None:
 
     (message,) = boto3.client("sqs", region_name=REGION).receive_message(QueueUrl=url)["Messages"]
     assert json.loads(message["Body"]) == {"reason": "WrongType", "detail": "why", "deviceId": "dev-1", "event": ALARM}
+
+
+def test_presence_of_a_device_that_left_its_site_has_none(devices: Devices) -> None:
+    devices.events.presence(lifecycle("connected", 1, NOW))
+    assert devices.item("dev-1", "PRESENCE")["siteId"] == "north"
+    state = {"PK": {"S": "DEV#dev-1"}, "SK": {"S": "STATE"}}
+    devices.service.call("UpdateItem", {"TableName": devices.table, "Key": state, "UpdateExpression": "REMOVE siteId"})
+
+    devices.events.presence(lifecycle("disconnected", 1, NOW + 1))
+
+    assert "siteId" not in devices.item("dev-1", "PRESENCE")

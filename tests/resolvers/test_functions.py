@@ -389,6 +389,19 @@ def test_an_update_changes_what_it_names_everywhere_it_stands(api: Api) -> None:
     assert api.item(items.key("TENANT#acme", f"CHANGE#{NOW_MS + 1}#dev-1"))["kind"] == "UPDATED"
 
 
+def test_presence_moves_with_its_device_and_says_so(api: Api) -> None:
+    api.register(siteId="north")
+    presence = {"version": {"N": "4"}, "tenantId": {"S": "acme"}, "siteId": {"S": "north"}}
+    api.table.call("PutItem", {"TableName": api.table_name, "Item": {**presence_key("dev-1"), **presence}})
+
+    change(api, siteId="south")
+    moved = api.item(presence_key("dev-1"))
+    change(api, siteId=None)
+
+    assert (moved["siteId"], moved["version"]) == ("south", 5)
+    assert "siteId" not in api.item(presence_key("dev-1"))
+
+
 @pytest.mark.parametrize("given", [{}, {"siteId": "a/b"}, {"name": ""}, {"model": "x" * 257}])
 def test_an_update_says_what_is_wrong(api: Api, given: dict[str, Any]) -> None:
     api.register()
