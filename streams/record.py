@@ -60,7 +60,7 @@ def parse_telemetry(device_id: str, data: bytes, arrival_ms: float) -> Telemetry
     `device_id` is the record's partition key: it comes from the topic, which the device's policy guards; the payload
     could claim anything. `arrival_ms` is when the stream took the record, epoch milliseconds.
     Raises: PermanentRecordError with InvalidDeviceId, Oversized, MalformedJson, WrongType, MissingField,
-    TooManyReadings or ClockAhead.
+    TooManyReadings, UnknownVersion or ClockAhead.
     """
     if not is_device_id(device_id):
         raise PermanentRecordError(
@@ -78,11 +78,26 @@ def parse_telemetry(device_id: str, data: bytes, arrival_ms: float) -> Telemetry
             f"ts {ts} is {ts - int(arrival_ms)} ms after arrival, at most {MAX_CLOCK_AHEAD_MS} are accepted",
         )
     del payload["ts"], payload["seq"]
+    if type(payload.get("readings")) is dict:
+        payload = _readings_of_version_2(payload)
     if len(payload) > MAX_READINGS:
         raise PermanentRecordError("TooManyReadings", f"{len(payload)} readings, at most {MAX_READINGS} are accepted")
     for name, value in payload.items():
         _check_reading(name, value)
     return Telemetry(device_id, ts, seq, payload)
+
+
+def _readings_of_version_2(payload: dict[str, Any]) -> dict[str, Any]:
+    """Take the readings that stand apart. In version 1 an object cannot be a reading, so the two never meet."""
+    if type(payload.get("v")) is not int or payload["v"] != 2:
+        raise PermanentRecordError(
+            "UnknownVersion", f"readings is an object and v is {_shown(payload.get('v'))}, expected 2"
+        )
+    unknown = sorted(payload.keys() - {"v", "readings"})
+    if unknown:
+        raise PermanentRecordError("WrongType", f"{unknown[0][:140]!r} stands beside readings, expected inside")
+    readings: dict[str, Any] = payload["readings"]
+    return readings
 
 
 def _refuse_constant(text: str) -> NoReturn:
