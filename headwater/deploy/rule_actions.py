@@ -1,6 +1,5 @@
 """Flow 3/8: carry out what rules ask for, with the rights of the role each action names."""
 
-import asyncio
 import base64
 import binascii
 import logging
@@ -39,57 +38,6 @@ class RepublishTo(Protocol):
     def __call__(self, topic: str, payload: bytes, *, qos: int, properties: Properties | None) -> Awaitable[None]: ...
 
 
-class _StreamPuts:
-    """The Kinesis records of one turn of the event loop, put as one write for each stream.
-
-    Many connections that each send one publish would otherwise pay for a write each.
-    """
-
-    def __init__(self, kinesis: KinesisService) -> None:
-        self._kinesis = kinesis
-        self._entries: dict[str, list[tuple[str, bytes]]] = {}
-        self._written: dict[str, asyncio.Future[Outcomes]] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def put(self, stream: str, entries: list[tuple[str, bytes]]) -> Outcomes:
-        """One outcome for each record, after the write that holds them."""
-        waiting = self._entries.get(stream)
-        if waiting is None:
-            loop = asyncio.get_running_loop()
-            waiting = self._entries[stream] = []
-            self._written[stream] = loop.create_future()
-            loop.call_soon(self._start, stream)
-        start, end = len(waiting), len(waiting) + len(entries)
-        waiting += entries
-        return (await asyncio.shield(self._written[stream]))[start:end]
-
-    def _start(self, stream: str) -> None:
-        entries, written = self._entries.pop(stream), self._written.pop(stream)
-        task = asyncio.ensure_future(self._finish(stream, entries, written))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _finish(self, stream: str, entries: list[tuple[str, bytes]], written: asyncio.Future[Outcomes]) -> None:
-        try:
-            written.set_result(await self._write(stream, entries))
-        except BaseException as error:
-            written.set_exception(error)
-            written.exception()  # those who wait hear of it, if anybody still does
-            if not isinstance(error, Exception):
-                raise
-
-    async def _write(self, stream: str, entries: list[tuple[str, bytes]]) -> Outcomes:
-        try:
-            await self._kinesis.put_records(stream, entries)
-        except ServiceError as error:
-            if len(entries) == 1 or error.code == "ResourceNotFoundException":
-                return [error] * len(entries)
-            # Some records are at fault; halving finds them, so that the others arrive, in their order.
-            half = len(entries) // 2
-            return [*await self._write(stream, entries[:half]), *await self._write(stream, entries[half:])]
-        return [None] * len(entries)
-
-
 class RuleActions:
     """The action kinds that work here, each carrying out a list of requests in order."""
 
@@ -110,7 +58,7 @@ class RuleActions:
     ) -> None:
         self._roles = roles
         self._arn_prefix = (region, account_id)
-        self._puts = _StreamPuts(kinesis)
+        self._kinesis = kinesis
         self._dynamodb = dynamodb
         self._sqs = sqs
         self._s3 = s3
@@ -175,9 +123,20 @@ class RuleActions:
                 (str(requests[p].parameters.get("PartitionKey") or uuid.uuid4()), requests[p].payload)
                 for p in positions
             ]
-            for position, outcome in zip(positions, await self._puts.put(stream, entries), strict=True):
+            for position, outcome in zip(positions, await self._put_records(stream, entries), strict=True):
                 outcomes[position] = outcome
         return outcomes
+
+    async def _put_records(self, stream: str, entries: list[tuple[str, bytes]]) -> Outcomes:
+        try:
+            await self._kinesis.put_records(stream, entries)
+        except ServiceError as error:
+            if len(entries) == 1 or error.code == "ResourceNotFoundException":
+                return [error] * len(entries)
+            # Some records are at fault; halving finds them, so that the others arrive, in their order.
+            half = len(entries) // 2
+            return [*await self._put_records(stream, entries[:half]), *await self._put_records(stream, entries[half:])]
+        return [None] * len(entries)
 
     async def _invoke(self, request: ActionRequest) -> None:
         payload = request.payload

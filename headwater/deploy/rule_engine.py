@@ -1,14 +1,14 @@
 """Flow 2/8 and 3/8: publishes meet the topic rules, and the actions of those that fire are carried out.
 
-One chunk of a connection is one call: its Kinesis records go into the stream as one write for each stream, so that
-a PUBACK stands for a commit that many publishes share.
+One chunk of a connection is one call. The Kinesis records of all chunks that come in one turn of the event loop go
+into their streams as one write, so that a PUBACK stands for a commit that many publishes and connections share.
 """
 
 import asyncio
 import base64
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -25,6 +25,7 @@ from headwater.values.topics import TopicFilterTrie
 _log = logging.getLogger(__name__)
 # IoT Core's default where AwsIotSqlVersion is left out, also in CloudFormation.
 DEFAULT_VERSION: Final = "2015-10-08"
+_SHARED_KIND = "Kinesis"
 _NOT_IN_ERROR_ACTIONS = "which an error action may not"
 _THROTTLES = ("ProvisionedThroughputExceededException", "ThrottlingException", "TooManyRequestsException")
 
@@ -70,6 +71,10 @@ class DeployedRule:
     last: asyncio.Future[None] | None = None
 
     @property
+    def shares_writes(self) -> bool:
+        return all(action.kind == _SHARED_KIND for action in self.actions)
+
+    @property
     def asks_others(self) -> bool:
         return bool(self.rule.external) or any(action.external for action in self.actions)
 
@@ -100,6 +105,9 @@ class RuleEngine:
     rules: dict[str, DeployedRule] = field(default_factory=dict)
     _trie: TopicFilterTrie[DeployedRule] = field(default_factory=TopicFilterTrie)
     _asking: set[DeployedRule] = field(default_factory=set)
+    _alone: set[DeployedRule] = field(default_factory=set)
+    _turn: list[tuple[asyncio.Future[None], list[_Firing]]] = field(default_factory=list)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     def add(self, name: str, payload: Mapping[str, Any]) -> DeployedRule:
         """Add a rule from its `TopicRulePayload`. Raises: TemplateError for what cannot be compiled."""
@@ -109,6 +117,8 @@ class RuleEngine:
                 raise TemplateError(f"the action {action.kind} has nothing to act on here")
         if deployed.asks_others:
             self._asking.add(deployed)
+        if not deployed.shares_writes:
+            self._alone.add(deployed)
         self.rules[name] = deployed
         if deployed.is_enabled and deployed.rule.topic_filter is not None:
             self._trie.add(deployed.rule.topic_filter, deployed)
@@ -118,6 +128,7 @@ class RuleEngine:
         """Run the rules on accepted publishes, in order; None when none of them fires. Hot: bench/rules.py."""
         firings: list[_Firing] = []
         later: list[Awaitable[None]] = []
+        is_alone = False
         for publish in batch:
             matched = (
                 self._trie.match(publish.topic) if publish.basic_ingest_rule is None else self._basic_ingest(publish)
@@ -129,9 +140,12 @@ class RuleEngine:
                         later.append(self._in_turn(deployed, message))
                     else:
                         self._fire(deployed, message, firings)
+                        is_alone = is_alone or deployed in self._alone
         if later:
             return self._perform_all(firings, later)
-        return self._perform(firings) if firings else None
+        if not firings:
+            return None
+        return self._perform(firings) if is_alone else self._perform_shared(firings)
 
     def _basic_ingest(self, publish: Publish) -> Sequence[DeployedRule]:
         deployed = self.rules.get(publish.basic_ingest_rule or "")
@@ -214,8 +228,58 @@ class RuleEngine:
     async def _perform_all(self, firings: list[_Firing], later: list[Awaitable[None]]) -> None:
         await asyncio.gather(*later, *([self._perform(firings)] if firings else []))
 
+    def _perform_shared(self, firings: list[_Firing]) -> asyncio.Future[None]:
+        """Perform with all else that comes in this turn of the event loop."""
+        loop = asyncio.get_running_loop()
+        if not self._turn:
+            loop.call_soon(self._end_turn)
+        done: asyncio.Future[None] = loop.create_future()
+        self._turn.append((done, firings))
+        return done
+
+    def _end_turn(self) -> None:
+        turn, self._turn = self._turn, []
+        self._keep(self._perform_turn(turn))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _perform_turn(self, turn: list[tuple[asyncio.Future[None], list[_Firing]]]) -> None:
+        firings = [firing for _, chunk in turn for firing in chunk]
+        try:
+            outcomes = await self.performers[_SHARED_KIND]([firing.request for firing in firings])
+        except Exception as error:
+            for done, _ in turn:
+                _end(done, error)
+            return
+        for firing, outcome in zip(firings, outcomes, strict=True):
+            firing.outcome = outcome
+        for done, chunk in turn:
+            if all(firing.outcome is None for firing in chunk):
+                _end(done, None)
+            else:
+                self._keep(self._recover(done, chunk))
+
+    async def _recover(self, done: asyncio.Future[None], firings: list[_Firing]) -> None:
+        try:
+            again = [firing for firing in firings if firing.outcome is not None and _may_pass(firing.outcome)]
+            if again:
+                await asyncio.sleep(self.retry_delays_s[0] if self.retry_delays_s else 0)
+                await self._run_kind(_SHARED_KIND, again)
+            await self._settle(firings)
+        except Exception as error:
+            _end(done, error)
+        else:
+            _end(done, None)
+
     async def _perform(self, firings: list[_Firing]) -> None:
         await self._run(firings)
+        await self._settle(firings)
+
+    async def _settle(self, firings: list[_Firing]) -> None:
+        """Run the error actions of what failed. Raises: ActionsFailedError."""
         failed: dict[tuple[int, int], list[_Firing]] = {}
         for firing in firings:
             if firing.outcome is not None:
@@ -276,6 +340,16 @@ def compile_deployed(name: str, payload: Mapping[str, Any]) -> DeployedRule:
         compile_action(error_action, sql, version, no_external=_NOT_IN_ERROR_ACTIONS) if error_action else None,
         is_enabled=str(payload.get("RuleDisabled", "false")).lower() != "true",
     )
+
+
+def _end(done: asyncio.Future[None], error: Exception | None) -> None:
+    """Tell who waits, if anybody still does."""
+    if done.done():
+        return
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
 
 
 def _may_pass(error: HeadwaterError) -> bool:
