@@ -224,3 +224,27 @@ def explain_subscription(
     from headwater.cli.explain_subscription import run_explain_subscription
 
     sys.exit(run_explain_subscription(data_dir, event=event, mutation=mutation, api=api, is_json=json))
+
+
+@explain_application.command("rule")
+def explain_rule(
+    name: Annotated[str, typer.Argument(help="The rule's name or its logical id.")],
+    topic: Annotated[str, typer.Option(help="The topic of the publish whose payload is read from standard input.")],
+    client_id: Annotated[str | None, typer.Option(help="The client that publishes; none is not over MQTT.")] = None,
+    template: Annotated[Path | None, typer.Option(help="Explain by this template, without an instance.")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="A template parameter, Name=Value.")] = None,
+    data_dir: DataDir = Path(".headwater"),
+) -> None:
+    """Say clause by clause, with values, why a topic rule fires on a publish or does not."""
+    from headwater.cli.explain import run_explain_rule
+
+    code = run_explain_rule(
+        name,
+        topic=topic,
+        client_id=client_id,
+        payload=sys.stdin.buffer.read(),
+        data_dir=data_dir,
+        template=template,
+        parameters=_pairs(param or []),
+    )
+    sys.exit(code)

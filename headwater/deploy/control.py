@@ -11,6 +11,7 @@ from headwater.deploy.graphql_explanation import explain_subscription
 from headwater.deploy.iam_report import iam_report
 from headwater.deploy.iot_devices import add_device
 from headwater.deploy.routing import json_response
+from headwater.deploy.rule_explanation import explain_running
 from headwater.errors import ServiceError
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 
@@ -48,6 +49,8 @@ class ControlApi:
             return await self._device(body)
         if name == "explain/subscription" and request.method == "POST" and isinstance(body, Mapping):
             return explain_subscription(self._deployment, body)
+        if name == "explain/rule" and request.method == "POST" and isinstance(body, Mapping):
+            return explain_running(self._deployment, body)
         if name == "logs" and request.method == "GET":
             return await self._logs(request)
         if name == "iam/report" and request.method == "GET":
@@ -79,6 +82,10 @@ class ControlApi:
         deployment = self._deployment
         return {
             "apis": {name: {**api.http.metrics(), **api.realtime.metrics()} for name, api in deployment.apis.items()},
+            "cloudwatch": {
+                "logs": list(deployment.rules.records.logs),
+                "metrics": list(deployment.rules.records.metrics),
+            },
             "rules": {
                 name: {"fired": rule.fired, "failed": rule.failed} for name, rule in deployment.rules.rules.items()
             },
