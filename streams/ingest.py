@@ -38,6 +38,17 @@ class Settings:
 
 
 Accepted = Entry[Telemetry]
+CallEach = Callable[[str, Sequence[Mapping[str, Any]]], list[dict[str, Any] | Exception]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Advance:
+    """What one batch does to one device, and the records it comes from."""
+
+    stored: StoredState
+    written: Sequence[Accepted]
+    decision: Decision
+    update: dict[str, Any]
 
 
 class RuleCache:
@@ -90,9 +101,12 @@ class Ingestion:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         uniform: Callable[[float, float], float],
+        call_each: CallEach | None = None,
     ) -> None:
+        """`call_each` does calls to the table whose order does not count; without it they go one by one."""
         self._settings = settings
         self._table = table
+        self._call_each = call_each or self._one_by_one
         self._queue = queue
         self._clock = clock
         self._sleep = sleep
@@ -115,11 +129,14 @@ class Ingestion:
             if refusal is not None:
                 dead += [DeadLetter(entries[entry.position], *refusal) for entry in groups.pop(device_id)]
         unwritten = self._write_history(groups, states)
+        advances: list[_Advance] = []
         for device_id, group in groups.items():
             written = through_first_failure(group, unwritten)
             failed += group[len(written) :]
-            if not self._advance(states[device_id], written):
-                failed += written
+            advance = self._advance(states[device_id], written)
+            if advance is not None:
+                advances.append(advance)
+        failed += self._advance_all(advances)
         failed += self._bury(dead)
         return response(failed), dead
 
@@ -219,22 +236,34 @@ class Ingestion:
             self._pause(attempt)
         return {(put["PutRequest"]["Item"]["PK"]["S"], put["PutRequest"]["Item"]["SK"]["S"]) for put in requests}
 
-    def _advance(self, stored: StoredState, written: Sequence[Accepted]) -> bool:
-        """Raise alerts and move the latest state over what history holds; False when the table failed and it must come
-        again.
-        """
+    def _advance(self, stored: StoredState, written: Sequence[Accepted]) -> "_Advance | None":
+        """Decide what a device's new telemetry does to its alerts and its latest state; None if nothing is new."""
         fresh = newer_than(stored, [entry.content for entry in written])
         if not fresh:
-            return True
+            return None
         rules = self._rules.of_tenant(stored.tenant_id)
         decision = decide(rules, fresh, stored.alerting, site_id=stored.site_id, pending=stored.pending)
-        try:
-            self._apply(decision, stored)
-            update = state_update(self._settings.table, fresh, decision.alerting, decision.pending)
-            self._unless_done("UpdateItem", update)
-        except (AwsError, OSError, HTTPException):
-            return False
-        return True
+        update = state_update(self._settings.table, fresh, decision.alerting, decision.pending)
+        return _Advance(stored, written, decision, update)
+
+    def _advance_all(self, advances: Sequence["_Advance"]) -> list[Accepted]:
+        """Raise alerts and move latest states; returns the records of devices whose turn must come again.
+
+        Each device is here once, so that updates under way at the same time are of different devices.
+        """
+        failed: list[Accepted] = []
+        ready: list[_Advance] = []
+        for advance in advances:
+            try:
+                self._apply(advance.decision, advance.stored)
+                ready.append(advance)
+            except (AwsError, OSError, HTTPException):
+                failed += advance.written
+        outcomes = self._call_each("UpdateItem", [advance.update for advance in ready])
+        for advance, outcome in zip(ready, outcomes, strict=True):
+            if isinstance(outcome, Exception) and not _is_done(outcome):
+                failed += advance.written
+        return failed
 
     def _apply(self, decision: Decision, stored: StoredState) -> None:
         table = self._settings.table
@@ -251,9 +280,17 @@ class Ingestion:
         try:
             self._table.call(operation, request)
         except AwsError as error:
-            # Done before by this very payload, or overtaken by a newer one: both are what we want.
-            if error.code != "ConditionalCheckFailedException":
+            if not _is_done(error):
                 raise
+
+    def _one_by_one(self, operation: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Exception]:
+        outcomes: list[dict[str, Any] | Exception] = []
+        for request in requests:
+            try:
+                outcomes.append(self._table.call(operation, request))
+            except (AwsError, OSError, HTTPException) as error:
+                outcomes.append(error)
+        return outcomes
 
     def _bury(self, dead: Sequence[DeadLetter]) -> list[Entry[Any]]:
         """Send dead letters; returns the records whose letter the queue did not take."""
@@ -271,6 +308,11 @@ class Ingestion:
         self._sleep(self._uniform(0, 0.05 * 2**attempt))
 
 
+def _is_done(error: Exception) -> bool:
+    """Done before by this very payload, or overtaken by a newer one: both are what we want."""
+    return isinstance(error, AwsError) and error.code == "ConditionalCheckFailedException"
+
+
 def _entries(event: Mapping[str, Any]) -> list[Entry[Mapping[str, Any]]]:
     return [
         Entry(position, record["kinesis"]["sequenceNumber"], record["kinesis"]["partitionKey"], record)
@@ -286,8 +328,15 @@ def _ingestion() -> Ingestion:
         auto_register=required("AUTO_REGISTER") == "true",
         retention_s=int(required("RETENTION_DAYS")) * 86_400,
     )
+    table = service("dynamodb")
     return Ingestion(
-        settings, service("dynamodb"), service("sqs"), clock=time.time, sleep=time.sleep, uniform=random.uniform
+        settings,
+        table,
+        service("sqs"),
+        clock=time.time,
+        sleep=time.sleep,
+        uniform=random.uniform,
+        call_each=table.call_each,
     )
 
 

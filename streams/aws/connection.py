@@ -1,13 +1,11 @@
-"""Call AWS over one kept-alive connection: a fifth of botocore's CPU per call, which is what ingestion spends most
-on.
-"""
+"""Call AWS over kept-alive connections: a fifth of botocore's CPU per call, which is what ingestion spends most on."""
 
 import json
 import random
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
@@ -26,12 +24,14 @@ _RETRIED = frozenset(
 _ATTEMPTS = 4
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _FIRST_PAUSE_S = 0.05
+# Calls that are under way at once: from here on the other side is what is waited for.
+_LANES = 8
 
 
 class KeptAliveConnection:
     """One connection to one endpoint, opened on first use and again when the other side closed it.
 
-    It is no pool and no queue: a handler works on one request at a time, and order depends on that.
+    It is no pool and no queue: it works on one request at a time, and order depends on that.
     """
 
     def __init__(self, url: str, *, timeout_s: float = 10.0) -> None:
@@ -54,21 +54,47 @@ class KeptAliveConnection:
 
         Raises: OSError when the endpoint cannot be reached, HTTPException when it does not speak HTTP/1.1.
         """
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"POST {target or self.path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
-        request = head.encode("latin-1") + body
         was_open = self._socket is not None
         try:
-            return self._exchange(request)
+            self.send(headers, body, target=target)
+            return self.receive()
         except (OSError, HTTPException):
-            self.close()
             if not was_open:
                 raise
+        self.send(headers, body, target=target)
+        return self.receive()
+
+    def send(self, headers: Mapping[str, str], body: bytes, *, target: str = "") -> None:
+        """Send one request, whose answer `receive` has to read before the next; closed when that fails.
+
+        Raises: OSError.
+        """
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"POST {target or self.path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
         try:
-            return self._exchange(request)
+            if self._socket is None:
+                self._open()
+            assert self._socket is not None
+            self._socket.sendall(head.encode("latin-1") + body)
         except (OSError, HTTPException):
             self.close()
             raise
+
+    def receive(self) -> tuple[int, bytes]:
+        """Read status and body of the answer to what was sent; closed when that fails.
+
+        Raises: OSError, HTTPException.
+        """
+        assert self._reader is not None
+        try:
+            status, length, is_chunked, stays_open = _read_head(self._reader)
+            body = _read_chunks(self._reader) if is_chunked else _read_exactly(self._reader, length)
+        except (OSError, HTTPException):
+            self.close()
+            raise
+        if not stays_open:
+            self.close()
+        return status, body
 
     def close(self) -> None:
         if self._reader is not None:
@@ -76,18 +102,6 @@ class KeptAliveConnection:
         if self._socket is not None:
             self._socket.close()
         self._socket = self._reader = None
-
-    def _exchange(self, request: bytes) -> tuple[int, bytes]:
-        if self._socket is None or self._reader is None:
-            self._open()
-        assert self._socket is not None
-        assert self._reader is not None
-        self._socket.sendall(request)
-        status, length, is_chunked, stays_open = _read_head(self._reader)
-        body = _read_chunks(self._reader) if is_chunked else _read_exactly(self._reader, length)
-        if not stays_open:
-            self.close()
-        return status, body
 
     def _open(self) -> None:
         # http.client makes the connection (proxy rules, TLS and its checks); reading with it costs twice the rest of a
@@ -164,6 +178,8 @@ class AwsService:
         self._service = service
         self._region = region
         self._connection = KeptAliveConnection(endpoint)
+        self._endpoint = endpoint
+        self._lanes = [self._connection]
         self._credentials = credentials
         self._clock = clock
         self._sleep = sleep
@@ -179,36 +195,92 @@ class AwsService:
         headers = {"content-type": content_type, "x-amz-target": f"{prefix}.{operation}"}
         return self._post(headers, _ENCODER.encode(request).encode(), self._connection.path, "")
 
+    def call_each(self, operation: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Exception]:
+        """Do one operation for each request, up to 8 at a time and in no order; answers or errors in that of requests.
+
+        What is throttled or loses its connection is done once more, alone and as `call` does it, so a request must
+        bear being done twice. The errors are those that `call` raises.
+        """
+        outcomes: list[dict[str, Any] | Exception] = []
+        while len(self._lanes) < min(_LANES, len(requests)):
+            self._lanes.append(KeptAliveConnection(self._endpoint))
+        for start in range(0, len(requests), _LANES):
+            outcomes += self._wave(operation, requests[start : start + _LANES])
+        return outcomes
+
+    def _wave(self, operation: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Exception]:
+        prefix, content_type = _TARGETS[self._service]
+        headers = {"content-type": content_type, "x-amz-target": f"{prefix}.{operation}"}
+        sent: list[KeptAliveConnection | None] = []
+        for lane, request in zip(self._lanes, requests, strict=False):
+            body = _ENCODER.encode(request).encode()
+            try:
+                lane.send(self._signed(headers, body, lane.path, ""), body)
+                sent.append(lane)
+            except (OSError, HTTPException):
+                sent.append(None)
+        answers = [None if lane is None else _received(lane) for lane in sent]
+        return [
+            answer if answer is not None else self._called(operation, request)
+            for answer, request in zip(answers, requests, strict=True)
+        ]
+
+    def _called(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any] | Exception:
+        try:
+            return self.call(operation, request)
+        except (AwsError, OSError, HTTPException) as error:
+            return error
+
     def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]:
         """POST to a service with a REST protocol; `path` is percent-encoded. Raises as `call` does."""
         return self._post({"content-type": "application/json"}, body, path, query)
 
     def close(self) -> None:
-        self._connection.close()
+        for lane in self._lanes:
+            lane.close()
+
+    def _signed(self, headers: Mapping[str, str], body: bytes, path: str, query: str) -> dict[str, str]:
+        return signed_headers(
+            self._credentials(),
+            region=self._region,
+            service=self._service,
+            host=self._connection.host,
+            path=path,
+            headers=headers,
+            body=body,
+            now_s=self._clock(),
+            query=query,
+        )
 
     def _post(self, headers: Mapping[str, str], body: bytes, path: str, query: str) -> dict[str, Any]:
         target = f"{path}?{query}" if query else path
         attempt = 1
         while True:
-            signed = signed_headers(
-                self._credentials(),
-                region=self._region,
-                service=self._service,
-                host=self._connection.host,
-                path=path,
-                headers=headers,
-                body=body,
-                now_s=self._clock(),
-                query=query,
-            )
+            signed = self._signed(headers, body, path, query)
             status, answer = self._connection.post(signed, body, target=target)
             if 200 <= status < 300:
                 return _document(answer)
             error = _error(status, answer)
-            if attempt == _ATTEMPTS or (error.code not in _RETRIED and status < 500):
+            if attempt == _ATTEMPTS or not _is_passing(error):
                 raise error
             self._sleep(self._uniform(0, _FIRST_PAUSE_S * 2**attempt))
             attempt += 1
+
+
+def _received(lane: KeptAliveConnection) -> dict[str, Any] | AwsError | None:
+    """The answer or the refusal that came; None for what may go better another time."""
+    try:
+        status, answer = lane.receive()
+    except (OSError, HTTPException):
+        return None
+    if 200 <= status < 300:
+        return _document(answer)
+    error = _error(status, answer)
+    return None if _is_passing(error) else error
+
+
+def _is_passing(error: AwsError) -> bool:
+    return error.code in _RETRIED or error.status >= 500
 
 
 def _document(answer: bytes) -> dict[str, Any]:

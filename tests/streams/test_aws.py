@@ -237,6 +237,30 @@ def test_throttling_that_does_not_end_is_raised(serve: Any, make_service: Any) -
         make_service(endpoint.url, []).call("PutItem", {})
 
 
+def test_calls_at_once_get_an_answer_or_an_error_each(serve: Any, make_service: Any) -> None:
+    endpoint = serve(*[(200, b"{}", {}), (400, refusal("ConditionalCheckFailedException"), {})] * 5)
+
+    outcomes = make_service(endpoint.url, []).call_each("UpdateItem", [{"n": number} for number in range(10)])
+
+    assert len(outcomes) == 10
+    assert sum(isinstance(outcome, AwsError) for outcome in outcomes) == 5
+    assert sorted(body for _, _, body in endpoint.requests) == [b'{"n":%d}' % number for number in range(10)]
+
+
+def test_a_throttled_call_among_others_is_done_again_alone(serve: Any, make_service: Any) -> None:
+    endpoint = serve((400, refusal("ThrottlingException"), {}), (200, b"{}", {}), (200, b'{"again":1}', {}))
+
+    outcomes = make_service(endpoint.url, []).call_each("UpdateItem", [{"n": 0}, {"n": 1}])
+
+    assert sorted(map(str, outcomes)) == ["{'again': 1}", "{}"]
+
+
+def test_calls_that_cannot_be_made_are_errors_in_their_place(make_service: Any) -> None:
+    outcomes = make_service("http://127.0.0.1:1", []).call_each("UpdateItem", [{"n": 0}, {"n": 1}])
+
+    assert [type(outcome) for outcome in outcomes] == [ConnectionRefusedError] * 2
+
+
 def test_endpoints_are_found_as_the_sdks_find_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     assert service_endpoint("dynamodb", "eu-west-1") == "https://dynamodb.eu-west-1.amazonaws.com"
