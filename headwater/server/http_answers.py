@@ -20,7 +20,7 @@ class HttpLimits:
     """What one connection may use: sizes in bytes, times in seconds."""
 
     max_head_bytes: int = 64 << 10
-    max_body_bytes: int = 10 << 20
+    max_body_bytes: int = 16 << 20
     head_timeout_s: float = 10.0
     body_timeout_s: float = 60.0
     idle_timeout_s: float = 75.0

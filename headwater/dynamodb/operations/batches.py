@@ -1,5 +1,6 @@
 """BatchGetItem and BatchWriteItem."""
 
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -9,7 +10,7 @@ from headwater.dynamodb.faults import NO_SCHEMA_MATCH, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
 from headwater.dynamodb.items.changes import delete_item, put_item, size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_nested_keys, key_of, key_of_item
-from headwater.dynamodb.operations.capacity import consumed, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.capacity import consumed, index_write_units, is_wanted, read_units, write_units
 from headwater.dynamodb.operations.legacy import attributes_to_get
 from headwater.dynamodb.operations.parameters import ExpressionParameters
 from headwater.dynamodb.session import Request, Response, Session
@@ -48,19 +49,37 @@ def batch_write_item(session: Session, request: Request) -> Response:
             raise validation(_DUPLICATES)
         seen.add(key)
         writes.append((table, key, (item, size) if is_put else None))
-    units: dict[str, tuple[Table, float]] = {}
+    wants_capacity = is_wanted(request)
+    used = {table.name: (table, _Used()) for table in tables.values()}
     for table, key, change in writes:
         old_raw = session.transaction.get(DATABASE, key)
         if change is not None:
             put_item(session, table, key, old_raw, *change)
         elif old_raw is not None:
             delete_item(session, table, key, old_raw)
-        used = write_units(size_of_stored(old_raw) if old_raw else 0, change[1] if change else 0)
-        units[table.name] = (table, units.get(table.name, (table, 0.0))[1] + used)
+        if wants_capacity:
+            used[table.name][1].add(table, old_raw, change)
     response: Response = {"UnprocessedItems": {}}
-    if is_wanted(request):
-        response["ConsumedCapacity"] = [consumed(request, table, used) for table, used in units.values()]
+    if wants_capacity:
+        response["ConsumedCapacity"] = [
+            consumed(request, table, units.table, units.indexes) for table, units in used.values()
+        ]
     return response
+
+
+@dataclass(slots=True)
+class _Used:
+    """Write capacity units of one table's part of a batch."""
+
+    table: float = 0.0
+    indexes: dict[str, float] = field(default_factory=dict)
+
+    def add(self, table: Table, old_raw: bytes | None, change: tuple[Item, int] | None) -> None:
+        self.table += write_units(size_of_stored(old_raw) if old_raw else 0, change[1] if change else 0)
+        if table.indexes:
+            old = unpack_item(old_raw) if old_raw else None
+            for name, units in index_write_units(table, old, change[0] if change else None).items():
+                self.indexes[name] = self.indexes.get(name, 0.0) + units
 
 
 def _prepare(entry: dict[str, Any]) -> tuple[Item, int, bool]:

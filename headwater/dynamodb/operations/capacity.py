@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from headwater.dynamodb.tables.model import Table
+from headwater.dynamodb.items.attributes import Item, item_size
+from headwater.dynamodb.items.schema import index_entry
+from headwater.dynamodb.tables.model import Index, Table
 
 READ_UNIT_BYTES = 4096
 WRITE_UNIT_BYTES = 1024
@@ -27,6 +29,28 @@ def write_units(*sizes_bytes: int, is_transaction: bool = False) -> float:
     """Write capacity units of a change: the larger of the item before and after counts."""
     units = float(max(1, ceil(max(sizes_bytes, default=0) / WRITE_UNIT_BYTES)))
     return units * 2 if is_transaction else units
+
+
+def index_write_units(table: Table, old: Item | None, new: Item | None) -> dict[str, float]:
+    """Write capacity units of a change by index: an entry that moves is deleted and put, one that stays may change.
+
+    Source: DynamoDB Developer Guide, "Provisioned throughput considerations for Global Secondary Indexes".
+    """
+    units: dict[str, float] = {}
+    for index in table.indexes:
+        before = None if old is None else index_entry(index, old, b"")
+        after = None if new is None else index_entry(index, new, b"")
+        held = [_as_held(index, item) for item, entry in ((old, before), (new, after)) if item and entry is not None]
+        if not held or (before == after and held[0] == held[1]):
+            continue
+        sizes = [item_size(item) for item in held]
+        units[index.name] = write_units(*sizes) if before == after else sum(map(write_units, sizes))
+    return units
+
+
+def _as_held(index: Index, item: Item) -> Item:
+    projected = index.projected
+    return item if projected is None else {name: value for name, value in item.items() if name in projected}
 
 
 def consumed(

@@ -12,7 +12,7 @@ from headwater.dynamodb.items.changes import delete_item as remove
 from headwater.dynamodb.items.changes import put_item as store
 from headwater.dynamodb.items.changes import size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_index_key, check_nested_keys, key_of, key_of_item
-from headwater.dynamodb.operations.capacity import consumed, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.capacity import consumed, index_write_units, is_wanted, read_units, write_units
 from headwater.dynamodb.operations.legacy import attribute_updates, attributes_to_get, expected
 from headwater.dynamodb.operations.parameters import ExpressionParameters, Matches
 from headwater.dynamodb.session import Request, Response, Session
@@ -80,8 +80,10 @@ def put_item(session: Session, request: Request) -> Response:
     if old is not None and returned == "ALL_OLD":
         response["Attributes"] = old
     if is_wanted(request):
-        old_size = size_of_stored(old_raw) if old_raw else 0
-        response["ConsumedCapacity"] = _write_capacity(request, table, old_size, size)
+        change = Change(
+            unpack_item(old_raw) if old_raw else None, item, size_of_stored(old_raw) if old_raw else 0, size
+        )
+        response["ConsumedCapacity"] = _write_capacity(request, table, change)
     return _with_metrics(response, request, table, item)
 
 
@@ -107,7 +109,8 @@ def delete_item(session: Session, request: Request) -> Response:
     if old is not None and returned == "ALL_OLD":
         response["Attributes"] = old
     if is_wanted(request):
-        response["ConsumedCapacity"] = _write_capacity(request, table, size_of_stored(old_raw) if old_raw else 0, 0)
+        change = Change(old, None, size_of_stored(old_raw) if old_raw else 0, 0)
+        response["ConsumedCapacity"] = _write_capacity(request, table, change)
     return _with_metrics(response, request, table, raw_key)
 
 
@@ -142,7 +145,7 @@ def update_item(session: Session, request: Request) -> Response:
     if attributes:
         response["Attributes"] = attributes
     if is_wanted(request):
-        response["ConsumedCapacity"] = _write_capacity(request, table, change.old_size, change.new_size)
+        response["ConsumedCapacity"] = _write_capacity(request, table, change)
     return _with_metrics(response, request, table, raw_key)
 
 
@@ -218,9 +221,9 @@ def _update_attributes(returned: str | None, update: CompiledUpdate | None, chan
     return project(source, update.touched)
 
 
-def _write_capacity(request: Request, table: Table, old_size: int, new_size: int) -> dict[str, Any]:
-    units = write_units(old_size, new_size)
-    return consumed(request, table, units)
+def _write_capacity(request: Request, table: Table, change: Change) -> dict[str, Any]:
+    units = write_units(change.old_size, change.new_size)
+    return consumed(request, table, units, index_write_units(table, change.old, change.new))
 
 
 def _with_metrics(response: Response, request: Request, table: Table, key: Item) -> Response:

@@ -149,3 +149,30 @@ def test_consumed_capacity_counts_the_larger_item(table: Any) -> None:
     answer = table("PutItem", TableName="tab", Item=KEY, ReturnConsumedCapacity="TOTAL")
 
     assert answer == {"ConsumedCapacity": {"TableName": "tab", "CapacityUnits": 2.0}}
+
+
+def test_capacity_counts_every_index_entry_a_write_changes(dynamodb: Any) -> None:
+    index = {"KeySchema": [{"AttributeName": "colour", "KeyType": "HASH"}]}
+    dynamodb.create(
+        keys="PK:S",
+        AttributeDefinitions=[{"AttributeName": "colour", "AttributeType": "S"}],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "whole", "Projection": {"ProjectionType": "ALL"}, **index},
+            {"IndexName": "keys", "Projection": {"ProjectionType": "KEYS_ONLY"}, **index},
+        ],
+    )
+
+    def units(operation: str, **more: Any) -> tuple[float, float, dict[str, float]]:
+        answer = dynamodb(operation, TableName="tab", ReturnConsumedCapacity="INDEXES", **more)["ConsumedCapacity"]
+        indexes = {name: one["CapacityUnits"] for name, one in answer.get("GlobalSecondaryIndexes", {}).items()}
+        return answer["CapacityUnits"], answer["Table"]["CapacityUnits"], indexes
+
+    def put(**attributes: dict[str, str]) -> tuple[float, float, dict[str, float]]:
+        return units("PutItem", Item={"PK": {"S": "a"}, **attributes})
+
+    assert put(note={"S": "x"}) == (1.0, 1.0, {})
+    assert put(colour={"S": "red"}) == (3.0, 1.0, {"whole": 1.0, "keys": 1.0})
+    assert put(colour={"S": "red"}) == (1.0, 1.0, {})
+    assert put(colour={"S": "red"}, note={"S": "x" * 2000}) == (4.0, 2.0, {"whole": 2.0})
+    assert put(colour={"S": "blue"}) == (7.0, 2.0, {"whole": 3.0, "keys": 2.0})
+    assert units("DeleteItem", Key={"PK": {"S": "a"}}) == (3.0, 1.0, {"whole": 1.0, "keys": 1.0})
