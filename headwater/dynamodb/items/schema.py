@@ -28,6 +28,8 @@ def key_of_item(table: Table, item: Item) -> bytes:
         value = item.get(name)
         if value is not None:
             check_index_key(table, name, kind, index_name, value)
+    for name, kind in table.demoted_keys:
+        _check_index_key_size(table, name, kind, item[name])
     return key
 
 

@@ -81,6 +81,8 @@ class Table:
     indexes: tuple[Index, ...]
     # (attribute, type, index name) for every index key attribute that is no key of the table
     index_key_types: tuple[tuple[str, str, str], ...]
+    # (attribute, type) of a table's partition key that is an index's sort key, where it has to be shorter
+    demoted_keys: tuple[tuple[str, str], ...]
     stream: Stream | None
     ttl_attribute: str | None
     ttl_space: bytes
@@ -127,6 +129,7 @@ def table_from_document(document: Document) -> Table:
         key_names=frozenset(keys.names),
         indexes=indexes,
         index_key_types=index_key_types,
+        demoted_keys=tuple(key for key in keys.partitions if any(key in index.keys.sorts for index in indexes)),
         stream=None
         if stream is None
         else Stream(

@@ -1,4 +1,5 @@
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -119,3 +120,13 @@ def test_an_escaped_sort_key_is_no_prefix_of_another(one: bytes, other: bytes) -
 def test_the_key_after_a_prefix_is_above_all_that_start_with_it() -> None:
     assert after_prefix(b"a\xff") == b"b"
     assert after_prefix(b"\xff\xff") is None
+
+
+def test_a_partition_key_that_is_an_index_sort_key_is_held_to_the_shorter_limit(dynamodb: Any) -> None:
+    schema = [{"AttributeName": "SK", "KeyType": "HASH"}, {"AttributeName": "PK", "KeyType": "RANGE"}]
+    index = {"IndexName": "turned", "KeySchema": schema, "Projection": {"ProjectionType": "KEYS_ONLY"}}
+    dynamodb.create(GlobalSecondaryIndexes=[index])
+
+    message = dynamodb.message("PutItem", TableName="tab", Item={"PK": {"S": "x" * 1025}, "SK": {"S": "s"}})
+
+    assert "Aggregated size of all range keys has exceeded" in message
