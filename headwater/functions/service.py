@@ -342,7 +342,9 @@ class FunctionService:
     def _fail_waiting(self, pool: FunctionPool, init_error: bytes) -> None:
         invocation = pool.take_waiting()
         if invocation is None:
-            _LOGGER.error("function %s does not start: %s", pool.config.name, init_error.decode("utf-8", "replace"))
+            # An environment that was starting when the service closed was ended by us.
+            if not self._is_closed:
+                _LOGGER.error("function %s does not start: %s", pool.config.name, init_error.decode("utf-8", "replace"))
             return
         payload = _with_request_id(init_error, invocation.request_id)
         invocation.future.set_result(InvokeResult(payload, "Unhandled", invocation.request_id, "", 0.0))

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from headwater.cli.up import run_up
+from headwater.deploy.options import UpOptions
 from tests.support.product import run_cli
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -103,15 +105,16 @@ WHOLE_FILE = {
 
 
 @pytest.mark.parametrize("name", WHOLE_FILE)
-def test_a_fault_is_one_line(name: str, tmp_path: Path) -> None:
+def test_a_fault_is_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text, expected = WHOLE_FILE[name]
     template = tmp_path / "template.yaml"
     template.write_text(text)
 
-    done = run_cli("up", "--template", str(template), "--data-dir", str(tmp_path / "data"))
+    exit_code = run_up(UpOptions(template=template, data_dir=tmp_path / "data"))
 
-    assert done.returncode == 2, done.stderr
-    assert [line.startswith(f"headwater: {expected}") for line in done.stderr.splitlines()] == [True], done.stderr
+    said = capsys.readouterr().err
+    assert exit_code == 2, said
+    assert [line.startswith(f"headwater: {expected}") for line in said.splitlines()] == [True], said
     assert not (tmp_path / "data").exists()
 
 
@@ -119,10 +122,12 @@ def test_a_fault_is_one_line(name: str, tmp_path: Path) -> None:
     ("path", "reason"),
     [("absent.yaml", "No such file or directory"), (".", "Is a directory"), ("binary", "not UTF-8 text")],
 )
-def test_an_unreadable_template_is_one_line(path: str, reason: str, tmp_path: Path) -> None:
+def test_an_unreadable_template_is_one_line(
+    path: str, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
 
-    done = run_cli("up", "--template", str(tmp_path / path), "--data-dir", str(tmp_path / "data"))
+    exit_code = run_up(UpOptions(template=tmp_path / path, data_dir=tmp_path / "data"))
 
-    assert done.returncode == 2
-    assert done.stderr == f"headwater: cannot read the template {tmp_path / path}: {reason}\n"
+    assert exit_code == 2
+    assert capsys.readouterr().err == f"headwater: cannot read the template {tmp_path / path}: {reason}\n"

@@ -99,7 +99,7 @@ def test_a_bad_option_is_named(arguments: tuple[str, ...], says: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--param", "Nope=1"), "the template has no parameter Nope; it has ['AutoRegister', "),
+        (("--param", "Nope=1"), "the template has no parameter Nope; it has ["),
         (("--param", "Stage=qa"), "Parameters.Stage: 'qa' is not one of ['dev', 'prod']"),
         (("--param", "ShardCount=few"), "Parameters.ShardCount: 'few' is not a number"),
         (("--host", "192.0.2.1"), "cannot listen on port 0 of 192.0.2.1 (--host, --port): "),
