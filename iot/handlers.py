@@ -15,6 +15,7 @@ from iot.presence import parse_lifecycle, presence_update
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
+from streams.metrics import count_dead_letters
 from streams.record import PermanentRecordError
 
 Event = Mapping[str, Any]
@@ -113,6 +114,7 @@ def _take(work: Callable[[Event], bool], event: Event) -> None:
             logger.debug("nothing changed")
     except PermanentRecordError as error:
         logger.warning("dead letter", extra={"reason": error.reason, "detail": error.detail})
+        count_dead_letters("device-events", [error.reason])
         bury(_queue(), required("DEAD_LETTER_QUEUE_URL"), event, error)
 
 

@@ -17,6 +17,7 @@ from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
 from streams.batch import BatchResponse, Entry, by_key, response, through_first_failure
 from streams.dead_letters import DeadLetter, send_requests
+from streams.metrics import count_dead_letters
 from streams.record import PermanentRecordError, Telemetry, parse_telemetry
 from streams.state import STATE_PROJECTION, StoredState, history_item, newer_than, state_update, stored_state
 
@@ -350,6 +351,7 @@ def handler(event: Mapping[str, Any], context: object) -> BatchResponse:
         logger.warning(
             "dead letter", extra={"device_id": letter.entry.key, "reason": letter.reason, "detail": letter.detail}
         )
+    count_dead_letters("ingest", (letter.reason for letter in dead))
     if answer["batchItemFailures"]:
         logger.warning("batch is to come again", extra={"batch_item_failures": answer["batchItemFailures"]})
     return answer
