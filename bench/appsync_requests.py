@@ -1,9 +1,10 @@
 """S3: GraphQL queries and mutations per second over HTTP, at 1 and 32 connections, with one request in flight on each.
 
 `python -m bench.appsync_requests [--peers DIR] [--seconds 2] [--rounds 3]` runs this server (API key, APPSYNC_JS
-handlers, NONE data source), a bare uvloop + httptools server that parses the JSON and answers without GraphQL, and, where `npm install` was run in a copy of `bench/appsync_peers` given by --peers, Mercurius and graphql-yoga.
-Every answer is compared with what it must be. Besides requests per second it prints the server's CPU time per request,
-which counts when the machine is shared.
+handlers, NONE data source), a bare uvloop + httptools server that parses the JSON and answers without GraphQL, and,
+where `npm install` was run in a copy of `bench/appsync_peers` given by --peers, Mercurius and graphql-yoga. Every
+answer is compared with what it must be. Besides requests per second it prints the server's CPU time per request, which
+counts when the machine is shared.
 """
 
 import argparse

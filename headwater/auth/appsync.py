@@ -129,7 +129,7 @@ class AppSyncAuthenticator:
         if api_key:
             return self._api_key(api_key, attempt, now)
         if not authorization:
-            raise RequestError("Valid authorization header not provided.", "UnauthorizedException")
+            raise RequestError("Missing authorization header", "UnauthorizedException")
         token = _without_bearer(authorization)
         has_issuers = bool(self._settings.user_pools or self._settings.oidc_providers)
         if has_issuers and looks_like_jwt(token):

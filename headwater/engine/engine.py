@@ -224,7 +224,8 @@ class GraphQLEngine:
             self._documents_size -= self._documents.pop(oldest).size
 
     def _plan(self, document: CompiledDocument, variables: Mapping[str, Any], caller: GraphQLCaller) -> OperationPlan:
-        conditions = {name: variables.get(name) for name in document.condition_names}
+        names = document.condition_names
+        conditions = {name: variables.get(name) for name in names} if names else {}
         key = (*conditions.values(), self._authorization.key(caller))
         plan = document.plans.get(key)
         if plan is None:

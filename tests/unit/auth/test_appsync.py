@@ -96,7 +96,7 @@ def test_an_api_key_alone_is_known_at_once_until_it_expires() -> None:
 
 
 async def test_a_request_without_credentials_is_told_so() -> None:
-    assert await refusal(authenticator(), {}) == "Valid authorization header not provided."
+    assert await refusal(authenticator(), {}) == "Missing authorization header"
 
 
 async def test_a_signed_request_is_its_roles(pool_key: PoolKey) -> None:
