@@ -344,7 +344,7 @@ class FunctionService:
         if invocation is None:
             # An environment that was starting when the service closed was ended by us.
             if not self._is_closed:
-                _LOGGER.error("function %s does not start: %s", pool.config.name, init_error.decode("utf-8", "replace"))
+                _LOGGER.error("function %s does not start: %s", pool.config.name, _init_reason(init_error))
             return
         payload = _with_request_id(init_error, invocation.request_id)
         invocation.future.set_result(InvokeResult(payload, "Unhandled", invocation.request_id, "", 0.0))
@@ -377,6 +377,18 @@ def _new_request_id() -> str:
 def _header_text(value: str | None) -> str | None:
     """A header value that can't end its line."""
     return None if value is None else value.replace("\r", "").replace("\n", "")
+
+
+def _init_reason(init_error: bytes) -> str:
+    """What ended an initialization, in one line: type, message and the place in the user's code."""
+    try:
+        document = json.loads(init_error)
+        reason = f"{document['errorType']}: {document['errorMessage']}"
+        stack = [str(frame).strip() for frame in document.get("stackTrace") or []]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return init_error.decode("utf-8", "replace")
+    place = " ".join(stack[-1].split()) if stack else ""
+    return f"{reason} ({place})" if place else reason
 
 
 def _with_request_id(payload: bytes, request_id: str) -> bytes:
