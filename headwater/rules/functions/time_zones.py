@@ -75,7 +75,8 @@ def zone(name: str) -> tzinfo:
 
 def short_name(zone_name: str, abbreviation: str) -> str | None:
     """The short name of a zone, None where it has only an offset."""
-    return _SHORT_NAMES.get(zone_name) if abbreviation[:1] in "+-" else abbreviation
+    is_offset = abbreviation[:1] in "+-" or abbreviation[:4] in ("UTC+", "UTC-")
+    return _SHORT_NAMES.get(zone_name) if is_offset else abbreviation
 
 
 def pieces(pattern: str) -> list[tuple[str, str]]:

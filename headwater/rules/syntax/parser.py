@@ -131,7 +131,8 @@ class _Parser:
     def _select(self) -> tuple[tuple[SelectItem, ...], Expression | None]:
         self._expect_word("SELECT")
         following = self._tokens[min(self._index + 1, len(self._tokens) - 1)]
-        if self._token.is_word("VALUE") and not (following.is_symbol(",", ".") or following.is_word("AS", "FROM")):
+        ends_item = following.kind == "end" or following.is_symbol(",", ".") or following.is_word("AS", "FROM", "WHERE")
+        if self._token.is_word("VALUE") and not ends_item:
             self._index += 1
             return (), self.expression()
         items = [self._item()]
