@@ -10,6 +10,8 @@ from headwater.deploy.code_watch import watch_code
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.event_api import EventsApi
 from headwater.deploy.schedules import SchedulerApi
+from headwater.deploy.topics import Publication, Topics
+from headwater.deploy.topics_api import TopicsApi, sns_permissions
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.code_store import CodeStore
@@ -46,6 +48,7 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
         "lambda": LambdaApi(deployment.functions, admin, deployment.mappings),
         "s3": S3Api(deployment.s3, region=options.region).handle,
         "scheduler": SchedulerApi(deployment.schedules).handle,
+        "sns": TopicsApi(deployment.topics).handle,
     }
     return AwsApi(
         [deployment.dynamodb, streams, deployment.kinesis, deployment.sqs, events],
@@ -55,7 +58,7 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
         authorize=deployment.roles.authorize,
         clock=deployment.clock,
         rest_services=rest,
-        rest_permissions=iot.rest_permissions(),
+        rest_permissions={**iot.rest_permissions(), "sns": sns_permissions},
     )
 
 
@@ -89,11 +92,12 @@ async def _sweep(deployment: Deployment) -> None:
 
 
 class AsynchronousDelivery:
-    """Takes what is handed over without waiting for an answer, by the ARN of who gets it: queues and functions."""
+    """Takes what is handed over without waiting for an answer, by its ARN: queues, functions and topics."""
 
     def __init__(self, sqs: SqsService) -> None:
         self._sqs = sqs
         self.functions: FunctionService | None = None
+        self.topics: Topics | None = None
 
     async def deliver_event(self, delivery: EventDelivery) -> None:
         """The end of an asynchronous invocation: a destination's document, or a dead letter with its attributes."""
@@ -110,5 +114,7 @@ class AsynchronousDelivery:
             await self._sqs.send(arn, text, attributes=attributes)
         elif service == "lambda" and self.functions is not None:
             await self.functions.invoke_event(arn, text.encode())
+        elif service == "sns" and self.topics is not None:
+            await self.topics.publish(arn, Publication(text, attributes=attributes or {}))
         else:
             raise ServiceError("InvalidParameterValueException", f"the target {arn} does not work here")

@@ -13,7 +13,7 @@ from typing import Any
 
 from headwater.auth.jwt import PoolKey, make_pool_key
 from headwater.datasource.tables.page_tokens import PageTokens
-from headwater.deploy import data, event_resources, event_sources, functions, graphql, iot, policies
+from headwater.deploy import data, event_resources, event_sources, functions, graphql, iot, policies, topic_resources
 from headwater.deploy.aws_services import AsynchronousDelivery, aws_api, function_admin
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
@@ -33,6 +33,7 @@ from headwater.deploy.rule_functions import RuleFunctions
 from headwater.deploy.schedules import Schedules
 from headwater.deploy.shadows import Shadows
 from headwater.deploy.stored_events import StoredEvents
+from headwater.deploy.topics import Topics
 from headwater.deploy.user_pools import UserPools
 from headwater.errors import TemplateError
 from headwater.functions.log_buffer import LogBuffer
@@ -119,6 +120,8 @@ async def _deploy_rest(deployment: Deployment) -> None:
         ("AWS::S3::Bucket", data.deploy_bucket),
         ("AWS::Cognito::UserPool", policies.deploy_user_pool),
         ("AWS::Lambda::Function", functions.deploy_function),
+        ("AWS::SNS::Topic", topic_resources.deploy_topic),
+        ("AWS::SNS::Subscription", topic_resources.deploy_subscription),
         ("AWS::Events::EventBus", event_resources.deploy_bus),
         ("AWS::AppSync::GraphQLApi", graphql.deploy_api),
         ("AWS::IoT::ThingType", iot.deploy_thing_type),
@@ -159,7 +162,9 @@ def _deployment(
         credentials=lambda config: roles.function_variables(config.role_arn, site.endpoint_url),
     )
     delivery.functions = function_service
-    targets = EventTargets(roles=roles, sqs=sqs, kinesis=kinesis, functions=function_service)
+    topics = Topics(store, **place, send=delivery.deliver, invoke=function_service.invoke_event, clock=time.time)
+    delivery.topics = topics
+    targets = EventTargets(roles=roles, sqs=sqs, kinesis=kinesis, functions=function_service, topics=topics)
     events = EventBus(**place, deliver=targets.deliver, dead_letter=targets.dead_letter, clock=time.time)
     rules = RuleEngine({}, os.urandom, options.account_id)
     devices = DeviceRegistry(
@@ -219,6 +224,7 @@ def _deployment(
         devices=devices,
         shadows=shadows,
         events=events,
+        topics=topics,
         logs=logs,
         schedules=Schedules(
             store,

@@ -14,6 +14,7 @@ from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.roles import AccessKey, Roles
 from headwater.deploy.schedules import Schedules
+from headwater.deploy.topics import Topics
 from headwater.errors import TemplateError
 from headwater.functions.log_buffer import LogBuffer
 from headwater.functions.service import FunctionService
@@ -69,6 +70,7 @@ class Deployment:
     page_tokens: PageTokens
     schedules: Schedules
     events: EventBus
+    topics: Topics
     logs: LogBuffer
     administrator_key: AccessKey
     compiled: Compiled

@@ -70,7 +70,7 @@ def _check_target(deployment: Deployment, arn: str, property_path: str) -> None:
     service = parts[2] if len(parts) == 6 else ""
     if service not in TARGET_SERVICES:
         raise TemplateError(
-            f"the target {arn!r} does not work here; functions, queues, streams and event buses do",
+            f"the target {arn!r} does not work here; functions, queues, streams, topics and event buses do",
             property_path=property_path,
         )
     try:
@@ -80,6 +80,8 @@ def _check_target(deployment: Deployment, arn: str, property_path: str) -> None:
             deployment.sqs.queue_source(arn)
         elif service == "kinesis":
             deployment.kinesis.stream_source(arn)
+        elif service == "sns":
+            deployment.topics.require(arn)
         elif arn.rsplit("/", 1)[-1] not in deployment.events.buses:
             raise ServiceError("ResourceNotFoundException", arn)
     except ServiceError as error:

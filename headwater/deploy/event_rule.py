@@ -15,7 +15,7 @@ from headwater.errors import ServiceError
 from headwater.values.event_patterns import EventPatternError, compile_pattern
 
 DEFAULT_BUS = "default"
-TARGET_SERVICES = ("lambda", "sqs", "kinesis", "events")
+TARGET_SERVICES = ("lambda", "sqs", "kinesis", "sns", "events")
 _PATH_STEP = re.compile(r"\.([A-Za-z0-9_\-]+)|\[(\d+)\]|\['([^']+)'\]")
 _VARIABLE = re.compile(r"<([A-Za-z0-9_.\-]+)>")
 _ABSENT = object()
@@ -80,7 +80,8 @@ def parse_target(given: Mapping[str, Any]) -> Target:
     arn = str(given.get("Arn", ""))
     if arn.split(":")[2:3] not in [[service] for service in TARGET_SERVICES]:
         raise ServiceError(
-            "ValidationException", f"the target {arn!r} does not work here; functions, queues, streams and buses do"
+            "ValidationException",
+            f"the target {arn!r} does not work here; functions, queues, streams, topics and buses do",
         )
     inputs = [name for name in ("Input", "InputPath", "InputTransformer") if given.get(name) is not None]
     if len(inputs) > 1:

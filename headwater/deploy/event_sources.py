@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment, integers
+from headwater.deploy.topics import Publication
 from headwater.errors import ServiceError, TemplateError
 from headwater.eventsource.mapping_request import check_create
 from headwater.eventsource.mappings import EventSourceMappings, FunctionReference, MappingPorts
@@ -188,6 +189,8 @@ class OnFailureDelivery:
         body = orjson.dumps(batch.document).decode()
         if service == "sqs":
             await self._deployment.sqs.send(batch.destination, body)
+        elif service == "sns":
+            await self._deployment.topics.publish(batch.destination, Publication(body))
         elif service == "s3":
             bucket = batch.destination.split(":::")[1].split("/")[0]
             await self._deployment.s3.put(bucket, batch.object_key, body.encode())

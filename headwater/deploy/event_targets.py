@@ -5,23 +5,32 @@ from typing import Any
 
 from headwater.deploy.event_bus import TargetInput
 from headwater.deploy.roles import Roles
+from headwater.deploy.topics import Publication, Topics
 from headwater.errors import ServiceError
 from headwater.functions.service import FunctionService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.sqs_service import SqsService
 from headwater.values.identity import AwsPrincipal
 
-_ACTIONS = {"lambda": "lambda:InvokeFunction", "sqs": "sqs:SendMessage", "kinesis": "kinesis:PutRecord"}
+_ACTIONS = {
+    "sns": "sns:Publish",
+    "lambda": "lambda:InvokeFunction",
+    "sqs": "sqs:SendMessage",
+    "kinesis": "kinesis:PutRecord",
+}
 
 
 class EventTargets:
     """Returns when a target has taken its input for good: it is stored, or in the journal of events."""
 
-    def __init__(self, *, roles: Roles, sqs: SqsService, kinesis: KinesisService, functions: FunctionService) -> None:
+    def __init__(
+        self, *, roles: Roles, sqs: SqsService, kinesis: KinesisService, functions: FunctionService, topics: Topics
+    ) -> None:
         self._roles = roles
         self._sqs = sqs
         self._kinesis = kinesis
         self._functions = functions
+        self._topics = topics
 
     async def deliver(self, given: TargetInput) -> None:
         """Raises: ServiceError for a target that is not there, may not be reached or does not take it."""
@@ -32,6 +41,8 @@ class EventTargets:
             await self._sqs.send(arn, given.text, group_id=given.target.group_id)
         elif service == "kinesis":
             await self._kinesis.put_record(arn, given.partition_key, given.text.encode())
+        elif service == "sns":
+            await self._topics.publish(arn, Publication(given.text))
         elif service == "lambda":
             await self._functions.invoke_event(arn, given.text.encode())
         else:

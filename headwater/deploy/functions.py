@@ -117,8 +117,10 @@ def _event_invoke(deployment: Deployment, resource: Resource, name: str) -> Even
             settings["on_failure"] = (destinations.get("OnFailure") or {}).get("Destination")
     for name in ("dead_letter", "on_success", "on_failure"):
         arn = settings.get(name)
-        if arn is not None and arn.split(":")[2:3] not in (["sqs"], ["lambda"]):
-            raise TemplateError(f"{arn} cannot be delivered to here: queues and functions can", property_path=name)
+        if arn is not None and arn.split(":")[2:3] not in (["sqs"], ["lambda"], ["sns"]):
+            raise TemplateError(
+                f"{arn} cannot be delivered to here: queues, functions and topics can", property_path=name
+            )
     return EventInvokeConfig(**settings)
 
 

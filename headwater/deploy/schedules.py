@@ -219,7 +219,7 @@ def _checked_target(target: Any) -> dict[str, Any]:
         raise invalid("Target needs Arn and RoleArn")
     service = target["Arn"].split(":")[2:3]
     if service not in [[name] for name in TARGET_SERVICES]:
-        raise invalid(f"the target {target['Arn']} does not work here; functions, queues, streams and buses do")
+        raise invalid(f"the target {target['Arn']} does not work here; functions, queues, streams, topics and buses do")
     if (service == ["events"]) != (target.get("EventBridgeParameters") is not None):
         raise invalid("EventBridgeParameters are for event buses, and needed for them")
     return dict(target)

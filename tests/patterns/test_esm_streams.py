@@ -284,6 +284,21 @@ def test_s3_destination_keeps_the_whole_event(esm: Esm) -> None:
     assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"
 
 
+def test_topic_destination_notifies_its_subscribers(esm: Esm) -> None:
+    stream, readers = esm.stream(), esm.queue()
+    topic = esm.client("sns").create_topic(Name="failures")["TopicArn"]
+    esm.client("sns").subscribe(TopicArn=topic, Protocol="sqs", Endpoint=readers.arn)
+    stream.put("a")
+    stream.behave(fail)
+
+    with esm.mapping(stream, MaximumRetryAttempts=0, DestinationConfig={"OnFailure": {"Destination": topic}}):
+        (notification,) = readers.documents()
+
+    document = json.loads(notification["Message"])
+    assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert document["KinesisBatchInfo"]["batchSize"] == 1
+
+
 def test_filter_passes_data_and_metadata(esm: Esm) -> None:
     stream = esm.stream()
     stream.put('{"kind":"no"}', "plain", '{"kind":"yes"}', key="wanted")

@@ -91,3 +91,60 @@ def test_bad_pattern_is_refused(product: Product) -> None:
         product.boto3("events").put_rule(Name="bad", EventPattern='{"source":"text"}')
 
     assert refused.value.response["Error"]["Code"] == "InvalidEventPatternException"
+
+
+def test_topic_reaches_its_function_and_the_queue_whose_filter_passes(product: Product) -> None:
+    sns = product.boto3("sns")
+    topic = sns.create_topic(Name="news")["TopicArn"]
+    big = {"kind": {"DataType": "String", "StringValue": "big"}}
+
+    sns.publish(TopicArn=topic, Message="small news")
+    sns.publish(TopicArn=topic, Message="big news", Subject="Now", MessageAttributes=big)
+
+    (notification,) = eventually(lambda: received(product, "readers"))
+    assert (notification["Type"], notification["Message"], notification["Subject"]) == (
+        "Notification",
+        "big news",
+        "Now",
+    )
+    assert notification["MessageAttributes"] == {"kind": {"Type": "String", "Value": "big"}}
+    told: list[Any] = []
+
+    def has_both() -> bool:
+        told.extend(received(product))
+        return len(told) == 2
+
+    assert eventually(has_both)
+    assert {(line["told"], line["by"]) for line in told} == {("small news", "aws:sns"), ("big news", "aws:sns")}
+
+
+def test_raw_subscription_made_through_the_api_outlives_a_restart(product: Product) -> None:
+    sns, sqs = product.boto3("sns"), product.boto3("sqs")
+    topic = sns.create_topic(Name="made")["TopicArn"]
+    sqs.create_queue(QueueName="raw")
+    arn = "arn:aws:sqs:us-east-1:123456789012:raw"
+    made = sns.subscribe(TopicArn=topic, Protocol="sqs", Endpoint=arn, Attributes={"RawMessageDelivery": "true"})
+    product.kill()
+    product.start()
+
+    sns = product.boto3("sns")
+    sns.publish(TopicArn=topic, Message='{"plain":true}')
+
+    assert eventually(lambda: received(product, "raw")) == [{"plain": True}]
+    listed = sns.list_subscriptions_by_topic(TopicArn=topic)["Subscriptions"]
+    assert [one["SubscriptionArn"] for one in listed] == [made["SubscriptionArn"]]
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code"),
+    [
+        ("publish", {"TopicArn": "arn:aws:sns:us-east-1:123456789012:absent", "Message": "x"}, "NotFound"),
+        ("create_topic", {"Name": "x.fifo", "Attributes": {"FifoTopic": "true"}}, "InvalidParameter"),
+        ("tag_resource", {"ResourceArn": "arn:x", "Tags": []}, "InvalidAction"),
+    ],
+)
+def test_topics_refuse(product: Product, operation: str, request_: dict[str, Any], code: str) -> None:
+    with pytest.raises(ClientError) as refused:
+        getattr(product.boto3("sns"), operation)(**request_)
+
+    assert refused.value.response["Error"]["Code"] == code

@@ -1,11 +1,11 @@
-"""Verdicts on event buses, rules and schedules."""
+"""Verdicts on event buses, rules, schedules and topics."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headwater.template.tables.type_table import TypeTable, required, table
+from headwater.template.tables.type_table import TypeTable, one_of, required, table
 
-_NO_SERVICE = "this target does not run here; functions, queues, streams and event buses do"
+_NO_SERVICE = "this target does not run here; functions, queues, streams, topics and event buses do"
 _TARGET_REFUSED = (
     "EcsParameters",
     "BatchParameters",
@@ -55,6 +55,25 @@ EVENTS: dict[str, TypeTable] = {
             "Target.SageMakerPipelineParameters": _NO_SERVICE,
         },
         checks=(required("ScheduleExpression", "FlexibleTimeWindow", "Target"),),
+    ),
+    "AWS::SNS::Topic": table(
+        live="TopicName DisplayName Subscription.Protocol Subscription.Endpoint",
+        deploy_only="Tags KmsMasterKeyId TracingConfig SignatureVersion DeliveryStatusLogging",
+        refused={
+            "FifoTopic": "FIFO topics do not run here; send to a FIFO queue",
+            "ContentBasedDeduplication": "FIFO topics do not run here; send to a FIFO queue",
+            "ArchivePolicy": "FIFO topics do not run here; send to a FIFO queue",
+            "DataProtectionPolicy": "messages are not inspected here",
+        },
+    ),
+    "AWS::SNS::Subscription": table(
+        live="TopicArn Protocol Endpoint RawMessageDelivery FilterPolicy FilterPolicyScope RedrivePolicy Region",
+        deploy_only="DeliveryPolicy",
+        refused={"SubscriptionRoleArn": "Firehose does not run here"},
+        checks=(
+            required("TopicArn", "Protocol", "Endpoint"),
+            one_of("Protocol", ("sqs", "lambda"), "queues (sqs) and functions (lambda) can subscribe here"),
+        ),
     ),
     "AWS::Scheduler::ScheduleGroup": table(live="Name", deploy_only="Tags"),
 }

@@ -24,3 +24,9 @@ def ship(event: dict[str, Any], context: Any) -> None:
     # A 200 may hold failures: they are counted, not raised.
     if answer["FailedEntryCount"]:
         raise RuntimeError(answer["Entries"])
+
+
+def tell(event: dict[str, Any], context: Any) -> None:
+    for record in event["Records"]:
+        body = json.dumps({"told": record["Sns"]["Message"], "by": record["EventSource"]})
+        boto3.client("sqs").send_message(QueueUrl=os.environ["QUEUE"], MessageBody=body)
