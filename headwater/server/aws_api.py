@@ -15,6 +15,7 @@ from headwater.server.aws_reset import RESET_PATH, MadeResources
 from headwater.server.aws_wire import (
     CBOR_TYPE,
     JSON_TYPES,
+    PLAIN_JSON,
     decode_body,
     encode_answer,
     encode_error,
@@ -196,7 +197,7 @@ class AwsApi:
 
     def _answer_type(self, request: HttpRequest) -> str:
         found = media_type(request.header("content-type"))
-        return found if found == CBOR_TYPE else JSON_TYPES[0]
+        return found if found in (CBOR_TYPE, PLAIN_JSON) else JSON_TYPES[0]
 
     def _request_id(self, is_long: bool = False) -> str:
         text = f"{self._request_prefix}{next(self._request_numbers):016x}"

@@ -13,7 +13,8 @@ import orjson
 from headwater.errors import ServiceError
 from headwater.values.http import HttpResponse
 
-JSON_TYPES = ("application/x-amz-json-1.0", "application/x-amz-json-1.1", "application/json")
+PLAIN_JSON = "application/json"
+JSON_TYPES = ("application/x-amz-json-1.0", "application/x-amz-json-1.1", PLAIN_JSON)
 CBOR_TYPE = "application/x-amz-cbor-1.1"
 _MAX_CBOR_DEPTH = 64
 _CORAL = "com.amazon.coral.service#"
@@ -186,7 +187,9 @@ def _respond(
     if content_type == CBOR_TYPE:
         body = cbor2.dumps(_in_milliseconds(value))
     else:
-        content_type = form.content_type
+        # DynamoDB answers plain JSON to whoever sends it.
+        if content_type != PLAIN_JSON or not form.has_crc32:
+            content_type = form.content_type
         body = orjson.dumps(value, default=_base64_text)
     unique: tuple[tuple[str, str], ...] = (("x-amzn-requestid", request_id),)
     if form.has_crc32:

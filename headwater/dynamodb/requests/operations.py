@@ -403,7 +403,7 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
     "DescribeContinuousBackups": _TABLE_OPERATION,
     "TagResource": {"ResourceArn": _STRING, "Tags": _list(_TAG)},
     "UntagResource": {"ResourceArn": _STRING, "TagKeys": _list(_STRING)},
-    "ListTagsOfResource": {"ResourceArn": _STRING, "NextToken": _STRING},
+    "ListTagsOfResource": {"ResourceArn": _STRING},
     "DescribeLimits": {},
     "DescribeEndpoints": {},
 }

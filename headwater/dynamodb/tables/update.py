@@ -32,8 +32,6 @@ from headwater.dynamodb.tables.model import (
 )
 from headwater.errors import ServiceError
 
-TAGS_A_PAGE = 10
-
 
 def delete_table(session: Session, request: Request) -> Response:
     """DeleteTable: the name is free at once, the items go with the sweeper."""
@@ -317,19 +315,9 @@ def untag_resource(session: Session, request: Request) -> Response:
 
 
 def list_tags_of_resource(session: Session, request: Request) -> Response:
-    """ListTagsOfResource."""
+    """ListTagsOfResource: all of them, of which there are 50 at most."""
     table = _table_of_arn(session, _resource_arn(session, request, "ListTagsOfResource"))
-    tags = [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]
-    token = request.get("NextToken")
-    start = 0
-    if token is not None:
-        if not token.isdecimal() or len(token) > 4:
-            raise validation(f"Invalid NextToken: {token[:40]}")
-        start = int(token)
-    response: Response = {"Tags": tags[start : start + TAGS_A_PAGE]}
-    if start + TAGS_A_PAGE < len(tags):
-        response["NextToken"] = str(start + TAGS_A_PAGE)
-    return response
+    return {"Tags": [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]}
 
 
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+\Z")
