@@ -35,8 +35,8 @@ def code_of(call: Any, **arguments: Any) -> str:
 def test_a_device_and_an_app_agree_on_a_state(stack: Product, suffix: str) -> None:
     device = Device(stack, "lamp-1")
     topic = f"$aws/things/lamp-1/shadow{suffix}"
-    for answers in ("get/+", "update/+", "delete/+"):
-        device.subscribe(f"{topic}/{answers}")
+    for wanted in ("get/+", "update/+", "delete/+"):
+        device.subscribe(f"{topic}/{wanted}")
 
     device.publish(f"{topic}/get", {"clientToken": "t0"})
     device.publish(f"{topic}/update", {"state": {"desired": {"color": "red"}}, "clientToken": "t1"})
