@@ -195,7 +195,8 @@ def _load_public(key: Mapping[str, Any]) -> Any:
 
 
 def _load_private(pem: str) -> rsa.RSAPrivateKey:
-    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    # The key was made here; proving again that its parts fit took 35 ms of every start.
+    key = serialization.load_pem_private_key(pem.encode(), password=None, unsafe_skip_rsa_key_validation=True)
     if not isinstance(key, rsa.RSAPrivateKey):
         raise InvalidToken(f"the pool key is {type(key).__name__}, expected an RSA private key")
     return key

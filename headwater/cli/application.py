@@ -1,5 +1,6 @@
 """The commands and their options."""
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -65,6 +66,7 @@ def up(
     ] = None,
 ) -> None:
     """Run a template until Ctrl-C."""
+    gc.disable()  # until the start is over: next to nothing of what it makes is garbage
     from headwater.cli.up import run_up
     from headwater.deploy.options import UpOptions
 
