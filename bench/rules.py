@@ -111,17 +111,18 @@ async def stream_performers() -> dict[str, Any]:
     from headwater.storage.kinesis_service import KinesisService
     from headwater.storage.store import Store
 
-    place = {"region": "us-east-1", "account_id": "123456789012"}
+    region, account_id = "us-east-1", "123456789012"
     store = Store.open(Path(tempfile.mkdtemp()))
-    kinesis = KinesisService(store, **place)
+    kinesis = KinesisService(store, region=region, account_id=account_id)
     await kinesis.call("CreateStream", {"StreamName": "telemetry", "ShardCount": 4})
-    roles = Roles(place["account_id"])
+    roles = Roles(account_id)
     statement = {"Effect": "Allow", "Action": "kinesis:PutRecord", "Resource": "*"}
     roles.attach(["r"], {"Version": "2012-10-17", "Statement": [statement]})
     unused: Any = None
     actions = RuleActions(
         roles=roles,
-        **place,
+        region=region,
+        account_id=account_id,
         kinesis=kinesis,
         dynamodb=unused,
         sqs=unused,

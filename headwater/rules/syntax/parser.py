@@ -325,7 +325,8 @@ class _Parser:
             return Literal(None)
         if upper == "UNDEFINED":
             return UndefinedLiteral()
-        if upper in _RESERVED - {"VALUE"}:
+        # SET begins a statement and VALUE a SELECT; everywhere else they are names like any other.
+        if upper in _RESERVED - {"VALUE", "SET"}:
             self._index -= 1
             raise self._fault("an expression")
         return Path((token.text, *self._members()))

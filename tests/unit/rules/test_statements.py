@@ -29,6 +29,7 @@ SENSORS = {
         ("SELECT VALUE color", {"color": "red"}, "red"),
         ("SELECT VALUE arr", {"arr": [1, 2]}, [1, 2]),
         ("SELECT value", {"value": 1}, {"value": 1}),
+        ("SELECT value.a, set", {"value": {"a": 1}, "set": 2}, {"a": 1, "set": 2}),
         ("SELECT color.red as red_value", {"color": {"red": 255}}, {"red_value": 255}),
         ("SELECT color.red", {"color": {"red": 255}}, {"red": 255}),
         ("SELECT foo.bar AS bar.baz", {"foo": {"bar": "RED"}}, {"bar": {"baz": "RED"}}),
