@@ -1,5 +1,6 @@
 """Mutation.removeDevice: take a device out of its tenant and leave a tombstone that refuses late telemetry."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -94,17 +95,23 @@ def _table() -> Service:
 
 
 @app.resolver(type_name="Mutation", field_name="removeDevice")
-def remove_device(deviceId: str) -> dict[str, Any]:
+def remove_device(deviceId: str, eraseData: bool | None = None) -> dict[str, Any]:
     """Answer one Mutation.removeDevice."""
-    return remove(
+    now_ms = int(time.time() * 1000)
+    removal = remove(
         deviceId,
         caller_identity(app),
         table=_table(),
         table_name=required("TABLE_NAME"),
-        now_ms=int(time.time() * 1000),
+        now_ms=now_ms,
         retention_s=int(required("RETENTION_DAYS")) * 86_400,
         revoke_certificates=revoke_certificates,
     )
+    if eraseData and "errorType" not in removal:
+        message = {"tenantId": removal["tenantId"], "deviceId": deviceId, "before": now_ms}
+        request = {"QueueUrl": required("ERASURE_QUEUE_URL"), "MessageBody": json.dumps(message)}
+        service("sqs").call("SendMessage", request)
+    return removal
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -44,6 +44,8 @@ def backend(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Backend:
     }
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.setenv("ERASURE_QUEUE_URL", create_queue("erasure"))
+    monkeypatch.setenv("AGGREGATE_RETENTION_DAYS", "400")
     monkeypatch.setenv("DEAD_LETTER_QUEUE_URL", create_queue("dead-letters"))
     assert os.environ["TABLE_NAME"] == create_table()
     boto3.client("iot", region_name=REGION).create_policy(policyName="device", policyDocument="{}")

@@ -34,6 +34,8 @@ DECISIONS = {
     "Query.listOpenAlerts": EVERYBODY,
     "Query.getCommand": EVERYBODY,
     "Query.listCommands": EVERYBODY,
+    "Query.getTenantErasure": ADMINS,
+    "Mutation.eraseTenant": ADMINS,
     "Query.listPartnerTokens": ADMINS,
     "Mutation.createPartnerToken": ADMINS,
     "Mutation.revokePartnerToken": ADMINS,

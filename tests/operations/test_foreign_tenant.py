@@ -122,6 +122,17 @@ def fill(backend: Backend) -> BotoService:
         "GSI1SK": {"S": "x"},
     }
     table.call("PutItem", {"TableName": name, "Item": token})
+    report = {
+        "PK": {"S": f"TENANT#{OWNER}"},
+        "SK": {"S": "ERASURE"},
+        "tenantId": {"S": OWNER},
+        "status": {"S": "DONE"},
+        "startedAt": {"N": str(AT_MS)},
+        "finishedAt": {"N": str(AT_MS)},
+        "passes": {"N": "2"},
+        "erased": {"M": {}},
+    }
+    table.call("PutItem", {"TableName": name, "Item": report})
     change = change_put(name, OWNER, "x", "UPDATED", now_ms=AT_MS, retention_s=10**9)["Put"]
     table.call("PutItem", {"TableName": name, "Item": change["Item"]})
     return table

@@ -54,6 +54,12 @@ class CommandStatus(Enum):
 
 
 @strawberry.enum
+class TenantErasureStatus(Enum):
+    RUNNING = "RUNNING"
+    DONE = "DONE"
+
+
+@strawberry.enum
 class WatchedReading(Enum):
     temperature = "temperature"
     humidity = "humidity"
@@ -391,6 +397,16 @@ class CommandConnection:
 
 
 @strawberry.type
+class TenantErasure:
+    tenantId: strawberry.ID
+    status: TenantErasureStatus
+    startedAt: AWSDateTime
+    finishedAt: AWSDateTime | None
+    passes: int
+    erased: AWSJSON
+
+
+@strawberry.type
 class PartnerToken:
     tokenId: strawberry.ID
     tenantId: strawberry.ID
@@ -544,6 +560,11 @@ class Query:
         return found
 
     @strawberry.field
+    def getTenantErasure(self, info: Info[Any, Any], tenantId: strawberry.ID) -> TenantErasure | None:
+        found: TenantErasure | None = info.context.resolve(info, self, {"tenantId": tenantId})
+        return found
+
+    @strawberry.field
     def listPartnerTokens(
         self,
         info: Info[Any, Any],
@@ -595,8 +616,10 @@ class Mutation:
         return found
 
     @strawberry.field
-    def removeDevice(self, info: Info[Any, Any], deviceId: strawberry.ID) -> DeviceRemoval:
-        found: DeviceRemoval = info.context.resolve(info, self, {"deviceId": deviceId})
+    def removeDevice(
+        self, info: Info[Any, Any], deviceId: strawberry.ID, eraseData: bool | None = strawberry.UNSET
+    ) -> DeviceRemoval:
+        found: DeviceRemoval = info.context.resolve(info, self, {"deviceId": deviceId, "eraseData": eraseData})
         return found
 
     @strawberry.field
@@ -631,6 +654,11 @@ class Mutation:
     @strawberry.field
     def revokePartnerToken(self, info: Info[Any, Any], tokenId: strawberry.ID) -> PartnerToken:
         found: PartnerToken = info.context.resolve(info, self, {"tokenId": tokenId})
+        return found
+
+    @strawberry.field
+    def eraseTenant(self, info: Info[Any, Any], tenantId: strawberry.ID, confirm: str) -> TenantErasure:
+        found: TenantErasure = info.context.resolve(info, self, {"tenantId": tenantId, "confirm": confirm})
         return found
 
     @strawberry.field
