@@ -3,13 +3,11 @@
 Source: AWS IoT Core Developer Guide, "Client authentication", "Authorization", "Device communication protocols".
 """
 
-import ipaddress
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from cryptography import x509
 
@@ -22,6 +20,7 @@ from headwater.mqtt.broker import Broker
 from headwater.mqtt.codec.packets import Connect, ReasonCode
 from headwater.mqtt.ports import Action, ClientContext, Refusal, TransportInfo
 from headwater.values.identity import AwsPrincipal
+from headwater.values.loopback import is_loopback, is_own_origin
 from headwater.values.policy import PolicyDocument, decide
 
 _log = logging.getLogger(__name__)
@@ -183,9 +182,9 @@ class DeviceAccess:
 
     def _by_name(self, connect: Connect, transport: TransportInfo) -> ClientContext | Refusal:
         """A client that shows nothing we know."""
-        if not (self._trusts_strangers or _is_loopback(transport.peer_ip)):
+        if not (self._trusts_strangers or is_loopback(transport.peer_ip)):
             return Refusal(ReasonCode.NOT_AUTHORIZED, "clients of other machines need a certificate or a signature")
-        if not _is_own_origin(transport):
+        if not is_own_origin(next((value for name, value in transport.headers if name == "origin"), None)):
             return Refusal(ReasonCode.NOT_AUTHORIZED, "pages of other origins need a signature")
         standing = self._registry.standing_of_thing(connect.client_id)
         if standing.thing is None:
@@ -280,27 +279,3 @@ def _context(client: ClientContext, credential: Credential, standing: Standing) 
     context.update(thing_variables(standing.thing if standing.is_attached else None))
     context.update(credential.certificate or {})
     return context
-
-
-def _is_own_origin(transport: TransportInfo) -> bool:
-    """Whether a WebSocket was opened by a program or by a page of this machine.
-
-    Any page in the user's browser may open a WebSocket to this machine; it cannot hide where it comes from.
-    """
-    origin = next((value for name, value in transport.headers if name == "origin"), None)
-    if origin is None:
-        return True
-    try:
-        host = urlsplit(origin).hostname or ""
-    except ValueError:
-        return False
-    return host == "localhost" or _is_loopback(host)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return bool((mapped or parsed).is_loopback)

@@ -2,7 +2,6 @@
 
 import datetime
 import errno
-import ipaddress
 import logging
 import os
 from collections.abc import Iterator, Mapping
@@ -23,17 +22,10 @@ from headwater.server.mqtt_websocket import MqttWebSocketAcceptor
 from headwater.server.tls import CertificateAuthority
 from headwater.template.attributes import StackEnvironment
 from headwater.values.http import HttpHandler
+from headwater.values.loopback import is_loopback
 
 _log = logging.getLogger(__name__)
 _GRAPHQL_API = "AWS::AppSync::GraphQLApi"
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class AddressError(HeadwaterError):

@@ -1,6 +1,5 @@
 """The AWS endpoint: one address for every service, found by target header, signature scope and path."""
 
-import ipaddress
 import itertools
 import logging
 import os
@@ -27,6 +26,7 @@ from headwater.server.aws_wire import (
 from headwater.values.aws import Authorize, AwsService, principal_arn
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 from headwater.values.identity import AwsPrincipal
+from headwater.values.loopback import is_loopback, is_own_host, is_own_origin
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class AwsApi:
         if request.method != "POST" or request.raw_path != RESET_PATH:
             return None
         # A page in the user's browser may post here too; it cannot hide where it comes from.
-        if not _is_loopback(request.peer) or request.header("origin"):
+        if not _is_trusted(request):
             raise ServiceError("AccessDeniedException", "Only programs on this machine may reset it", status=403)
         await self._made.remove_all(self._services, AwsPrincipal("reset", self._account.account_id))
         return HttpResponse(200, (("content-type", "application/json"),), b'{"status": "ok"}')
@@ -159,7 +159,7 @@ class AwsApi:
         None for everybody else. Most requests of tests are such ones (bench/store.py, raw HTTP).
         """
         found = _SIGNED.match(request.header("authorization"))
-        if found is None or request.raw_query or not request.header("x-amz-date") or not _is_loopback(request.peer):
+        if found is None or request.raw_query or not request.header("x-amz-date") or not _is_trusted(request):
             return None
         access_key_id = found[1]
         if self._find_secret(access_key_id) is not None:
@@ -174,7 +174,7 @@ class AwsApi:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token")
         found = self._find_secret(signature.access_key_id)
         if found is None:
-            if not _is_loopback(request.peer):
+            if not _is_trusted(request):
                 raise _unrecognized()
             return AwsPrincipal(signature.access_key_id, self._account.account_id), signature
         principal, secret = found
@@ -212,15 +212,14 @@ def _is_rest_json(request: HttpRequest) -> bool:
     return any(f"/{service}/aws4_request" in authorization for service in _REST_JSON_SERVICES)
 
 
-def _is_loopback(peer: str) -> bool:
-    if peer == "127.0.0.1":
-        return True
-    try:
-        address = ipaddress.ip_address(peer)
-    except ValueError:
-        return False
-    mapped = getattr(address, "ipv4_mapped", None)
-    return bool((mapped or address).is_loopback)
+def _is_trusted(request: HttpRequest) -> bool:
+    """Whether a program on this machine sent it: no other machine, and no page of another site in a browser here."""
+    return (
+        is_loopback(request.peer)
+        and is_own_origin(request.header("origin"))
+        and request.header("sec-fetch-site") in ("", "same-origin", "none")
+        and is_own_host(request.header("host"))
+    )
 
 
 def _unrecognized() -> ServiceError:
