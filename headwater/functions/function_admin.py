@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import json
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class FunctionAdmin:
         self._fetch_object = fetch_object
         self._facts: dict[str, _Facts] = {}
         self._made_here: set[str] = set()
+        self._permissions: dict[str, dict[str, dict[str, Any]]] = {}
 
     def restore(self) -> None:
         """Register the functions that earlier runs made through the API."""
@@ -94,6 +96,7 @@ class FunctionAdmin:
         self._service.unregister(name)
         self._store.remove(name)
         self._facts.pop(name, None)
+        self._permissions.pop(name, None)
         self._made_here.discard(name)
 
     # Descriptions
@@ -209,6 +212,49 @@ class FunctionAdmin:
                 "OnFailure": {"Destination": settings.on_failure} if settings.on_failure else {},
             },
         }
+
+    # Resource policies: shown, never asked, since who calls a function here is the instance itself
+
+    def add_permission(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        config = self._service.config(name)
+        sid = _required(request, "StatementId")
+        principal = _required(request, "Principal")
+        statements = self._permissions.setdefault(config.name, {})
+        if sid in statements:
+            message = (
+                f"The statement id ({sid}) provided already exists. Please provide a new statement id, or remove the "
+                "existing statement."
+            )
+            raise ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
+        statement: dict[str, Any] = {
+            "Sid": sid,
+            "Effect": "Allow",
+            "Principal": {"Service": principal} if "." in principal else {"AWS": principal},
+            "Action": _required(request, "Action"),
+            "Resource": config.arn,
+        }
+        conditions = {}
+        if request.get("SourceArn"):
+            conditions["ArnLike"] = {"AWS:SourceArn": request["SourceArn"]}
+        if request.get("SourceAccount"):
+            conditions["StringEquals"] = {"AWS:SourceAccount": request["SourceAccount"]}
+        if conditions:
+            statement["Condition"] = conditions
+        statements[sid] = statement
+        return {"Statement": json.dumps(statement)}
+
+    def remove_permission(self, name: str, sid: str) -> None:
+        if self._permissions.get(self._service.config(name).name, {}).pop(sid, None) is None:
+            message = f"Statement {sid} is not found in resource policy."
+            raise ServiceError("ResourceNotFoundException", message, status=404, fields={"Type": "User"})
+
+    def policy(self, name: str) -> dict[str, Any]:
+        statements = list(self._permissions.get(self._service.config(name).name, {}).values())
+        if not statements:
+            message = "The resource you requested does not exist."
+            raise ServiceError("ResourceNotFoundException", message, status=404, fields={"Type": "User"})
+        document = {"Version": "2012-10-17", "Id": "default", "Statement": statements}
+        return {"Policy": json.dumps(document), "RevisionId": str(uuid.uuid4())}
 
     # Parts
 

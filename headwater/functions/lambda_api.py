@@ -171,7 +171,10 @@ class LambdaApi:
             ("DELETE", "event-invoke-config"): lambda: admin.delete_event_invoke(name),
             ("GET", "aliases"): lambda: {"Aliases": admin.aliases(name)},
             ("GET", "versions"): lambda: admin.versions(name),
+            ("GET", "policy"): lambda: admin.policy(name),
         }
+        if rest[:1] == ["policy"] and method in ("POST", "DELETE"):
+            return self._permission(call, method, name, rest[1:])
         if method == "GET" and rest[:1] == ["aliases"] and len(rest) == 2:
             return _answer(self._alias(name, rest[1]))
         operation = operations.get((method, "/".join(rest)))
@@ -179,6 +182,14 @@ class LambdaApi:
             raise _unknown(call.request)
         answer = operation()
         return _answer(answer) if method != "DELETE" else HttpResponse(204)
+
+    def _permission(self, call: _Call, method: str, name: str, rest: list[str]) -> HttpResponse:
+        if method == "POST" and not rest:
+            return _answer(self._admin.add_permission(name, call.document()), status=201)
+        if method == "DELETE" and len(rest) == 1:
+            self._admin.remove_permission(name, rest[0])
+            return HttpResponse(204)
+        raise _unknown(call.request)
 
     def _alias(self, name: str, alias: str) -> dict[str, Any]:
         for entry in self._admin.aliases(name):

@@ -224,3 +224,20 @@ async def test_operation_that_does_not_exist_here_says_so(stack: LambdaStack) ->
 
     assert code == "UnknownOperationException"
     assert "/layers" in message
+
+
+async def test_permissions_are_kept_shown_and_removed(stack: LambdaStack) -> None:
+    request = {"StatementId": "events", "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com"}
+    rule = "arn:aws:events:us-east-1:123456789012:rule/r"
+
+    await stack.call("add_permission", FunctionName="echo", SourceArn=rule, **request)
+    shown = json.loads((await stack.call("get_policy", FunctionName="echo"))["Policy"])["Statement"]
+    with pytest.raises(ClientError, match="already exists"):
+        await stack.call("add_permission", FunctionName="echo", **request)
+    await stack.call("remove_permission", FunctionName="echo", StatementId="events")
+
+    assert [(one["Sid"], one["Principal"], one["Condition"]) for one in shown] == [
+        ("events", {"Service": "events.amazonaws.com"}, {"ArnLike": {"AWS:SourceArn": rule}})
+    ]
+    with pytest.raises(ClientError, match="does not exist"):
+        await stack.call("get_policy", FunctionName="echo")
