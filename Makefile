@@ -61,4 +61,4 @@ deploy:
 
 test-aws: $(STAMP)
 	@test -n "$(STACK)" || { echo "Name the stack: make test-aws STACK=headwater-dev"; exit 2; }
-	HEADWATER_STACK=$(STACK) $(BIN)/python -m pytest tests/journeys/test_scenario.py $(ARGS)
+	HEADWATER_STACK=$(STACK) $(BIN)/python -m pytest --timeout 300 tests/journeys/test_scenario.py -k deployed_stack $(ARGS)

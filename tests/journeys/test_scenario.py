@@ -2,20 +2,24 @@
 
 import asyncio
 import json
+import os
 import time
 import urllib.error
 import urllib.request
 from typing import Any
 
+import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from tests.operations.deployed_stack import DeployedStack
 from tests.operations.scenario import run_scenario
 from tests.support.product import Product, now_ms
 from tests.support.subscriber import Subscriber
 
 POLL_S = 0.05
+STACK = os.environ.get("HEADWATER_STACK", "")
 
 
 class RunningProduct:
@@ -66,6 +70,18 @@ class RunningProduct:
             SigV4Auth(credentials, "appsync", self._product.ready["region"]).add_auth(request)
             return dict(request.headers.items())
         return {**headers, "authorization": self._tokens[caller]}
+
+
+@pytest.mark.skipif(not STACK, reason="make test-aws STACK=… runs it on a deployed stack")
+async def test_every_operation_answers_so_on_a_deployed_stack() -> None:
+    at_ms = now_ms()
+    run = f"r{at_ms}"
+    stack = DeployedStack(STACK, run, patience_s=240)
+
+    try:
+        await run_scenario(stack, run=run, now_ms=at_ms)
+    finally:
+        stack.close()
 
 
 async def test_every_operation_answers_as_the_scenario_says(product: Product) -> None:
