@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from headwater.dynamodb.faults import invalid, serialization, validation
-from headwater.dynamodb.items.numbers import normalise_number, number_size
+from headwater.dynamodb.items.numbers import MAX_DIGITS, normalise_number, number_size
 
 Value = dict[str, Any]
 Item = dict[str, Value]
@@ -75,10 +75,15 @@ def normalise_item(item: Any) -> tuple[Item, int]:
                 size += len(text) if text.isascii() else text_size(text)
                 continue
             text = value.get("N")
-            if text.__class__ is str and normalise_number(text) is text:
-                result[name] = value
-                size += number_size(text)
-                continue
+            if text.__class__ is str:
+                if text.isdigit() and text.isascii() and text[0] != "0" and len(text) <= MAX_DIGITS:
+                    result[name] = value
+                    size += 1 + (len(text.rstrip("0")) + len(text) % 2 + 1) // 2  # as `number_size`
+                    continue
+                if normalise_number(text) is text:
+                    result[name] = value
+                    size += number_size(text)
+                    continue
         result[name], value_size = normalise_value(value)
         size += value_size
     return result, size

@@ -114,18 +114,19 @@ def _record(
     identity: dict[str, str] | None,
 ) -> bytes:
     size = keys_size(keys, tuple(keys))
+    view_type = stream.view_type
     name = b"REMOVE" if new_raw is None else b"INSERT" if old_raw is None else b"MODIFY"
     # The images are JSON already, and a join of bytes costs a third of encoding the whole (bench/store.py, put).
-    parts = [b'{"name":"', name, b'","time":', repr(now).encode(), b',"keys":', orjson.dumps(keys)]
-    if new_raw is not None and stream.view_type in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:
+    parts = [b'{"name":"', name, b'","time":', orjson.dumps(now), b',"keys":', orjson.dumps(keys)]
+    if new_raw is not None and view_type in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:
         parts += (b',"new":', new_raw[4:])
         size += size_of_stored(new_raw)
-    if old_raw is not None and stream.view_type in {"OLD_IMAGE", "NEW_AND_OLD_IMAGES"}:
+    if old_raw is not None and view_type in {"OLD_IMAGE", "NEW_AND_OLD_IMAGES"}:
         parts += (b',"old":', old_raw[4:])
         size += size_of_stored(old_raw)
     if identity is not None:
         parts += (b',"identity":', orjson.dumps(identity))
-    parts += (b',"size":', str(size).encode(), b"}")
+    parts.append(b',"size":%d}' % size)
     return b"".join(parts)
 
 

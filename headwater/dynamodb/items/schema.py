@@ -19,10 +19,8 @@ def key_of_item(table: Table, item: Item) -> bytes:
     """
     for name, kind in table.keys.types:
         value = item.get(name)
-        if value is None:
-            raise invalid(f"Missing the key {name} in the item")
-        if kind not in value:
-            raise invalid(f"Type mismatch for key {name} expected: {kind} actual: {type_of(value)}")
+        if value is None or kind not in value:
+            raise _wrong_key(name, kind, value)
     key = _key(table.keys, table.space, item, in_item=True)
     for name, kind, index_name in table.index_key_types:
         value = item.get(name)
@@ -31,6 +29,12 @@ def key_of_item(table: Table, item: Item) -> bytes:
     for name, kind in table.demoted_keys:
         _check_index_key_size(table, name, kind, item[name])
     return key
+
+
+def _wrong_key(name: str, kind: str, value: dict[str, Any] | None) -> Exception:
+    if value is None:
+        return invalid(f"Missing the key {name} in the item")
+    return invalid(f"Type mismatch for key {name} expected: {kind} actual: {type_of(value)}")
 
 
 def check_index_key(table: Table, name: str, kind: str, index_name: str, value: dict[str, Any]) -> None:
