@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ Migration = Callable[[Path], None]
 MIGRATIONS: Mapping[int, Migration] = {}
 # Below this much room in shared memory a temporary store goes to the ordinary temporary directory.
 _SHARED_MEMORY_MIN_BYTES = 1 << 30
+_TEMPORARY_PREFIX = "headwater-"
+_ABANDONED_AFTER_S = 300.0
 
 
 class DataDirectoryError(HeadwaterError):
@@ -67,7 +70,29 @@ class DataDirectory:
 def _temporary_path() -> Path:
     shared = Path("/dev/shm")
     has_room = shared.is_dir() and shutil.disk_usage(shared).free >= _SHARED_MEMORY_MIN_BYTES
-    return Path(tempfile.mkdtemp(prefix="headwater-", dir=shared if has_room else None))
+    parent = shared if has_room else Path(tempfile.gettempdir())
+    _remove_abandoned(parent)
+    return Path(tempfile.mkdtemp(prefix=_TEMPORARY_PREFIX, dir=parent))
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Remove temporary directories whose process was killed: nothing else frees shared memory before a reboot."""
+    old_before = time.time() - _ABANDONED_AFTER_S
+    for path in parent.glob(f"{_TEMPORARY_PREFIX}*"):
+        try:
+            # A directory this young may belong to a process that has not locked it yet.
+            if path.stat().st_mtime > old_before:
+                continue
+            descriptor = os.open(path / "lock", os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue
+        finally:
+            os.close(descriptor)
 
 
 def _lock(path: Path) -> int:
