@@ -134,6 +134,7 @@ async def _deploy_rest(deployment: Deployment) -> None:
     ):
         await deploy_each(deployment, kind, deploy)
     functions.check_debugged(deployment)
+    functions.warn_about_interpreter(deployment)
     await event_resources.forget_old_schedules(deployment)
     event_resources.warn_about_topic_rules(deployment)
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import shutil
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,15 @@ def check_debugged(deployment: Deployment) -> None:
     for name in deployment.options.debug_ports:
         if name not in known and not deployment.faults.found:
             raise TemplateError(f"--debug-function {name}: the template has no such function; it has {sorted(known)}")
+
+
+def warn_about_interpreter(deployment: Deployment) -> None:
+    """Say once that functions run on another version than their template names."""
+    running = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    configs = deployment.functions.functions()
+    named = sorted({config.runtime_name for config in configs if config.runtime == "python"} - {running})
+    if named:
+        deployment.warnings.append(f"functions of {', '.join(named)} run on the {running} that Headwater runs on")
 
 
 async def deploy_function(deployment: Deployment, resource: Resource) -> None:

@@ -204,7 +204,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
         "UserPoolId": _physical,
     },
     "AWS::Cognito::UserPoolClient": {"ClientId": _physical, "Name": _physical},
-    "AWS::Events::Rule": {"Arn": lambda n: n.arn("events", "rule/")},
+    "AWS::Events::Rule": {"Arn": lambda n: _rule_arn(n)},
     "AWS::Events::EventBus": {"Arn": lambda n: n.arn("events", "event-bus/"), "Name": _physical},
     "AWS::Scheduler::Schedule": {"Arn": lambda n: n.arn("scheduler", "schedule/default/")},
     "AWS::Scheduler::ScheduleGroup": {"Arn": lambda n: n.arn("scheduler", "schedule-group/")},
@@ -298,6 +298,11 @@ def _api_key(named: Named) -> str:
     if environment.api_key and named.logical_id == environment.first_api_key:
         return environment.api_key
     return "da2-" + named.stable(26, environment.secret)
+
+
+def _rule_arn(named: Named) -> str:
+    bus = str(named.names().get("EventBusName") or "default").rsplit("/", 1)[-1]
+    return named.arn("events", "rule/" if bus == "default" else f"rule/{bus}/")
 
 
 def _api_key_arn(named: Named) -> str:
