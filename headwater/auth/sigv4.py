@@ -35,7 +35,10 @@ class SignableRequest:
         return cls(request.method, request.raw_path, request.raw_query, request.headers, request.body)
 
     def header(self, name: str) -> str | None:
-        return next((value for key, value in self.headers if key == name), None)
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
 
 
 @dataclass(slots=True)
@@ -76,9 +79,9 @@ def find_signature(request: SignableRequest) -> Signature | None:
 
     Raises: ServiceError `IncompleteSignatureException` or `InvalidSignatureException` for a malformed one.
     """
-    query = _query_pairs(request.query)
     authorization = request.header("authorization") or ""
     has_header = authorization.startswith(ALGORITHM)
+    query = _query_pairs(request.query) if request.query else ()
     if any(key == "X-Amz-Algorithm" for key, _ in query):
         if has_header:
             found = "Found both 'X-Amz-Algorithm' as a query-string param and 'Authorization' as HTTP header."
@@ -100,28 +103,29 @@ class SigV4Verifier:
             raise _invalid("'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
         canonical = canonical_request(request, signature)
         digest = hashlib.sha256(canonical.encode()).hexdigest()
-        to_sign = f"{ALGORITHM}\n{signature.timestamp}\n{signature.scope}\n{digest}"
-        expected = hmac.new(self._key(secret, signature), to_sign.encode(), hashlib.sha256).hexdigest()
+        scope = signature.scope
+        to_sign = f"{ALGORITHM}\n{signature.timestamp}\n{scope}\n{digest}"
+        expected = hmac.digest(self._key(secret, scope), to_sign.encode(), "sha256").hex()
         if not hmac.compare_digest(expected.encode(), signature.signature.encode()):
             raise _invalid(
                 "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
                 "Access Key and signing method. Consult the service documentation for details."
             )
 
-    def _key(self, secret: str, signature: Signature) -> bytes:
-        cached = self._keys.get((secret, signature.scope))
+    def _key(self, secret: str, scope: str) -> bytes:
+        cached = self._keys.get((secret, scope))
         if cached is None:
             if len(self._keys) >= _CACHED_KEYS:
                 self._keys.clear()
-            cached = signing_key(secret, signature)
-            self._keys[secret, signature.scope] = cached
+            cached = signing_key(secret, scope)
+            self._keys[secret, scope] = cached
         return cached
 
 
-def signing_key(secret: str, signature: Signature) -> bytes:
-    """The key of one day, region and service."""
+def signing_key(secret: str, scope: str) -> bytes:
+    """The key of one scope: day, region and service."""
     key = f"AWS4{secret}".encode()
-    for part in signature.scope.split("/"):
+    for part in scope.split("/"):
         key = hmac.new(key, part.encode(), hashlib.sha256).digest()
     return key
 
@@ -133,7 +137,7 @@ def canonical_request(request: SignableRequest, signature: Signature) -> str:
         request.method,
         _canonical_path(request.path, is_s3=is_s3),
         _canonical_query(request.query, signature),
-        *(f"{name}:{_header_value(request.headers, name)}" for name in signature.signed_headers),
+        *_canonical_headers(request.headers, signature.signed_headers),
         "",
         ";".join(signature.signed_headers),
         _payload_hash(request, signature),
@@ -143,7 +147,7 @@ def canonical_request(request: SignableRequest, signature: Signature) -> str:
 
 def _canonical_path(path: str, *, is_s3: bool) -> str:
     # S3 signs the path as sent; every other service normalises it and encodes the already encoded path again.
-    if is_s3:
+    if is_s3 or path == "/":
         return path or "/"
     kept: list[str] = []
     for segment in path.split("/"):
@@ -158,6 +162,8 @@ def _canonical_path(path: str, *, is_s3: bool) -> str:
 
 
 def _canonical_query(query: str, signature: Signature) -> str:
+    if not query:
+        return ""
     pairs = _query_pairs(query)
     if signature.is_presigned:
         names = [name for name, _ in pairs]
@@ -178,8 +184,13 @@ def _encode(text: str) -> str:
     return quote(text, safe=_UNRESERVED)
 
 
-def _header_value(headers: Iterable[tuple[str, str]], name: str) -> str:
-    return ",".join(" ".join(value.split()) for key, value in headers if key == name)
+def _canonical_headers(headers: Iterable[tuple[str, str]], names: Iterable[str]) -> list[str]:
+    """`name:value` of each name; values of a repeated header are joined, runs of spaces shortened."""
+    values: dict[str, str] = {}
+    for name, value in headers:
+        text = " ".join(value.split())
+        values[name] = f"{values[name]},{text}" if name in values else text
+    return [f"{name}:{values.get(name, '')}" for name in names]
 
 
 def _payload_hash(request: SignableRequest, signature: Signature) -> str:
