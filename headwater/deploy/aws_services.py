@@ -9,7 +9,7 @@ from headwater.deploy import iot
 from headwater.deploy.code_watch import watch_code
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.event_api import EventsApi
-from headwater.deploy.schedules import SchedulerApi
+from headwater.deploy.schedules import SchedulerApi, scheduler_permissions
 from headwater.deploy.topics import Publication, Topics
 from headwater.deploy.topics_api import TopicsApi, sns_permissions
 from headwater.errors import HeadwaterError, ServiceError
@@ -58,7 +58,11 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
         authorize=deployment.roles.authorize,
         clock=deployment.clock,
         rest_services=rest,
-        rest_permissions={**iot.rest_permissions(), "sns": sns_permissions},
+        rest_permissions={
+            **iot.rest_permissions(),
+            "sns": sns_permissions,
+            "scheduler": scheduler_permissions,
+        },
     )
 
 
@@ -81,6 +85,9 @@ async def _supervised(name: str, work: Callable[[], Awaitable[Any]]) -> None:
             await work()
         except HeadwaterError as error:
             _log.error("%s failed and goes on in %g s: %s", name, _RESTART_PAUSE_S, error)
+        except Exception:
+            # A fault of ours in one turn must not end the work until the next start.
+            _log.exception("%s failed and goes on in %g s", name, _RESTART_PAUSE_S)
         await asyncio.sleep(_RESTART_PAUSE_S)
 
 

@@ -20,7 +20,9 @@ from headwater.deploy.event_rule import TARGET_SERVICES, Target
 from headwater.deploy.routing import json_response
 from headwater.deploy.schedule_times import invalid, next_run
 from headwater.errors import HeadwaterError, ServiceError
+from headwater.server.aws_permissions import Account, Permission
 from headwater.storage.store import Store
+from headwater.values.arn import is_arn
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 
@@ -66,15 +68,15 @@ class Schedules:
         if not _NAME.fullmatch(name) or not _NAME.fullmatch(group):
             raise invalid(f"{group}/{name}: a name has 1 to 64 of 0-9 a-z A-Z - _ .")
         now = self._clock()
-        schedule = {
+        schedule: dict[str, Any] = {
             "Arn": f"{self._arn_prefix}:schedule/{group}/{name}",
             "GroupName": group,
             "Name": name,
             "ScheduleExpression": str(request.get("ScheduleExpression", "")),
             "ScheduleExpressionTimezone": str(request.get("ScheduleExpressionTimezone") or "UTC"),
             "FlexibleTimeWindow": request.get("FlexibleTimeWindow") or {"Mode": "OFF"},
-            "ActionAfterCompletion": request.get("ActionAfterCompletion", "NONE"),
-            "State": request.get("State", "ENABLED"),
+            "ActionAfterCompletion": _one_of(request, "ActionAfterCompletion", ("NONE", "DELETE")),
+            "State": _one_of(request, "State", ("ENABLED", "DISABLED")),
             "Target": _checked_target(request.get("Target")),
             "CreationDate": now,
             "LastModificationDate": now,
@@ -209,6 +211,14 @@ class Schedules:
         await self._deliver(TargetInput(target, text, key))
 
 
+def _one_of(request: Mapping[str, Any], member: str, allowed: tuple[str, ...]) -> str:
+    """A member's value, the first one allowed if it is not given."""
+    value = request.get(member, allowed[0])
+    if value not in allowed:
+        raise invalid(f"{member} is {value!r}, expected one of {', '.join(allowed)}")
+    return str(value)
+
+
 def _with_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
     zone = str(request.get("ScheduleExpressionTimezone") or "UTC")
     return {**request, "ScheduleExpressionTimezone": zone, "State": request.get("State", "ENABLED")}
@@ -217,12 +227,41 @@ def _with_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
 def _checked_target(target: Any) -> dict[str, Any]:
     if not isinstance(target, Mapping) or not target.get("Arn") or not target.get("RoleArn"):
         raise invalid("Target needs Arn and RoleArn")
+    for member in ("Arn", "RoleArn", "Input"):
+        if not isinstance(target.get(member, ""), str):
+            raise invalid(f"Target.{member} is {target[member]!r}, expected text")
+    for member in ("DeadLetterConfig", "SqsParameters", "KinesisParameters", "EventBridgeParameters", "RetryPolicy"):
+        if not isinstance(target.get(member) or {}, Mapping):
+            raise invalid(f"Target.{member} is {target[member]!r}, expected an object")
+    if not is_arn(target["Arn"]):
+        raise invalid(f"Target.Arn {target['Arn']!r} is no ARN")
     service = target["Arn"].split(":")[2:3]
     if service not in [[name] for name in TARGET_SERVICES]:
         raise invalid(f"the target {target['Arn']} does not work here; functions, queues, streams, topics and buses do")
     if (service == ["events"]) != (target.get("EventBridgeParameters") is not None):
         raise invalid("EventBridgeParameters are for event buses, and needed for them")
     return dict(target)
+
+
+def scheduler_permissions(request: HttpRequest, account: Account) -> list[Permission]:
+    """What a request of the REST API needs: the action on the schedule, and to hand on the role it starts with.
+
+    Source: EventBridge Scheduler User Guide, "Identity and access management".
+    """
+    if not request.raw_path.startswith("/schedules/"):
+        return [Permission("scheduler:ListSchedules", ("*",))]
+    try:
+        body = _body(request)
+    except ServiceError:
+        body = {}
+    group = str(body.get("GroupName") or parse_qs(request.raw_query).get("groupName", ["default"])[0])
+    name = unquote(request.raw_path.removeprefix("/schedules/"))
+    action = {"POST": "Create", "PUT": "Update", "DELETE": "Delete"}.get(request.method, "Get")
+    needed = [Permission(f"scheduler:{action}Schedule", (account.arn("scheduler", f"schedule/{group}/{name}"),))]
+    target = body.get("Target")
+    if isinstance(target, Mapping) and target.get("RoleArn"):
+        needed.append(Permission("iam:PassRole", (str(target["RoleArn"]),)))
+    return needed
 
 
 def _next(schedule: Mapping[str, Any], after_s: float) -> float | None:

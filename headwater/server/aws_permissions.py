@@ -37,13 +37,22 @@ class Account:
 def permissions_of(target_prefix: str, operation: str, request: Request, account: Account) -> list[Permission]:
     """What a request of the JSON protocols needs; its members may be of any type, for it is not validated yet."""
     build = _BY_TARGET.get(target_prefix)
-    return list(build(operation, request, account)) if build is not None else []
+    if build is None:
+        return [_unlisted(target_prefix.split("_")[0].removeprefix("Amazon").lower(), operation)]
+    return list(build(operation, request, account))
 
 
 def rest_permissions_of(service: str, method: str, path: str, account: Account) -> list[Permission]:
     """What a REST request needs, by the service of its signature."""
     build = _BY_SERVICE.get(service)
-    return list(build(method, path.strip("/").split("/"), account)) if build is not None else []
+    if build is None:
+        return [_unlisted(service, method)]
+    return list(build(method, path.strip("/").split("/"), account))
+
+
+def _unlisted(service: str, operation: str) -> Permission:
+    """A service this table does not know is for roles that may do everything in it, never for all of them."""
+    return Permission(f"{service}:{operation}", ("*",))
 
 
 _UNDERLYING = {
@@ -104,8 +113,11 @@ def _kinesis(operation: str, request: Request, account: Account) -> Iterator[Per
     elif operation == "ListShards" and "NextToken" in request:
         resources = ()
     else:
-        named = request.get("ConsumerARN") or request.get("StreamARN") or request.get("ResourceARN")
-        resources = (str(named or account.arn("kinesis", f"stream/{request.get('StreamName', '')}")),)
+        # All of them must be allowed: which one the service reads is not decided here.
+        named = [str(request[name]) for name in ("ConsumerARN", "StreamARN", "ResourceARN") if request.get(name)]
+        if request.get("StreamName") or not named:
+            named.append(account.arn("kinesis", f"stream/{request.get('StreamName', '')}"))
+        resources = tuple(named)
     yield Permission(f"kinesis:{operation}", resources)
 
 
@@ -128,9 +140,11 @@ def _sqs(operation: str, request: Request, account: Account) -> Iterator[Permiss
     if operation == "ListQueues":
         yield Permission(action, ("*",))
         return
-    named = request.get("QueueName") or str(request.get("QueueUrl", "")).rsplit("/", 1)[-1]
-    text = str(named)
-    yield Permission(action, (text if is_arn(text) else account.arn("sqs", text),))
+    # All of them must be allowed: which one the service reads is not decided here.
+    members = ("QueueName", "QueueUrl", "SourceArn", "DestinationArn", "TaskHandle")
+    named = [str(request[name]) for name in members if request.get(name)] or [""]
+    names = [text if is_arn(text) else account.arn("sqs", text.rsplit("/", 1)[-1]) for text in named]
+    yield Permission(action, tuple(names))
 
 
 def _events(operation: str, request: Request, account: Account) -> Iterator[Permission]:
@@ -143,15 +157,58 @@ def _events(operation: str, request: Request, account: Account) -> Iterator[Perm
         yield Permission(f"events:{operation}", ("*",))
 
 
+# What stands after a function's name, and the method -> the action.
+_FUNCTION_ACTIONS = {
+    ("POST", "invocations"): "InvokeFunction",
+    ("POST", "invoke-async"): "InvokeFunction",
+    ("GET", ""): "GetFunction",
+    ("DELETE", ""): "DeleteFunction",
+    ("PUT", "code"): "UpdateFunctionCode",
+    ("GET", "configuration"): "GetFunctionConfiguration",
+    ("PUT", "configuration"): "UpdateFunctionConfiguration",
+    ("GET", "concurrency"): "GetFunctionConcurrency",
+    ("PUT", "concurrency"): "PutFunctionConcurrency",
+    ("DELETE", "concurrency"): "DeleteFunctionConcurrency",
+    ("GET", "event-invoke-config"): "GetFunctionEventInvokeConfig",
+    ("PUT", "event-invoke-config"): "PutFunctionEventInvokeConfig",
+    ("POST", "event-invoke-config"): "UpdateFunctionEventInvokeConfig",
+    ("DELETE", "event-invoke-config"): "DeleteFunctionEventInvokeConfig",
+    ("GET", "aliases"): "ListAliases",
+    ("GET", "versions"): "ListVersionsByFunction",
+}
+_MAPPING_ACTIONS = {
+    ("POST", False): "CreateEventSourceMapping",
+    ("GET", False): "ListEventSourceMappings",
+    ("GET", True): "GetEventSourceMapping",
+    ("PUT", True): "UpdateEventSourceMapping",
+    ("DELETE", True): "DeleteEventSourceMapping",
+}
+
+
 def _lambda(method: str, path: list[str], account: Account) -> Iterator[Permission]:
     # /2015-03-31/functions/NAME/invocations and /2014-11-13/functions/NAME/invoke-async
-    if len(path) >= 3 and path[1] == "functions":
-        name = unquote(path[2])
-        resource = name if is_arn(name) else account.arn("lambda", f"function:{name.rsplit(':', 1)[-1]}")
-        is_call = len(path) > 3 and path[3] in ("invocations", "invoke-async")
-        yield Permission("lambda:InvokeFunction" if is_call else "lambda:GetFunction", (resource,))
+    parts = path[1:]
+    if parts[:1] == ["functions"] and len(parts) == 1:
+        yield Permission("lambda:ListFunctions" if method == "GET" else "lambda:CreateFunction", ("*",))
+    elif parts[:1] == ["functions"]:
+        what = parts[2] if len(parts) > 2 else ""
+        action = _FUNCTION_ACTIONS.get((method, what), f"{method}{what}")
+        yield Permission(f"lambda:{action}", (_function_arn(unquote(parts[1]), account),))
+    elif parts[:1] == ["event-source-mappings"]:
+        action = _MAPPING_ACTIONS.get((method, len(parts) > 1), method)
+        yield Permission(f"lambda:{action}", ("*",))
     else:
-        yield Permission("lambda:ListFunctions" if method == "GET" else "lambda:*", ("*",))
+        yield Permission(f"lambda:{method}", ("*",))
+
+
+def _function_arn(text: str, account: Account) -> str:
+    """The ARN a policy is decided on; a partial one (`account:function:name`) is completed, a qualifier stays."""
+    if is_arn(text):
+        return text
+    _, separator, name = text.rpartition("function:")
+    if not separator and text[:12].isdigit() and text[12:13] == ":":
+        name = text[13:]
+    return account.arn("lambda", f"function:{name}")
 
 
 def _iot_data(method: str, path: list[str], account: Account) -> Iterator[Permission]:
