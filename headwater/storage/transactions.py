@@ -24,7 +24,7 @@ class LmdbTransaction:
     def __init__(self, databases: dict[str, Any], transaction: lmdb.Transaction | None = None) -> None:
         self._databases = databases
         self._transaction: Any = transaction
-        self._cursors: list[Any] = []
+        self._cursors: set[Any] = set()
         self.is_open = transaction is not None
         self.write_count = 0
 
@@ -79,32 +79,44 @@ class LmdbTransaction:
         except KeyError:
             raise DatabaseNotOpen(database) from None
         cursor = self._transaction.cursor(handle)
-        self._cursors.append(cursor)
+        self._cursors.add(cursor)
         return self._scan_backward(cursor, start, stop) if reverse else self._scan_forward(cursor, start, stop)
 
     # Both generators step by key, not by cursor position, when the operation has written in between: a put or
     # delete through the transaction may move or invalidate an LMDB cursor.
     def _scan_forward(self, cursor: Any, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        is_found = cursor.set_range(start) if start else cursor.first()
-        while is_found:
-            pair: tuple[bytes, bytes] = cursor.item()
-            if stop is not None and pair[0] >= stop:
-                return
-            writes = self.write_count
-            yield pair
-            self._require_open()
-            is_found = cursor.next() if writes == self.write_count else cursor.set_range(pair[0] + b"\x00")
+        try:
+            is_found = cursor.set_range(start) if start else cursor.first()
+            while is_found:
+                pair: tuple[bytes, bytes] = cursor.item()
+                if stop is not None and pair[0] >= stop:
+                    return
+                writes = self.write_count
+                yield pair
+                self._require_open()
+                is_found = cursor.next() if writes == self.write_count else cursor.set_range(pair[0] + b"\x00")
+        finally:
+            self._close(cursor)
 
     def _scan_backward(self, cursor: Any, start: bytes, stop: bytes | None) -> Iterator[tuple[bytes, bytes]]:
-        is_found = _seek_before(cursor, stop)
-        while is_found:
-            pair: tuple[bytes, bytes] = cursor.item()
-            if pair[0] < start:
-                return
-            writes = self.write_count
-            yield pair
-            self._require_open()
-            is_found = cursor.prev() if writes == self.write_count else _seek_before(cursor, pair[0])
+        try:
+            is_found = _seek_before(cursor, stop)
+            while is_found:
+                pair: tuple[bytes, bytes] = cursor.item()
+                if pair[0] < start:
+                    return
+                writes = self.write_count
+                yield pair
+                self._require_open()
+                is_found = cursor.prev() if writes == self.write_count else _seek_before(cursor, pair[0])
+        finally:
+            self._close(cursor)
+
+    def _close(self, cursor: Any) -> None:
+        # Each put looks at every open cursor, so scans left open until the commit made a large group quadratic.
+        if cursor in self._cursors:
+            self._cursors.discard(cursor)
+            cursor.close()
 
     def _require_open(self) -> None:
         if not self.is_open:
