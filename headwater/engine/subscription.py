@@ -67,7 +67,7 @@ class Projection:
         return missing_fields(dict(selected), self._selected)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PreparedSubscription:
     """A subscription that may start.
 

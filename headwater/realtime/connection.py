@@ -37,7 +37,7 @@ class RealtimeLimits:
     enforces_rates: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class StartRequested:
     """The client subscribes. `data` is the exact text its signature covers, `authorization` its credentials."""
 

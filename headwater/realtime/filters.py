@@ -23,7 +23,8 @@ Path = tuple[str, ...]
 IndexKey = tuple[type, Scalar | None]
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, like what else a start makes: that is 1 us of each. Nothing changes it afterwards.
+@dataclass(slots=True)
 class Rule:
     """One condition on the value at `path`; `equals` are the values that alone can pass, if they are few.
 
@@ -37,7 +38,7 @@ class Rule:
     value: Any = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CompiledFilter:
     """Rules in one group must all hold, and one group is enough. `key` is equal for filters that mean the same."""
 
@@ -70,10 +71,15 @@ class CompiledFilter:
         """One equality of every group: a payload with none of these values cannot pass. None if a group has none."""
         entries: list[tuple[Path, IndexKey]] = []
         for group in self.groups:
-            rule = min(
-                (rule for rule in group if rule.equals is not None),
-                key=lambda rule: len(rule.equals or ()),
-                default=None,
+            # Most filters have one rule, for which the search would cost more than adding the subscription.
+            rule = (
+                group[0]
+                if len(group) == 1
+                else min(
+                    (rule for rule in group if rule.equals is not None),
+                    key=lambda rule: len(rule.equals or ()),
+                    default=None,
+                )
             )
             if rule is None or rule.equals is None:
                 return None
