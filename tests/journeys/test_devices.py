@@ -73,6 +73,8 @@ class Client:
         """Publish with QoS 1; whether it was acknowledged."""
         data = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
         info = self.client.publish(topic, data, qos=1, retain=retain)
+        if info.rc == mqtt.MQTT_ERR_NO_CONN:
+            return False  # closed already, for what was sent before
         return bool(eventually(lambda: info.is_published() or self.ended.is_set(), 10)) and info.is_published()
 
     def subscribe(self, topic_filter: str) -> bool:
