@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import re
@@ -9,26 +10,27 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from headwater.errors import TemplateError
 
 _PROPERTY = "CodeUri"
 _LIMIT_S = 600.0
-_BARE_NAME = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[^\]]*\])?")
 
 
 async def installed_requirements(code_dir: Path, into: Path | None) -> tuple[Path, ...]:
     """The folder with a task root's requirements, laid out as a layer; nothing if it has none of its own.
 
-    Names without a version that the interpreter has anyway are left to it, as Lambda has boto3. The folder's name is
-    the hash of the file and the interpreter. `into` None only looks whether an installation is possible.
+    What lies beside the handler (as `sam build` leaves it), or what the interpreter has in a fitting version, is left
+    to them. The folder's name is the hash of the file and the interpreter. `into` None only looks whether an
+    installation is possible.
     Raises: TemplateError with pip's reason.
     """
     file = code_dir / "requirements.txt"
     if not file.is_file():
         return ()
     text = file.read_text(encoding="utf-8")
-    if all(_is_provided(line) for line in _lines(text)):
+    if all(_is_provided(line, code_dir) for line in _lines(text)):
         return ()
     if importlib.util.find_spec("pip") is None:
         raise TemplateError(
@@ -54,15 +56,38 @@ def _lines(text: str) -> Iterator[str]:
             yield stripped
 
 
-def _is_provided(line: str) -> bool:
-    match = _BARE_NAME.fullmatch(line)
-    if match is None:
+def _is_provided(line: str, code_dir: Path) -> bool:
+    requirement = _requirement(line)
+    if requirement is None or requirement.url:
         return False
+    if requirement.marker is not None and not requirement.marker.evaluate():
+        return True
+    beside = importlib.metadata.distributions(name=requirement.name, path=[str(code_dir)])
+    if any(_normal(found.name) == _normal(requirement.name) for found in beside):
+        return True
     try:
-        importlib.metadata.version(match[1])
+        version = importlib.metadata.version(requirement.name)
     except importlib.metadata.PackageNotFoundError:
         return False
-    return True
+    return bool(requirement.specifier.contains(version, prereleases=True))
+
+
+def _requirement(line: str) -> Any:
+    """The parsed line, None for one that is no requirement (an option, a path) or cannot be read without pip."""
+    for module in ("packaging.requirements", "pip._vendor.packaging.requirements"):
+        try:
+            parsing = importlib.import_module(module)
+        except ImportError:
+            continue
+        try:
+            return parsing.Requirement(line)
+        except parsing.InvalidRequirement:
+            return None
+    return None
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 async def _install(file: Path, target: Path) -> None:

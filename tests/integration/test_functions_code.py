@@ -3,7 +3,6 @@
 import json
 import textwrap
 import threading
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -107,12 +106,16 @@ def test_changed_code_is_taken_up(start: Start, tmp_path: Path) -> None:
 
 
 def test_running_invocation_ends_with_the_code_it_began_with(start: Start, tmp_path: Path) -> None:
-    slow = "import time\ndef handler(event, context):\n    time.sleep(1.5)\n    return 'old'\n"
+    marker = tmp_path / "running"
+    slow = (
+        "import pathlib, time\n"
+        f"def handler(event, context):\n    pathlib.Path({str(marker)!r}).touch()\n    time.sleep(1.5)\n    return 'old'\n"
+    )
     product = start({"app.py": slow})
     answers: list[Any] = []
     running = threading.Thread(target=lambda: answers.append(call(product)))
     running.start()
-    time.sleep(0.7)  # into the handler's own sleep
+    assert eventually(marker.exists)
 
     (tmp_path / "code" / "app.py").write_text("def handler(event, context):\n    return 'new'\n")
 

@@ -62,6 +62,24 @@ def _succeed(event: dict[str, Any], number: int) -> Any:
     return None
 
 
+class Overlap:
+    """A behaviour that takes a while and remembers how many calls ran at once."""
+
+    def __init__(self, duration_s: float) -> None:
+        self.most = 0
+        self._duration_s = duration_s
+        self._running = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, event: dict[str, Any], number: int) -> Any:
+        with self._lock:
+            self._running += 1
+            self.most = max(self.most, self._running)
+        time.sleep(self._duration_s)
+        with self._lock:
+            self._running -= 1
+
+
 class Collector:
     """An HTTP server that functions ask what to do; behaviours belong to event sources."""
 
