@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from streams.items import SCHEMA_VERSION, Attribute, Item, command_key, scalar
+from streams.items import SCHEMA_VERSION, Attribute, Item, command_key, plain_item, scalar
 from streams.record import PermanentRecordError, is_device_id
 
 CommandOutcome = Literal["SUCCEEDED", "FAILED", "TIMED_OUT"]
@@ -55,6 +55,20 @@ def command_put(table: str, command: NewCommand, *, retention_s: int) -> dict[st
         "schemaVersion": SCHEMA_VERSION,
     }
     return {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(PK)"}
+
+
+def stored_command(item: Mapping[str, Any]) -> NewCommand:
+    """Read a command back as it was sent."""
+    fields = plain_item(item)
+    return NewCommand(
+        device_id=fields["deviceId"],
+        command_id=fields["commandId"],
+        tenant_id=fields["tenantId"],
+        name=fields["name"],
+        parameters=fields["parameters"],
+        sent_at=fields["sentAt"],
+        timeout_at=fields["timeoutAt"],
+    )
 
 
 def command_publish(command: NewCommand) -> tuple[str, bytes]:

@@ -20,6 +20,7 @@ from iot.commands import (
     command_id,
     command_publish,
     command_put,
+    stored_command,
 )
 from iot.schedule import timeout_schedule
 from resolvers import views
@@ -27,6 +28,7 @@ from resolvers.caller import BadRequest, caller_identity, may_see
 from streams import items
 from streams.aws.calls import AwsError, RestService, Service
 from streams.aws.environment import required, service
+from streams.record import is_device_id
 
 
 class NotFound(Exception):
@@ -57,17 +59,24 @@ def send(
     """Send a command and answer it as stored; FAILED when it could not be handed to the broker.
 
     Order: item, schedule, publish. The fastest reply finds its command, and nothing published stays open for ever.
+    With a `requestId` that was sent before, the command of then is answered; while it is open it is handed over once
+    more under its own id, because what came between item and publish is not known.
     Raises: NotFound; BadRequest with the value and what was expected; AwsError and OSError before anything was sent.
     """
     command = _command(given, identity, backend, now_ms, random_hex)
     put = command_put(backend.table_name, command, retention_s=backend.retention_s)
-    backend.table.call("PutItem", put)
+    earlier = _store(put, given.get("requestId"), backend)
+    if earlier is not None:
+        command = stored_command(earlier)
+        put = {"Item": earlier}
+        if earlier["status"] != {"S": "SENT"} or command.timeout_at <= now_ms:
+            return views.command(earlier)
     path, body = timeout_schedule(
         command, function_arn=backend.timeout_function_arn, role_arn=backend.schedule_role_arn
     )
     topic_path, payload = command_publish(command)
     try:
-        backend.scheduler.post(path, body)
+        _arm(backend, path, body)
         backend.iot_data.post(topic_path, payload, query="qos=1")
     except (AwsError, OSError, HTTPException) as error:
         close = command_close(
@@ -81,6 +90,54 @@ def send(
         closed = backend.table.call("UpdateItem", {**close, "ReturnValues": "ALL_NEW"})
         return views.command(closed["Attributes"])
     return views.command(put["Item"])
+
+
+def _store(put: Mapping[str, Any], request_id: str | None, backend: Backend) -> Mapping[str, Any] | None:
+    """Put a command; the item of the one that the same request made before, if it did."""
+    if request_id is None:
+        backend.table.call("PutItem", put)
+        return None
+    if not is_device_id(request_id):
+        raise BadRequest(f"requestId is {request_id[:140]!r}, expected 1 to 128 of A-Z a-z 0-9 : _ . -")
+    item = put["Item"]
+    marker = {
+        "TableName": backend.table_name,
+        "Item": {
+            **items.key(item["PK"]["S"], f"REQUEST#{request_id}"),
+            **{name: item[name] for name in ("commandId", "tenantId", "ttl", "schemaVersion")},
+        },
+        "ConditionExpression": "attribute_not_exists(PK)",
+    }
+    try:
+        backend.table.call("TransactWriteItems", {"TransactItems": [{"Put": marker}, {"Put": put}]})
+    except AwsError as error:
+        if error.code != "TransactionCanceledException":
+            raise
+        known = _item(backend, items.key(item["PK"]["S"], f"REQUEST#{request_id}"))
+        if not known:
+            # Two attempts at one time: the caller's next one finds what the other made.
+            raise
+        earlier = _item(backend, items.key(item["PK"]["S"], f"COMMAND#{known['commandId']['S']}"))
+        if earlier.get("tenantId") != item["tenantId"]:
+            # The device changed hands: that request was another tenant's.
+            raise BadRequest(f"requestId {request_id!r} was used before") from error
+        return earlier
+    return None
+
+
+def _item(backend: Backend, key: items.Item) -> Mapping[str, Any]:
+    read = {"TableName": backend.table_name, "Key": key, "ConsistentRead": True}
+    found: Mapping[str, Any] = backend.table.call("GetItem", read).get("Item", {})
+    return found
+
+
+def _arm(backend: Backend, path: str, body: bytes) -> None:
+    try:
+        backend.scheduler.post(path, body)
+    except AwsError as error:
+        # Armed by the attempt before.
+        if error.code != "ConflictException":
+            raise
 
 
 def _command(

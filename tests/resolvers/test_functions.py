@@ -8,6 +8,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from iot.commands import command_close
 from resolvers import device_fields, register_device, views
 from resolvers.caller import BadRequest, UnauthorizedException, caller_tenant, may_see, required_tenant
 from resolvers.register_device import DeviceExists, register
@@ -439,3 +440,45 @@ def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_aga
 
     assert api.remove()["deviceId"] == "dev-1"
     assert api.revoked == ["dev-1"]
+
+
+def test_a_request_that_is_sent_again_makes_one_command(api: Api) -> None:
+    api.register()
+
+    first = api.send(requestId="r-1", parameters={"a": 1})
+    second = api.send(requestId="r-1", parameters={"a": 1})
+
+    assert second == first
+    topic = f"/topics/devices%2Fdev-1%2Fcommands%2F{first['commandId']}"
+    assert [path for path, _, _ in api.iot_data.posted] == [topic, topic]
+
+
+def test_a_request_that_was_answered_is_not_handed_over_again(api: Api) -> None:
+    api.register()
+    first = api.send(requestId="r-1")
+    close = command_close(api.table_name, "dev-1", first["commandId"], "SUCCEEDED", now_ms=NOW_MS + 1)
+    api.table.call("UpdateItem", close)
+
+    again = api.send(requestId="r-1")
+
+    assert (again["commandId"], again["status"]) == (first["commandId"], "SUCCEEDED")
+    assert len(api.iot_data.posted) == 1
+
+
+def test_a_schedule_that_is_armed_already_is_no_failure(api: Api) -> None:
+    class Armed(Rest):
+        def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]:
+            raise AwsError("ConflictException", "exists", status=409, document={})
+
+    api.register()
+    api.scheduler = Armed()
+
+    assert api.send(requestId="r-1")["status"] == "SENT"
+    assert len(api.iot_data.posted) == 1
+
+
+def test_a_request_id_that_cannot_be_part_of_a_key_is_refused(api: Api) -> None:
+    api.register()
+
+    with pytest.raises(BadRequest, match="requestId is 'a#b', expected 1 to 128"):
+        api.send(requestId="a#b")

@@ -114,6 +114,7 @@ class SendCommandInput:
     name: str
     parameters: AWSJSON | None = strawberry.UNSET
     timeoutSeconds: int | None = strawberry.UNSET
+    requestId: strawberry.ID | None = strawberry.UNSET
 
 
 @strawberry.input
