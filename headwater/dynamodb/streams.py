@@ -161,9 +161,15 @@ def _retired_view(document: dict[str, Any]) -> StreamView:
 
 def records_after(transaction: ReadTransaction, view: StreamView, region: str, sequence: int) -> Iterator[StreamRecord]:
     """The records above a sequence number, oldest first."""
+    for number, raw in stored_after(transaction, view, sequence):
+        yield decode_record(view, region, number, raw)
+
+
+def stored_after(transaction: ReadTransaction, view: StreamView, sequence: int) -> Iterator[tuple[int, bytes]]:
+    """Sequence numbers above a number with what is stored there, for `decode_record`."""
     start = record_key(view.space, sequence + 1)
     for key, raw in transaction.scan(STREAMS_DATABASE, start, record_key(view.space, 2**64 - 1)):
-        yield _record(view, region, int.from_bytes(key[-8:], "big"), orjson.loads(raw))
+        yield int.from_bytes(key[-8:], "big"), raw
 
 
 def last_sequence(transaction: ReadTransaction, view: StreamView) -> int | None:
@@ -176,7 +182,9 @@ def last_sequence(transaction: ReadTransaction, view: StreamView) -> int | None:
     return None
 
 
-def _record(view: StreamView, region: str, sequence: int, stored: dict[str, Any]) -> StreamRecord:
+def decode_record(view: StreamView, region: str, sequence: int, raw: bytes) -> StreamRecord:
+    """A stored record as the service gives it."""
+    stored: dict[str, Any] = orjson.loads(raw)
     change: dict[str, Any] = {
         # The service gives whole seconds here.
         "ApproximateCreationDateTime": float(int(stored["time"])),

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX, check
 from headwater.dynamodb.expressions.cache import ExpressionCache
@@ -14,7 +15,7 @@ from headwater.dynamodb.sweeper import MAX_PER_PASS, expire
 from headwater.dynamodb.tables.backfill import continue_backfill
 from headwater.dynamodb.tables.model import Catalog
 from headwater.errors import ServiceError
-from headwater.storage.dynamodb_streams_service import DynamoDbStreamSource
+from headwater.storage.dynamodb_streams_service import DynamoDbStreamSource, RecentRecords
 from headwater.storage.store import Store
 from headwater.values.identity import AwsPrincipal
 from headwater.values.transaction import WriteTransaction
@@ -37,6 +38,7 @@ class DynamoDbService:
         self._write_caches = (Catalog(region, account_id), ExpressionCache())
         self._backfilling: asyncio.Task[None] | None = None
         self._listeners: dict[str, list[Wake]] = {}
+        self._recent: WeakValueDictionary[str, RecentRecords] = WeakValueDictionary()
 
     async def call(
         self, operation: str, request: dict[str, Any], principal: AwsPrincipal | None = None
@@ -118,7 +120,10 @@ class DynamoDbService:
         """
         catalog, _ = self._read_caches
         self._store.read(lambda transaction: find_stream(transaction, catalog, stream_arn))
-        return DynamoDbStreamSource(self._store, catalog, stream_arn, self._clock, self._listen)
+        recent = self._recent.get(stream_arn)
+        if recent is None:
+            recent = self._recent[stream_arn] = RecentRecords()
+        return DynamoDbStreamSource(self._store, catalog, stream_arn, self._clock, self._listen, recent)
 
     def _listen(self, stream_arn: str, wake: Wake) -> Callable[[], None]:
         listeners = self._listeners.setdefault(stream_arn, [])

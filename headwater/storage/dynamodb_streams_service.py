@@ -10,11 +10,14 @@ from headwater.dynamodb.expressions.cache import ExpressionCache
 from headwater.dynamodb.session import Session
 from headwater.dynamodb.streams import (
     RETENTION_S,
+    StreamView,
+    decode_record,
     find_stream,
     last_sequence,
     parse_sequence,
     records_after,
     sequence_text,
+    stored_after,
 )
 from headwater.dynamodb.tables.model import Catalog
 from headwater.errors import ServiceError
@@ -51,6 +54,30 @@ class DynamoDbStreamsService:
         )
 
 
+class RecentRecords:
+    """The records of one stream that were read last, shared by its readers; nobody changes what they hold.
+
+    Several mappings mostly read the same records within the same moments, and decoding one costs most of a read.
+    """
+
+    _MAX_BYTES = 4 * 1024 * 1024
+
+    def __init__(self) -> None:
+        self._records: dict[int, SourceRecord] = {}
+        self._bytes = 0
+
+    def get(self, sequence: int) -> SourceRecord | None:
+        return self._records.get(sequence)
+
+    def add(self, sequence: int, record: SourceRecord) -> None:
+        """Keep one more; the oldest leave when all of them are above 4 MiB."""
+        records = self._records
+        records[sequence] = record
+        self._bytes += record.size_bytes
+        while self._bytes > self._MAX_BYTES:
+            self._bytes -= records.pop(next(iter(records))).size_bytes
+
+
 class DynamoDbStreamSource:
     """The RecordSource of one stream; it has one shard, closed once the stream is switched off."""
 
@@ -63,12 +90,14 @@ class DynamoDbStreamSource:
         arn: str,
         clock: Callable[[], float],
         listen: Callable[[str, Callable[[], None]], Callable[[], None]],
+        recent: RecentRecords,
     ) -> None:
         self.arn = arn
         self._store = store
         self._catalog = catalog
         self._clock = clock
         self._listen = listen
+        self._recent = recent
 
     def shards(self) -> list[SourceShard]:
         """The one shard. Raises: ServiceError `ResourceNotFoundException` once the stream is gone."""
@@ -87,18 +116,24 @@ class DynamoDbStreamSource:
             view = find_stream(transaction, self._catalog, self.arn)
             found: list[SourceRecord] = []
             total = 0
-            for record in records_after(transaction, view, self._catalog.region, start):
-                if record.time_s < oldest_s:
+            for sequence, raw in stored_after(transaction, view, start):
+                record = self._recent.get(sequence) or self._decoded(view, sequence, raw)
+                if record.arrival_s < oldest_s:
                     continue
                 total += record.size_bytes
                 if len(found) >= limit or (found and total > max_bytes):
                     break
-                key = orjson.dumps(record.body["dynamodb"]["Keys"], option=orjson.OPT_SORT_KEYS).decode()
-                sequence = sequence_text(record.sequence)
-                found.append(SourceRecord(sequence, key, record.time_s, record.size_bytes, record.body))
+                found.append(record)
             return found
 
         return self._store.read(run)
+
+    def _decoded(self, view: StreamView, sequence: int, raw: bytes) -> SourceRecord:
+        record = decode_record(view, self._catalog.region, sequence, raw)
+        key = orjson.dumps(record.body["dynamodb"]["Keys"], option=orjson.OPT_SORT_KEYS).decode()
+        decoded = SourceRecord(sequence_text(sequence), key, record.time_s, record.size_bytes, record.body)
+        self._recent.add(sequence, decoded)
+        return decoded
 
     def latest(self, shard_id: str) -> str | None:
         """The newest sequence number; None if there is no record."""
