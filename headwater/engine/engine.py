@@ -24,6 +24,7 @@ from headwater.engine.calls import (
     RequestRefused,
     SubscriptionRefused,
 )
+from headwater.engine.execution.codegen import CodeCache
 from headwater.engine.execution.completion import Run
 from headwater.engine.execution.deadline import DeadlinePassed, within
 from headwater.engine.execution.faults import document_error, request_error
@@ -94,6 +95,7 @@ class GraphQLEngine:
         self._published_fields = frozenset(schema.publishing)
         self._documents: dict[tuple[str, str | None], CompiledDocument] = {}
         self._documents_size = 0
+        self._codes = CodeCache()
 
     @property
     def cached_queries(self) -> tuple[str, ...]:
@@ -251,6 +253,7 @@ class GraphQLEngine:
             resolvers=self._resolvers,
             max_depth=self._limits.max_depth,
             max_fields=self._limits.max_plan_fields,
+            codes=self._codes,
             is_projection=document.is_subscription,
             published_fields=(self._published_fields if operation.operation is OperationType.MUTATION else frozenset()),
         )

@@ -6,10 +6,14 @@
 # letters, digits and `_`; they are put in by `repr`.
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from types import CodeType
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from headwater.engine.execution.plan import ObjectPlan, Shape
+
+
+_MAX_TEXTS: Final = 1_000
 
 
 class Bail(Exception):
@@ -21,7 +25,18 @@ def bail() -> Any:
     raise Bail
 
 
-def generate_object(plan: "ObjectPlan") -> Callable[[Any], dict[str, Any]]:
+class CodeCache(dict[str, CodeType]):
+    """Compiled texts; the aliases of a fan-out mutation all have the same, and compiling is half of making a plan."""
+
+    def __missing__(self, text: str) -> CodeType:
+        code = compile(text, "<selection>", "exec")
+        if len(self) >= _MAX_TEXTS:
+            self.clear()
+        self[text] = code
+        return code
+
+
+def generate_object(plan: "ObjectPlan", codes: CodeCache) -> Callable[[Any], dict[str, Any]]:
     """The function from a source to the response of an object; fields that need more than reading come out None."""
     names: dict[str, Any] = {"Bail": Bail, "bail": bail}
     entries = []
@@ -39,17 +54,17 @@ def generate_object(plan: "ObjectPlan") -> Callable[[Any], dict[str, Any]]:
         "    g = s.get\n"
         f"    return {{{', '.join(entries)}}}\n"
     )
-    return _run(text, names)
+    return _run(codes[text], names)
 
 
-def generate_value(shape: "Shape") -> Callable[[Any], Any]:
+def generate_value(shape: "Shape", codes: CodeCache) -> Callable[[Any], Any]:
     """The function from a resolver's value to the response of its field."""
     names: dict[str, Any] = {"Bail": Bail, "bail": bail}
-    return _run(f"def complete(v):\n    return {_expression(shape, 'v', 'v', names)}\n", names)
+    return _run(codes[f"def complete(v):\n    return {_expression(shape, 'v', 'v', names)}\n"], names)
 
 
-def _run(text: str, names: dict[str, Any]) -> Callable[[Any], Any]:
-    exec(compile(text, "<selection>", "exec"), names)
+def _run(code: CodeType, names: dict[str, Any]) -> Callable[[Any], Any]:
+    exec(code, names)
     function: Callable[[Any], Any] = names["complete"]
     return function
 

@@ -22,7 +22,7 @@ from graphql import (
 )
 
 from headwater.engine.calls import FieldCall, FieldResolver, RequestRefused
-from headwater.engine.execution.codegen import generate_object, generate_value
+from headwater.engine.execution.codegen import CodeCache, generate_object, generate_value
 from headwater.engine.execution.faults import document_error
 from headwater.engine.execution.inputs import ArgumentBuilder, InputTypes
 from headwater.engine.execution.selection import StaticSelection, is_included
@@ -131,6 +131,7 @@ class PlanScope:
     resolvers: Mapping[tuple[str, str], FieldResolver]
     max_depth: int
     max_fields: int
+    codes: CodeCache
     is_projection: bool = False
     published_fields: frozenset[str] = frozenset()
 
@@ -162,7 +163,7 @@ class PlanCompiler:
         plan = ObjectPlan(
             object_type.name, fields, tuple(one for one in fields if not one.is_plain), is_tracked=is_tracked
         )
-        plan.fast = None if is_tracked else generate_object(plan)
+        plan.fast = None if is_tracked else generate_object(plan, self._scope.codes)
         return plan
 
     def _collect(self, object_type: GraphQLObjectType, sets: list[SelectionSetNode]) -> dict[str, list[FieldNode]]:
@@ -225,7 +226,7 @@ class PlanCompiler:
         )
         # Other fields are completed as part of their object, or with care.
         if plan.shape.is_pure and not plan.is_introspection and (resolver is not None or depth == 1):
-            plan.complete_fast = generate_value(plan.shape)
+            plan.complete_fast = generate_value(plan.shape, scope.codes)
         return plan
 
     def _refusal(self, parent: str, name: str, depth: int) -> tuple[str, str] | None:
