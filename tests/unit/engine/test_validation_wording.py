@@ -253,3 +253,20 @@ async def test_no_document_makes_the_engine_fail(make_api: Any, data: st.DataObj
     assert result.status in (200, 400)
     for error in result.body.get("errors", []):
         assert "InvalidSyntax" not in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("query", "kind"),
+    [
+        ("{ ...F }", "UndefinedFragment"),
+        ("{ __typename } fragment F on Query { __typename }", "UnusedFragment"),
+        ("{ __typename @nowhere }", "UnknownDirective"),
+        ("query @nowhere { __typename }", "UnknownDirective"),
+    ],
+)
+async def test_rules_on_fragments_and_directives_are_asked_where_there_are_any(
+    make_api: Any, query: str, kind: str
+) -> None:
+    (message,) = await make_api("type Query { a: String }", {}).messages(query)
+
+    assert message.startswith(f"Validation error of type {kind}")
