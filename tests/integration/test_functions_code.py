@@ -109,7 +109,8 @@ def test_running_invocation_ends_with_the_code_it_began_with(start: Start, tmp_p
     marker = tmp_path / "running"
     slow = (
         "import pathlib, time\n"
-        f"def handler(event, context):\n    pathlib.Path({str(marker)!r}).touch()\n    time.sleep(1.5)\n    return 'old'\n"
+        f"def handler(event, context):\n    pathlib.Path({str(marker)!r}).touch()\n"
+        "    time.sleep(1.5)\n    return 'old'\n"
     )
     product = start({"app.py": slow})
     answers: list[Any] = []

@@ -455,3 +455,50 @@ def test_create_refuses(esm: Esm, parameters: dict[str, Any], code: str) -> None
         pass
 
     assert refused.value.response["Error"]["Code"] == code
+
+
+def test_metrics_key_and_tags_are_accepted_and_change_nothing(esm: Esm) -> None:
+    stream = esm.stream()
+    stream.put("a")
+    key = "arn:aws:kms:us-east-1:123456789012:key/11111111-2222-3333-4444-555555555555"
+
+    with esm.mapping(
+        stream, MetricsConfig={"Metrics": ["EventCount"]}, KMSKeyArn=key, Tags={"team": "a"}
+    ) as identifier:
+        calls = esm.wait_for_calls(stream, 1)
+        shown = esm.client("lambda").get_event_source_mapping(UUID=identifier)
+
+    assert [call.texts for call in calls] == [["a"]]
+    assert (shown["MetricsConfig"], shown["KMSKeyArn"]) == ({"Metrics": ["EventCount"]}, key)
+
+
+def test_maximum_record_age_is_minus_one_or_at_least_a_minute(esm: Esm) -> None:
+    stream = esm.stream()
+
+    with pytest.raises(ClientError) as refused, esm.mapping(stream, MaximumRecordAgeInSeconds=59):
+        pass
+    with esm.mapping(stream, MaximumRecordAgeInSeconds=60) as identifier:
+        shown = esm.client("lambda").get_event_source_mapping(UUID=identifier)
+
+    assert refused.value.response["Error"]["Code"] == "InvalidParameterValueException"
+    assert shown["MaximumRecordAgeInSeconds"] == 60
+
+
+def test_mapping_goes_on_after_kill_9_and_repeats_only_what_was_under_way(esm: Esm) -> None:
+    stream = esm.stream()
+    stream.behave(lambda event, number: time.sleep(3) if number == 2 else None)
+
+    with esm.mapping(stream, BatchSize=2) as identifier:
+        stream.put("a", "b")
+        esm.wait_for_calls(stream, 1)
+        time.sleep(0.3)  # until the checkpoint is saved
+        stream.put("c", "d")
+        esm.wait_for_calls(stream, 2)
+        esm.product.kill()
+        esm.product.start()
+        esm.clients.clear()
+        calls = esm.wait_for_calls(stream, 3)
+        state = esm.client("lambda").get_event_source_mapping(UUID=identifier)["State"]
+
+    assert [call.texts for call in calls] == [["a", "b"], ["c", "d"], ["c", "d"]]
+    assert state == "Enabled"
