@@ -206,6 +206,7 @@ class QueueMapping:
     async def _failed_messages(self, messages: list[_Message], payload: bytes) -> frozenset[str]:
         """The ids of the messages that stay in the queue."""
         everything = frozenset(message.message_id for message in messages)
+        hidden_until = self._clock() + self._source.visibility_timeout_s
         for attempt in range(1, _THROTTLED_ATTEMPTS + 1):
             try:
                 result = await self._invoke(self.config.function_arn, payload)
@@ -213,7 +214,10 @@ class QueueMapping:
                 _LOGGER.warning("invoking %s: %s", self.config.function_arn, error)
                 if error.code != "TooManyRequestsException" or self._is_stopping or attempt == _THROTTLED_ATTEMPTS:
                     return everything
-                await asyncio.sleep(self._backoff(attempt))
+                delay_s = self._backoff(attempt)
+                if self._clock() + delay_s >= hidden_until:
+                    return everything  # others receive them then, so that a try would only repeat their work
+                await asyncio.sleep(delay_s)
                 continue
             if result.function_error is not None:
                 return everything

@@ -238,6 +238,27 @@ async def test_throttled_batch_is_tried_again() -> None:
     assert len(worker.batches) == 4
 
 
+async def test_throttled_batch_is_not_tried_beyond_its_visibility() -> None:
+    time = Time()
+
+    async def throttled() -> Answer:
+        raise ServiceError("TooManyRequestsException", "Rate Exceeded.", status=429)
+
+    worker = Worker(lambda bodies: throttled())
+    queue = ListQueue(time)
+    queue.send("work")
+    config = QueueMappingConfig("mapping-1", queue.arn, "arn:f")
+    mapping = QueueMapping(config, queue, worker, clock=time, backoff=lambda attempt: 30.0)
+
+    await mapping.start()
+    await until(lambda: worker.batches)
+    await settle()
+    await mapping.stop()
+
+    assert len(worker.batches) == 1
+    assert queue.deleted == []
+
+
 async def test_stop_gives_gathered_messages_back() -> None:
     time, worker = Time(), Worker()
     queue = ListQueue(time)
