@@ -1,12 +1,14 @@
 """Dollars per million messages on AWS, counted: `python -m bench.cost`.
 
 The deployed code runs on the runtime's table for some simulated time; every call, capacity unit, request and invocation
-is counted and priced (us-east-1, list prices of PRICES_OF, no free tier: look them up before you rely on them). The naive design is that of public samples:
-for each message one function, one put and one mutation. IoT messaging and deliveries to subscribers are listed apart,
-because both designs pay them alike; a publish costs the same whether anybody watches or not.
+is counted and priced (us-east-1, list prices of PRICES_OF, no free tier: look them up before you rely on them). The
+naive design is that of public samples: for each message one function, one put and one mutation. IoT messaging and
+deliveries to subscribers are listed apart, because both designs pay them alike; a publish costs the same whether
+anybody watches or not.
 
 Counted: capacity units (`ReturnConsumedCapacity` of the runtime), calls, publish requests, Kinesis units, invocations.
-Assumed: a GraphQL request is one operation however many aliases it has, and the time of calls on AWS (TABLE_CALL_S, PUBLISH_CALL_S), because it decides how long functions wait.
+Assumed: a GraphQL request is one operation however many aliases it has, and the time of calls on AWS (TABLE_CALL_S,
+PUBLISH_CALL_S), because it decides how long functions wait.
 """
 
 import argparse

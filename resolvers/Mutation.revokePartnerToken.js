@@ -20,9 +20,13 @@ export function response(ctx) {
   if (ctx.error) {
     util.error(ctx.error.message, ctx.error.type);
   }
-  const payload = { tokenId: ctx.result.tokenId };
+  const { errorType, errorMessage, ...token } = ctx.result;
+  if (errorType) {
+    util.error(errorMessage, errorType);
+  }
+  const payload = { tokenId: token.tokenId };
   ['onDeviceState', 'onAlert', 'onCommand', 'onPresence', 'onDeviceRemoval'].forEach((subscriptionField) => {
     extensions.invalidateSubscriptions({ subscriptionField, payload });
   });
-  return ctx.result;
+  return token;
 }

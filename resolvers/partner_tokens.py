@@ -125,14 +125,14 @@ def create_partner_token(input: dict[str, Any]) -> dict[str, Any]:
 
 @app.resolver(type_name="Mutation", field_name="revokePartnerToken")
 def revoke_partner_token(tokenId: str) -> dict[str, Any]:
-    """Answer one Mutation.revokePartnerToken."""
-    return revoke(
-        tokenId,
-        caller_identity(app),
-        table=_table(),
-        table_name=required("TABLE_NAME"),
-        now_ms=int(time.time() * 1000),
-    )
+    """Answer one Mutation.revokePartnerToken, or `errorType` and `errorMessage` for the resolver's code to raise: to it
+    every exception of a function is `Lambda:Unhandled`.
+    """
+    now_ms = int(time.time() * 1000)
+    try:
+        return revoke(tokenId, caller_identity(app), table=_table(), table_name=required("TABLE_NAME"), now_ms=now_ms)
+    except NotFound as error:
+        return {"errorType": "NotFound", "errorMessage": str(error)}
 
 
 @logger.inject_lambda_context(clear_state=True)

@@ -194,7 +194,10 @@ class Request:
         try:
             result = self.backend.call_source(resolver, request.result)
         except SourceError as error:
-            context["error"] = {"message": error.message, "type": error.error_type}
+            is_function = self.backend._source(resolver)["Type"] == "AWS_LAMBDA"
+            # A direct resolver's error type is the exception's class; a resolver's code sees no more than this.
+            error_type = "Lambda:Unhandled" if is_function else error.error_type
+            context["error"] = {"message": error.message, "type": error_type}
             result = None
         return self._call(resolver, "response", {**context, "result": result}).result
 
