@@ -101,9 +101,11 @@ def _text_test(name: str, operand: Any, place: str) -> Test:
     if isinstance(operand, Pairs) and name in ("prefix", "suffix"):
         if len(operand) != 1 or operand[0][0] != "equals-ignore-case":
             raise EventPatternError(f"{place}: {name} takes a string or one equals-ignore-case")
-        expression = _any_case(_text(operand[0][1], place, "equals-ignore-case"))
-        pattern = re.compile(expression + ".*" if name == "prefix" else ".*" + expression, re.DOTALL)
-        return lambda found: found.is_string and pattern.fullmatch(found.text) is not None
+        text = _text(operand[0][1], place, "equals-ignore-case")
+        if name == "suffix":
+            return _ends_any_case(text)
+        start = re.compile(_any_case(text))
+        return lambda found: found.is_string and start.match(found.text) is not None
     text = _text(operand, place, name)
     match name:
         case "prefix":
@@ -111,9 +113,9 @@ def _text_test(name: str, operand: Any, place: str) -> Test:
         case "suffix":
             return lambda found: found.is_string and found.text.endswith(text)
         case "wildcard":
-            pattern = re.compile(_wildcard(text, place), re.DOTALL)
-        case _:
-            pattern = re.compile(_any_case(text), re.DOTALL)
+            parts = _wildcard(text, place)
+            return lambda found: found.is_string and _fits(parts, found.text)
+    pattern = re.compile(_any_case(text))
     return lambda found: found.is_string and pattern.fullmatch(found.text) is not None
 
 
@@ -176,9 +178,9 @@ def _compare(number: float, operator: str, bound: float) -> bool:
     return number < bound if operator[0] == "<" else operator[0] == ">" and number > bound
 
 
-def _wildcard(text: str, place: str) -> str:
-    """A regular expression; `*` is any characters, `\\*` and `\\\\` are themselves."""
-    expression = ""
+def _wildcard(text: str, place: str) -> list[str]:
+    """The texts between the `*` of a wildcard, each of which is any characters; `\\*` and `\\\\` are themselves."""
+    parts = [""]
     index = 0
     while index < len(text):
         character = text[index]
@@ -186,16 +188,36 @@ def _wildcard(text: str, place: str) -> str:
         if character == "*":
             if following == "*":
                 raise EventPatternError(f"{place}: consecutive wildcard characters at position {index}")
-            expression += ".*"
+            parts.append("")
         elif character == "\\":
             if following not in ("*", "\\"):
                 raise EventPatternError(f"{place}: invalid escape character at position {index}")
-            expression += re.escape(following)
+            parts[-1] += following
             index += 1
         else:
-            expression += re.escape(character)
+            parts[-1] += character
         index += 1
-    return expression
+    return parts
+
+
+def _fits(parts: list[str], text: str) -> bool:
+    """Whether `text` is the parts in order with anything between them.
+
+    Each part is taken where it comes first, which leaves the most for those after it, so nothing is tried twice; a
+    regular expression took seconds for one value of 20 KB.
+    """
+    first, last = parts[0], parts[-1]
+    if len(parts) == 1:
+        return text == first
+    start, end = len(first), len(text) - len(last)
+    if start > end or not text.startswith(first) or not text.endswith(last):
+        return False
+    for part in parts[1:-1]:
+        found = text.find(part, start, end)
+        if found < 0:
+            return False
+        start = found + len(part)
+    return True
 
 
 def _any_case(text: str) -> str:
@@ -205,6 +227,16 @@ def _any_case(text: str) -> str:
         forms = sorted({character.lower(), character.upper()})
         parts.append("(?:" + "|".join(re.escape(form) for form in forms) + ")")
     return "".join(parts)
+
+
+def _ends_any_case(text: str) -> Test:
+    """Compare from the end, so that the text is looked for at one place only."""
+    # Some characters are two or three in the other case, and those come in reverse too.
+    forms = [sorted({character.lower(), character.upper()}) for character in reversed(text)]
+    longest = sum(max(map(len, choice)) for choice in forms)
+    expression = "".join("(?:" + "|".join(re.escape(form[::-1]) for form in choice) + ")" for choice in forms)
+    pattern = re.compile(expression)
+    return lambda found: found.is_string and pattern.match(found.text[::-1], 0, longest) is not None
 
 
 def _cidr(text: str, place: str) -> Test:

@@ -8,7 +8,7 @@ checks under arrays and the corner cases are those of aws/event-ruler as observe
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ __all__ = ["EventMatcher", "EventPatternError", "Scope", "compile_pattern", "eva
 Scope = Literal["eventbridge", "lambda"]
 EventMatcher = Callable[[Mapping[str, Any]], bool]
 _Membership = dict[int, int]
+_Found = list[tuple[EventValue, _Membership]]
 _RESERVED_IN_OR = frozenset(
     "exactly equals-ignore-case prefix suffix anything-but exists wildcard numeric cidr = < <= > >= regex not-wildcard "
     "not-equals-ignore-case date-after date-on-or-after date-before date-on-or-before in-date-range "
@@ -64,9 +65,9 @@ def compile_pattern(pattern: str | bytes | Mapping[str, Any], *, scope: Scope = 
     root = _tree(path for alternative in ordered for path, _ in alternative)
 
     def matches(event: Mapping[str, Any]) -> bool:
-        fields: dict[str, list[tuple[EventValue, _Membership]]] = {}
+        fields: dict[str, _Found] = {}
         _Collector(fields).walk(root, event, {})
-        return any(_matches_from(alternative, 0, fields, {}) for alternative in ordered)
+        return any(_matches(alternative, fields) for alternative in ordered)
 
     return matches
 
@@ -92,25 +93,73 @@ def evaluate_pattern(line: Mapping[str, Any]) -> dict[str, Any]:
 # Matching
 
 
-def _matches_from(
-    alternative: list[tuple[str, _PathTests]],
-    index: int,
-    fields: Mapping[str, list[tuple[EventValue, _Membership]]],
-    membership: _Membership,
-) -> bool:
-    """Try to fulfil the paths from `index` on, given the array elements already decided on."""
-    if index == len(alternative):
-        return True
-    path, wanted = alternative[index]
-    is_absent = True
-    for value, value_membership in fields.get(path, ()):
-        merged = _merge(membership, value_membership)
-        if merged is None:
-            continue
-        is_absent = False
-        if any(test(value) for test in wanted.tests) and _matches_from(alternative, index + 1, fields, merged):
+def _matches(alternative: list[tuple[str, _PathTests]], fields: Mapping[str, _Found]) -> bool:
+    candidates: list[_Candidates] = []
+    for path, wanted in alternative:
+        values = fields.get(path, ())
+        fitting = [membership for value, membership in values if any(test(value) for test in wanted.tests)]
+        if not fitting and not wanted.allows_absence:
+            return False
+        candidates.append(_Candidates(values, fitting, wanted.allows_absence))
+    # Without arrays every value goes with every other.
+    if not any(membership for path, _ in alternative for _, membership in fields.get(path, ())):
+        return all(bool(found.fitting) or not found.values for found in candidates)
+    return _Search(candidates).succeeds(0, {})
+
+
+@dataclass(slots=True)
+class _Candidates:
+    """The values of one path: the array elements of all of them, and of those that a test takes."""
+
+    values: Sequence[tuple[EventValue, _Membership]]
+    fitting: list[_Membership]
+    allows_absence: bool
+    at: dict[tuple[int, int], list[_Membership]] = field(default_factory=dict)
+    shared: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.shared = set(self.fitting[0]).intersection(*self.fitting) if self.fitting else set()
+        for membership in self.fitting:
+            for place in membership.items():
+                self.at.setdefault(place, []).append(membership)
+
+    def near(self, membership: _Membership) -> list[_Membership]:
+        """What may go with the elements decided on: all in the innermost of those, if that is an array of each."""
+        for place in reversed(membership.items()):
+            if place[0] in self.shared:
+                return self.at.get(place, [])
+        return self.fitting
+
+
+class _Search:
+    """Looks for array elements that fulfil all paths, never twice from the same choice that matters."""
+
+    def __init__(self, candidates: list[_Candidates]) -> None:
+        self._candidates = candidates
+        # The arrays that the paths from each on are in: others' elements make no difference to them.
+        self._arrays: list[set[int]] = [set()]
+        for found in reversed(candidates):
+            self._arrays.insert(0, self._arrays[0].union(*(membership for _, membership in found.values)))
+        self._failed: set[tuple[int, tuple[tuple[int, int], ...]]] = set()
+
+    def succeeds(self, index: int, membership: _Membership) -> bool:
+        """Try to fulfil the paths from `index` on, given the array elements already decided on."""
+        if index == len(self._candidates):
             return True
-    return is_absent and wanted.allows_absence and _matches_from(alternative, index + 1, fields, membership)
+        arrays = self._arrays[index]
+        membership = {array: element for array, element in membership.items() if array in arrays}
+        key = (index, tuple(sorted(membership.items())))
+        if key in self._failed:
+            return False
+        found = self._candidates[index]
+        for other in found.near(membership):
+            merged = _merge(membership, other)
+            if merged is not None and self.succeeds(index + 1, merged):
+                return True
+        if found.allows_absence and all(_merge(membership, other) is None for _, other in found.values):
+            return self.succeeds(index + 1, membership)
+        self._failed.add(key)
+        return False
 
 
 def _merge(membership: _Membership, other: _Membership) -> _Membership | None:
@@ -126,7 +175,7 @@ def _merge(membership: _Membership, other: _Membership) -> _Membership | None:
 class _Collector:
     """Finds the values of an event that any alternative looks at, with the array elements they are in."""
 
-    def __init__(self, fields: dict[str, list[tuple[EventValue, _Membership]]]) -> None:
+    def __init__(self, fields: dict[str, _Found]) -> None:
         self._fields = fields
         self._arrays = 0
 

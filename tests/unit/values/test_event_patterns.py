@@ -286,3 +286,60 @@ def test_filter_of_a_dynamodb_stream_sees_numbers_as_text() -> None:
     assert result({"dynamodb": {"NewImage": {"n": {"N": ["101"]}}}}, record, "lambda")
     assert not result({"dynamodb": {"NewImage": {"n": {"N": [{"numeric": [">", 1]}]}}}}, record, "lambda")
     assert result({"eventName": ["INSERT"], "dynamodb": {"Keys": {"PK": {"S": [{"prefix": "DEV#"}]}}}}, record)
+
+
+HOSTILE: list[tuple[Any, Any]] = [
+    ({"a": [{"wildcard": "*a*a*a*ax"}]}, {"a": "a" * 200_000 + "b"}),
+    ({"a": [{"wildcard": "*a*ax*"}]}, {"a": "a" * 200_000}),
+    ({"a": [{"suffix": {"equals-ignore-case": "x" + "a" * 1000}}]}, {"a": "a" * 200_000}),
+    (
+        {"a": {"x": [1], "y": [1]}, "b": {"x": [1]}, "c": {"x": [1]}, "d": {"x": [1], "y": [1]}},
+        {
+            "a": [{"x": 1, "y": 1}] * 2000,
+            "b": [{"x": 1}] * 2000,
+            "c": [{"x": 1}] * 2000,
+            "d": [{"x": 1}, {"y": 1}] * 2000,
+        },
+    ),
+    (
+        {"a": {"b": {"x": [1]}, "c": {"x": [1]}, "z": [1]}},
+        {"a": [{"b": [{"x": 1}] * 2000, "c": [{"x": 1}] * 2000}, {"z": 1}] * 3},
+    ),
+    (
+        {"a": {"b": {"x": [1]}, "c": {"x": [1]}, "z": [{"exists": False}]}},
+        {"a": [{"b": [{"x": 1}] * 2000, "c": [{"x": 1}] * 2000, "z": 1}]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("pattern", "event"), HOSTILE)
+def test_no_event_keeps_a_pattern_busy(pattern: Any, event: Any) -> None:
+    assert not result(pattern, event)
+
+
+WILDCARDS: list[tuple[str, str, bool]] = [
+    ("a*b", "ab", True),
+    ("ab*ba", "aba", False),
+    ("*", "", True),
+    ("a*", "a\nb", True),
+    ("*a*", "bab", True),
+    ("*a*b*", "ba", False),
+    ("a*bc*c", "abcbc", True),
+    ("a*bc*c", "abc", False),
+]
+
+
+@pytest.mark.parametrize(("wildcard", "text", "expected"), WILDCARDS)
+def test_a_wildcard_stands_for_any_characters(wildcard: str, text: str, expected: bool) -> None:
+    is_taken = result({"a": [{"wildcard": wildcard}]}, {"a": text})
+    is_left = result({"a": [{"anything-but": {"wildcard": wildcard}}]}, {"a": text})
+
+    assert (is_taken, is_left) == (expected, not expected)
+
+
+def test_a_suffix_in_any_case_takes_characters_that_grow_in_upper_case() -> None:
+    pattern = {"a": [{"suffix": {"equals-ignore-case": "straße"}}]}
+
+    assert result(pattern, {"a": "Die STRASSE"})
+    assert result(pattern, {"a": "Die Straße"})
+    assert not result(pattern, {"a": "Strasses"})
