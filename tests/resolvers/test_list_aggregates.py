@@ -92,15 +92,15 @@ def test_minutes_become_hours(aggregates: Aggregates) -> None:
 
 
 @pytest.mark.parametrize("resolution", ["MINUTE", "FIVE_MINUTES", "HOUR", "DAY"])
-@pytest.mark.parametrize("limit", [1, 3, 100])
+@pytest.mark.parametrize("limit", [1, 100])
 def test_pages_put_together_hold_every_minute_once(aggregates: Aggregates, resolution: str, limit: int) -> None:
     # Two months, so that a partition ends within the range.
-    for place in range(24):
-        aggregates.put(NOW_MS - place * 7 * 3_600_000, place)
+    for place in range(12):
+        aggregates.put(NOW_MS - place * 14 * 3_600_000, place)
 
     found, _ = aggregates.all_pages(resolution=resolution, limit=limit)
 
-    assert sum(bucket["sampleCount"] for bucket in found) == 24
+    assert sum(bucket["sampleCount"] for bucket in found) == 12
     times = [bucket["time"] for bucket in found]
     assert times == sorted(set(times), reverse=True)
 
@@ -141,8 +141,14 @@ def test_another_tenants_minutes_are_not_there(aggregates: Aggregates) -> None:
         ({"nextToken": "MQ=="}, "nextToken is not one that listAggregates gave for this resolution"),
     ],
 )
-def test_wrong_arguments_are_refused_with_what_was_expected(aggregates: Aggregates, given: Any, message: str) -> None:
+def test_wrong_arguments_are_refused_before_anything_is_read(given: Any, message: str) -> None:
+    class Unread:
+        def call(self, operation: str, request: Any) -> dict[str, Any]:
+            pytest.fail(f"{operation} was called")
+
+    asked = {"deviceId": "dev-1", "from": "2024-11-01T00:00:00Z", **given}
+
     with pytest.raises(BadRequest) as error:
-        aggregates.page(**given)
+        list_aggregates(asked, VIEWER, table=Unread(), table_name="headwater", now_ms=NOW_MS)
 
     assert str(error.value) == message

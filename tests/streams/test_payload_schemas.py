@@ -69,7 +69,7 @@ def is_tiny(payload: Any) -> bool:
     return any(type(value) is float and 0 < abs(value) < 1e-30 for value in readings)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(payloads.filter(lambda payload: not is_whole_float(payload) and not is_tiny(payload)))
 def test_telemetry_is_accepted_if_one_of_its_versions_is_valid(payload: dict[str, Any]) -> None:
     assert accepts_telemetry(payload) == any(version.is_valid(payload) for version in TELEMETRY)
@@ -114,7 +114,7 @@ def test_a_payload_of_no_version_says_why(payload: dict[str, Any], reason: str) 
     assert error.value.reason == reason
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     st.fixed_dictionaries(
         {"ts": st.integers(-1, 9), "seq": st.integers(0, 9)},
