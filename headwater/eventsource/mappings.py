@@ -49,6 +49,7 @@ class MappingPorts:
     on_failure: OnFailure | None
     clock: Callable[[], float]
     backoff: Backoff | None = None
+    pace_s: float = 0.0
     checks_visibility: bool = True
 
 
@@ -217,6 +218,7 @@ class EventSourceMappings:
             clock=ports.clock,
             backoff=ports.backoff,
             counts=counts,
+            pace_s=ports.pace_s,
         )
 
     def _check_visibility(self, queue: QueueSource, function: FunctionReference) -> None:
