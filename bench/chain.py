@@ -94,19 +94,26 @@ async def subscribe(product: Product, devices: dict[str, Device], latencies: lis
     return asyncio.get_running_loop().create_task(read())
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of a process and its children."""
-    total = 0.0
+def cpu_seconds(pid: int) -> dict[str, float]:
+    """User and system time of a process (`runtime`) and of its children, by the name of the function they run."""
+    seconds: dict[str, float] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             fields = (entry / "stat").read_text().rsplit(")", 1)[1].split()
+            if int(entry.name) != pid and int(fields[1]) != pid:
+                continue
+            name = "runtime" if int(entry.name) == pid else _function_of((entry / "environ").read_bytes())
         except OSError:
             continue
-        if int(entry.name) == pid or int(fields[1]) == pid:
-            total += (int(fields[11]) + int(fields[12])) / HERTZ
-    return total
+        seconds[name] = seconds.get(name, 0.0) + (int(fields[11]) + int(fields[12])) / HERTZ
+    return seconds
+
+
+def _function_of(environment: bytes) -> str:
+    found = [line for line in environment.split(b"\0") if line.startswith(b"AWS_LAMBDA_FUNCTION_NAME=")]
+    return found[0].partition(b"=")[2].decode() if found else "other"
 
 
 async def measure(product: Product, options: argparse.Namespace) -> dict[str, Any]:
@@ -134,7 +141,8 @@ async def measure(product: Product, options: argparse.Namespace) -> dict[str, An
     while any(device.waiting for device in everybody) and time.perf_counter() - drained_from < 30:
         await asyncio.sleep(0.005)
     drain_s = time.perf_counter() - drained_from
-    cpu_s = cpu_seconds(product.process.pid) - cpu_before
+    after = cpu_seconds(product.process.pid)
+    used = {name: seconds - cpu_before.get(name, 0.0) for name, seconds in after.items()}
     for task in (*acks, *readers):
         task.cancel()
     latencies.sort()
@@ -147,7 +155,8 @@ async def measure(product: Product, options: argparse.Namespace) -> dict[str, An
         "p50_ms": round(statistics.median(latencies) * 1000, 1) if latencies else None,
         "p99_ms": round(latencies[int(len(latencies) * 0.99)] * 1000, 1) if latencies else None,
         "drain_s": round(drain_s, 2),
-        "cpu_us_per_message": round(cpu_s / sent * 1e6) if sent else None,
+        "cpu_us_per_message": round(sum(used.values()) / sent * 1e6) if sent else None,
+        "cpu_us_by_process": {name: round(s / sent * 1e6) for name, s in used.items() if sent and s > 0},
     }
 
 
