@@ -4,6 +4,7 @@ from typing import Any
 
 import orjson
 
+from headwater.datasource.sources.event_bridge import EventBridgeSource
 from headwater.datasource.sources.lambda_source import LambdaSource
 from headwater.datasource.sources.none_source import NoneSource
 from headwater.datasource.tables.source import DynamoDbSource
@@ -29,7 +30,7 @@ def data_source(deployment: Deployment, resource: Resource) -> Any:
     if kind == "AMAZON_DYNAMODB":
         return _table_source(deployment, properties, principal)
     if kind == "AMAZON_EVENTBRIDGE":
-        raise TemplateError("EventBridge does not run here; use a Lambda or NONE data source", property_path="Type")
+        return _event_source(deployment, properties, principal)
     raise TemplateError(f"{kind!r}: this data source does not work here", property_path="Type")
 
 
@@ -89,3 +90,15 @@ def _table_source(deployment: Deployment, properties: dict[str, Any], principal:
     return DynamoDbSource(
         call, name, region=deployment.options.region, tokens=deployment.page_tokens, handle_condition=handle_condition
     )
+
+
+def _event_source(deployment: Deployment, properties: dict[str, Any], principal: AwsPrincipal) -> EventBridgeSource:
+    arn = str((properties.get("EventBridgeConfig") or {}).get("EventBusArn", ""))
+    if arn.split(":")[2:3] != ["events"]:
+        raise TemplateError(f"{arn!r} is no event bus's ARN", property_path="EventBridgeConfig.EventBusArn")
+
+    async def put_events(entries: list[dict[str, Any]]) -> dict[str, Any]:
+        deployment.roles.authorize(principal, "events:PutEvents", [arn])
+        return await deployment.events.put_events(entries)
+
+    return EventBridgeSource(put_events, arn)

@@ -201,6 +201,14 @@ def test_an_http_data_source_signs_with_its_role_and_a_cached_field_asks_once_un
     assert "/us-east-1/execute-api/aws4_request" in visits[0]["authorization"]
 
 
+def test_an_event_bridge_data_source_puts_events_that_rules_deliver(api: Api) -> None:
+    _, document, _ = post(api, 'mutation { announce(text: "hello") }', key(api))
+
+    assert document == {"data": {"announce": 0}}
+    (event,) = api.product.messages("News")
+    assert event["detail"] == {"text": "hello"}
+
+
 def test_headers_that_a_handler_adds_are_sent(api: Api) -> None:
     _, _, headers = post(api, WHO, key(api))
 
