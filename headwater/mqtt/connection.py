@@ -182,9 +182,15 @@ class MqttConnection:
         if acks and self.state is State.CONNECTED:
             version = self.version
             self.write(b"".join([encode_ack(kind, packet_id, code, version) for kind, packet_id, code in acks]))
+        if self._intake is not None and self._intake.is_broken:
+            # A client sends again what was not acknowledged when it comes back, and not before (MQTT-4.4.0-1).
+            self.close(ReasonCode.IMPLEMENTATION_ERROR, "SERVER_ERROR", "a publish could not be stored")
 
     def reject(self, batch: PublishBatch) -> None:
-        """The work failed: the client gets no PUBACK and will send again."""
+        """The work failed: after the acknowledgements due before it the connection ends, so that the client resends.
+
+        A batch of QoS 0 alone is lost, and the connection stays.
+        """
         if self._intake is not None:
             self._intake.give_up(batch)
         if self.session is not None:

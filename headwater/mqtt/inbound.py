@@ -33,12 +33,14 @@ class PublishBatch:
     publishes: list[Publish]
     acks: AckList = field(default_factory=list)
     is_done: bool = False
+    is_failed: bool = False
 
 
 class PublishIntake:
     """What one connection has published: topic aliases, and publishes not acknowledged yet.
 
-    `received_qos2` is the session's set of packet identifiers between PUBREC and PUBREL.
+    `received_qos2` is the session's set of packet identifiers between PUBREC and PUBREL; `is_broken` says that a
+    batch failed and everything before it is acknowledged.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class PublishIntake:
         "_quotas",
         "_received_qos2",
         "_version",
+        "is_broken",
         "unacknowledged",
     )
 
@@ -64,6 +67,7 @@ class PublishIntake:
         received_qos2: set[int],
     ) -> None:
         self.unacknowledged = 0
+        self.is_broken = False
         self._version = version
         self._client = client
         self._profile = profile
@@ -114,12 +118,17 @@ class PublishIntake:
             self._batches.append(batch)
 
     def finish(self, batch: PublishBatch) -> AckList:
-        """The acknowledgements that may be sent now: those of this batch and of finished ones it held up."""
+        """The acknowledgements that may be sent now: those of this batch and of finished ones it held up.
+
+        None come after a batch that failed.
+        """
         batch.is_done = True
         ready: AckList = []
         batches = self._batches
-        while batches and batches[0].is_done:
-            ready += batches.popleft().acks
+        while batches and batches[0].is_done and not self.is_broken:
+            first = batches.popleft()
+            ready += first.acks
+            self.is_broken = first.is_failed
         self.unacknowledged -= len(ready)
         return ready
 
@@ -127,6 +136,7 @@ class PublishIntake:
         """Nothing of this batch will be acknowledged; a repeated QoS 2 publish counts as new."""
         self.unacknowledged -= len(batch.acks)
         self._received_qos2.difference_update(packet_id for kind, packet_id, _ in batch.acks if kind == _PUBREC)
+        batch.is_failed = bool(batch.acks)
         batch.acks = []
 
     def _opens_exchange(self, qos: int, packet_id: int, acks: AckList) -> bool:

@@ -109,8 +109,8 @@ class MqttLink:
         server = self._server
         try:
             work = server.commit(batch.publishes)
-        except Exception:
-            logger.exception("publishes were not handed on", extra=self._context())
+        except Exception as error:
+            server.note_failure("publishes were not handed on", error, self._context())
             self.connection.reject(batch)
             return
         if work is None:
@@ -125,7 +125,7 @@ class MqttLink:
         if work.cancelled():
             self.connection.reject(batch)
         elif (error := work.exception()) is not None:
-            logger.error("publishes are not acknowledged: their work failed", extra=self._context(), exc_info=error)
+            self._server.note_failure("publishes are not acknowledged", error, self._context())
             self.connection.reject(batch)
         else:
             self.connection.acknowledge(batch)

@@ -7,8 +7,10 @@ import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import Any
 from weakref import WeakKeyDictionary
 
+from headwater.errors import HeadwaterError
 from headwater.mqtt.broker import Broker
 from headwater.mqtt.codec.packets import Connect, Properties
 from headwater.mqtt.ports import (
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 _TICK_S = 0.25
 _TLS_HANDSHAKE_TIMEOUT_S = 10.0
 _BACKLOG = 1024
+# A full disk fails every chunk of every client: one line tells it, and how many failed since the last one.
+_FAILURE_LOG_INTERVAL_S = 10.0
 
 
 class MqttServer:
@@ -70,6 +74,8 @@ class MqttServer:
         self._to_flush: list[MqttLink] = []
         self._is_flush_due = False
         self._is_stopped = False
+        self._failures = 0
+        self._failure_logged_at = float("-inf")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ticker: asyncio.TimerHandle | None = None
         self.broker = Broker(
@@ -193,6 +199,17 @@ class MqttServer:
         future.add_done_callback(self._tasks.discard)
         return future
 
+    def note_failure(self, what: str, error: BaseException, context: dict[str, Any]) -> None:
+        """Log a failure: our own errors once in ten seconds in one line, others with their traceback."""
+        if not isinstance(error, HeadwaterError):
+            logger.error("%s", what, extra=context, exc_info=error)
+            return
+        self._failures += 1
+        now = self.clock()
+        if now - self._failure_logged_at >= _FAILURE_LOG_INTERVAL_S:
+            logger.error("%s: %s (%d since the last report)", what, error, self._failures, extra=context)
+            self._failures, self._failure_logged_at = 0, now
+
     def flush_later(self, link: MqttLink) -> None:
         """Write for this link at the end of the loop turn, once for all that the turn brings."""
         self._to_flush.append(link)
@@ -215,11 +232,17 @@ class MqttServer:
         """Work no client waits for: a failure is logged, nothing is acknowledged."""
         try:
             work = self.commit(self.broker.take_publishes())
-        except Exception:
-            logger.exception("the broker's own publishes were not handed on")
+        except Exception as error:
+            self.note_failure("the broker's own publishes were not handed on", error, {})
             return
         if work is not None:
-            self.run(_logged(work))
+            self.run(self._watch(work))
+
+    async def _watch(self, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self.note_failure("work for the broker's own publishes failed", error, {})
 
     def _note_server_name(self, tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
         if name is not None:
@@ -233,10 +256,3 @@ class MqttServer:
 
 def _anybody(connect: Connect, transport: TransportInfo) -> ClientContext | Refusal:
     return ClientContext(connect.client_id, connect.username or "", transport.peer_ip)
-
-
-async def _logged(work: Awaitable[object]) -> None:
-    try:
-        await work
-    except Exception:
-        logger.exception("work for the broker's own publishes failed")

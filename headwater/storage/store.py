@@ -56,6 +56,7 @@ class Store:
         self._reader = LmdbTransaction(self._databases)
         self._snapshot: Any = None
         self._is_reading = False
+        self._is_failing = False
 
     @classmethod
     def open(
@@ -183,7 +184,7 @@ class Store:
             outcomes = self._run_together(batch)
         except (lmdb.Error, OSError) as error:
             if len(batch) == 1:
-                return [(False, _storage_error(error))]
+                return [(False, self._storage_error(error))]
             outcomes = None
         if outcomes is not None:
             return outcomes
@@ -199,6 +200,7 @@ class Store:
                 wrapped.finish()
                 if not is_spoilt:
                     transaction.commit()
+                    self._is_failing = False
                     return outcomes
                 transaction.abort()
                 return outcomes if len(batch) == 1 else None
@@ -211,6 +213,14 @@ class Store:
                 transaction.abort()
                 raise
             self._open_database(missing)
+
+    def _storage_error(self, error: Exception) -> ServiceError:
+        if not self._is_failing:  # once for a burst, which a full disk makes of every write
+            _log.error("the store in %s could not commit: %s", self.path, error)
+        self._is_failing = True
+        failure = ServiceError("InternalServerError", f"The data directory cannot take the change: {error}", status=500)
+        failure.__cause__ = error
+        return failure
 
 
 def _run_operations(batch: list[_Job], wrapped: LmdbTransaction) -> tuple[list[_Outcome], bool]:
@@ -236,13 +246,6 @@ def _answer(batch: list[_Job], outcomes: list[_Outcome]) -> None:
             job.future.set_result(outcome)
         else:
             job.future.set_exception(outcome)
-
-
-def _storage_error(error: Exception) -> ServiceError:
-    _log.error("the store could not commit: %s", error)
-    failure = ServiceError("InternalServerError", f"The data directory cannot take the change: {error}", status=500)
-    failure.__cause__ = error
-    return failure
 
 
 def _open_environment(path: Path, sync: SyncPolicy, map_size_bytes: int) -> lmdb.Environment:

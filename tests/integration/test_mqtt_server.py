@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from headwater.errors import ServiceError
 from headwater.mqtt.codec.encoder import encode_packet
 from headwater.mqtt.codec.packets import (
     V5,
@@ -62,21 +63,26 @@ async def test_one_chunk_is_handed_on_once_and_its_pubacks_follow_the_work() -> 
     assert [len(batch) for batch in batches] == [3]
 
 
-async def test_failed_work_is_not_acknowledged_and_the_connection_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+async def test_failed_work_is_not_acknowledged_and_ends_the_connection_so_that_the_client_resends(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def fail() -> None:
-        raise RuntimeError("the disk is full")
+        raise ServiceError("InternalServerError", "the disk is full", status=500)
 
     def on_publish(batch: list[Publish]) -> "asyncio.Future[None] | None":
         return asyncio.ensure_future(fail()) if batch[0].topic == "bad" else None
 
     async with serving(on_publish=on_publish) as (_, port):
-        client = await RawClient.connect(port, "c1")
-        client.send(PublishPacket("bad", b"", 1, packet_id=1))
-        await until(lambda: "work failed" in caplog.text)
-        client.send(PublishPacket("good", b"", 1, packet_id=2))
+        for client_id in ("c1", "c2"):
+            client = await RawClient.connect(port, client_id, version=V5)
+            client.send(PublishPacket("bad", b"", 1, packet_id=1))
+            (goodbye,) = await client.closed()
+            assert isinstance(goodbye, Disconnect)
+            assert goodbye.reason_code == ReasonCode.IMPLEMENTATION_ERROR
 
-        assert await client.receive() == Ack(PUBACK, 2)
-        client.close()
+    failures = [record for record in caplog.records if "the disk is full" in record.getMessage()]
+    assert len(failures) == 1
+    assert failures[0].exc_info is None
 
 
 async def test_a_publish_waits_for_the_session_store() -> None:

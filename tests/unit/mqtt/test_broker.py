@@ -179,17 +179,33 @@ def test_pubacks_leave_in_the_order_of_the_publishes_whatever_is_finished_first(
     assert client.connection.unacknowledged == 0
 
 
-def test_failed_work_leaves_its_publishes_without_puback() -> None:
+def test_failed_work_ends_the_connection_after_the_pubacks_due_before_it() -> None:
+    harness = Harness(holds_work=True)
+    client = harness.connect(version=V5)
+    for number in (1, 2, 3):
+        client.send(PublishPacket("a", b"1", 1, packet_id=number))
+
+    client.connection.reject(harness.batches[1][1])
+    client.connection.acknowledge(harness.batches[2][1])
+    is_open = not client.connection.is_closed
+    client.connection.acknowledge(harness.batches[0][1])
+
+    assert is_open
+    first, goodbye = client.received()
+    assert first == Ack(PUBACK, 1)
+    assert isinstance(goodbye, Disconnect)
+    assert goodbye.reason_code == ReasonCode.IMPLEMENTATION_ERROR
+    assert client.connection.is_closed
+
+
+def test_failed_work_of_qos_0_leaves_the_connection() -> None:
     harness = Harness(holds_work=True)
     client = harness.connect()
-    client.send(PublishPacket("a", b"1", 1, packet_id=1))
-    client.send(PublishPacket("a", b"2", 1, packet_id=2))
+    client.send(PublishPacket("a", b"1", 0))
 
     client.connection.reject(harness.batches[0][1])
-    client.connection.acknowledge(harness.batches[1][1])
 
-    assert client.received() == [Ack(PUBACK, 2)]
-    assert client.connection.unacknowledged == 0
+    assert not client.connection.is_closed
 
 
 def test_all_publishes_of_one_chunk_are_handed_on_once_and_in_order() -> None:
