@@ -10,13 +10,14 @@ from aws_lambda_powertools.event_handler import AppSyncResolver
 
 from resolvers import views
 from resolvers.caller import BadRequest, caller_identity, required_tenant
-from resolvers.certificates import issue_certificate
+from resolvers.certificates import is_thing_name, issue_certificate
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
 from streams.record import is_device_id
 
 MAX_REQUEST_CHARACTERS = 8192
+_ATTEMPTS = 8
 Issuer = Callable[[str, str], dict[str, str]]
 
 
@@ -45,6 +46,11 @@ def register(
         raise BadRequest(
             f"certificateSigningRequest has {len(signing_request)} characters, expected 1 to {MAX_REQUEST_CHARACTERS}"
         )
+    if signing_request is not None and not is_thing_name(device_id):
+        raise BadRequest(
+            f"deviceId is {device_id!r}, expected 1 to 128 of A-Z a-z 0-9 : _ - with a certificateSigningRequest: "
+            "it becomes the name of an IoT thing, which has no dot"
+        )
     request = items.registration(
         table_name,
         device_id,
@@ -68,8 +74,7 @@ def register(
             certificate = issue_certificate(device_id, signing_request)
         except Exception:
             # Without its certificate the device is of no use: the caller can try again with the same id.
-            table.call("DeleteItem", {"TableName": table_name, "Key": items.device_key(device_id)})
-            table.call("DeleteItem", {"TableName": table_name, "Key": items.state_key(device_id)})
+            take_back(table, table_name, device_id, tenant_id, registered_at=now_ms, retention_s=retention_s)
             raise
     meta = request["TransactItems"][0]["Put"]["Item"]
     return {
@@ -80,6 +85,33 @@ def register(
         "telemetryTopic": f"devices/{device_id}/telemetry",
         "commandTopicFilter": f"devices/{device_id}/commands/+",
     }
+
+
+def take_back(
+    table: Service, table_name: str, device_id: str, tenant_id: str, *, registered_at: int, retention_s: int
+) -> None:
+    """Undo the registration of that moment, unless the device is gone by now or somebody else registered it anew."""
+    read = {"TableName": table_name, "ConsistentRead": True}
+    for _ in range(_ATTEMPTS):
+        device = table.call("GetItem", {**read, "Key": items.device_key(device_id)}).get("Item", {})
+        if device.get("tenantId") != {"S": tenant_id} or device["registeredAt"] != {"N": str(registered_at)}:
+            return
+        state = table.call("GetItem", {**read, "Key": items.state_key(device_id)})["Item"]
+        withdrawal = items.withdrawal(
+            table_name,
+            device_id,
+            tenant_id,
+            version=int(state["version"]["N"]),
+            registered_at=registered_at,
+            retention_s=retention_s,
+        )
+        try:
+            table.call("TransactWriteItems", withdrawal)
+            return
+        except AwsError as error:
+            if error.code != "TransactionCanceledException":
+                raise
+            # Telemetry moved the version between the read and the write: once more with the new one.
 
 
 def adopt_presence(table: Service, table_name: str, device_id: str, tenant_id: str, site_id: str | None) -> None:

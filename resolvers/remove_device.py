@@ -44,11 +44,11 @@ def remove(
             revoke_certificates(device_id)
             is_revoked = True
         try:
-            removal = _removal(table_name, device_id, state["version"], now_ms)
+            writes = items.removal(table_name, device_id, state["version"], now_ms)
             change = items.change_put(
                 table_name, state["tenantId"], device_id, "REMOVED", now_ms=now_ms, retention_s=retention_s
             )
-            table.call("TransactWriteItems", {"TransactItems": [*removal, change]})
+            table.call("TransactWriteItems", {"TransactItems": [*writes, change]})
         except AwsError as error:
             if error.code != "TransactionCanceledException":
                 raise
@@ -62,27 +62,6 @@ def remove(
             "version": state["version"] + 1,
         }
     return {"errorType": "Conflict", "errorMessage": f"device {device_id!r} changes too fast to be removed: try again"}
-
-
-def _removal(table_name: str, device_id: str, version: int, now_ms: int) -> list[dict[str, Any]]:
-    tombstone = {
-        "TableName": table_name,
-        "Key": items.state_key(device_id),
-        "UpdateExpression": "SET removedAt = :now, #version = #version + :one REMOVE #ts, seq, eventId, readings, "
-        "sampleCount, spans, alerting, pending",
-        "ConditionExpression": "#version = :version AND attribute_not_exists(removedAt)",
-        "ExpressionAttributeNames": {"#version": "version", "#ts": "ts"},
-        "ExpressionAttributeValues": {
-            ":now": {"N": str(now_ms)},
-            ":one": {"N": "1"},
-            ":version": {"N": str(version)},
-        },
-    }
-    return [
-        {"Delete": {"TableName": table_name, "Key": items.device_key(device_id)}},
-        {"Update": tombstone},
-        {"Delete": {"TableName": table_name, "Key": items.presence_key(device_id)}},
-    ]
 
 
 app = AppSyncResolver()  # type: ignore[no-untyped-call]  # Powertools leaves it unannotated

@@ -8,6 +8,9 @@ SCHEMA_VERSION = {"N": "1"}
 DAY_MS = 86_400_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
+# What ingestion stores in the state item of a device (#ts: `ts`); the rest says whose it is.
+_TELEMETRY = "#ts, seq, eventId, readings, sampleCount, spans, alerting, pending"
+
 Attribute = dict[str, Any]
 Item = dict[str, Attribute]
 ChangeKind = Literal["REGISTERED", "UPDATED", "REMOVED"]
@@ -126,8 +129,8 @@ def registration(
     """Build the TransactWriteItems request that registers a device: all of its items or none.
 
     The state item gets the tenant here, so that the conditional update of ingestion both checks that the device exists
-    and learns whose it is. A removed device's state item is taken over and keeps its `version`: clients never see it
-    fall.
+    and learns whose it is. A removed device's state item is taken over and keeps its `version`, so that clients never
+    see it fall, and nothing else: it may have been another tenant's.
     """
     meta = {
         **device_key(device_id),
@@ -147,17 +150,17 @@ def registration(
         ":none": {"N": "0"},
         ":schema": SCHEMA_VERSION,
     }
-    site_part = ""
+    site_part, site_gone = "", ", siteId"
     if site_id is not None:
         values[":site"] = {"S": site_id}
-        site_part = ", siteId = :site"
+        site_part, site_gone = ", siteId = :site", ""
     state = {
         "TableName": table,
         "Key": state_key(device_id),
         "UpdateExpression": "SET deviceId = :device, tenantId = :tenant, schemaVersion = :schema, "
-        f"#version = if_not_exists(#version, :none){site_part} REMOVE removedAt, #ttl",
+        f"#version = if_not_exists(#version, :none){site_part} REMOVE {_TELEMETRY}, removedAt, #ttl{site_gone}",
         "ConditionExpression": "attribute_not_exists(tenantId) OR attribute_exists(removedAt)",
-        "ExpressionAttributeNames": {"#version": "version", "#ttl": "ttl"},
+        "ExpressionAttributeNames": {"#version": "version", "#ttl": "ttl", "#ts": "ts"},
         "ExpressionAttributeValues": values,
     }
     put = {"TableName": table, "Item": meta, "ConditionExpression": "attribute_not_exists(PK)"}
@@ -165,18 +168,66 @@ def registration(
     return {"TransactItems": [{"Put": put}, {"Update": state}, change]}
 
 
+def removal(table: str, device_id: str, version: int, now_ms: int) -> list[dict[str, Any]]:
+    """Build the transaction's writes that remove a device whose state has `version`, and leave its tombstone."""
+    tombstone = {
+        "TableName": table,
+        "Key": state_key(device_id),
+        "UpdateExpression": f"SET removedAt = :now, #version = #version + :one REMOVE {_TELEMETRY}",
+        "ConditionExpression": "#version = :version AND attribute_not_exists(removedAt)",
+        "ExpressionAttributeNames": {"#version": "version", "#ts": "ts"},
+        "ExpressionAttributeValues": {
+            ":now": {"N": str(now_ms)},
+            ":one": {"N": "1"},
+            ":version": {"N": str(version)},
+        },
+    }
+    return [
+        {"Delete": {"TableName": table, "Key": device_key(device_id)}},
+        {"Update": tombstone},
+        {"Delete": {"TableName": table, "Key": presence_key(device_id)}},
+    ]
+
+
+def withdrawal(
+    table: str, device_id: str, tenant_id: str, *, version: int, registered_at: int, retention_s: int
+) -> dict[str, Any]:
+    """Build the TransactWriteItems request that takes a registration back, of a device whose state has `version`.
+
+    Version 0 is a state that this registration made and that nobody was told of: it goes. Any other stays as a
+    tombstone, because a version that clients saw never comes again. The change log says REMOVED in place of REGISTERED.
+    """
+    device, state, presence = removal(table, device_id, version, registered_at)
+    device["Delete"] |= {
+        "ConditionExpression": "tenantId = :tenant AND registeredAt = :registered",
+        "ExpressionAttributeValues": {":tenant": {"S": tenant_id}, ":registered": {"N": str(registered_at)}},
+    }
+    if version == 0:
+        state = {
+            "Delete": {
+                "TableName": table,
+                "Key": state_key(device_id),
+                "ConditionExpression": "#version = :version",
+                "ExpressionAttributeNames": {"#version": "version"},
+                "ExpressionAttributeValues": {":version": {"N": "0"}},
+            }
+        }
+    change = change_put(table, tenant_id, device_id, "REMOVED", now_ms=registered_at, retention_s=retention_s)
+    return {"TransactItems": [device, state, presence, change]}
+
+
 def presence_adoption(table: str, device_id: str, tenant_id: str, site_id: str | None) -> dict[str, Any]:
-    """Build the UpdateItem request that gives presence without an owner its tenant, if there is any."""
+    """Build the UpdateItem request that gives presence of no owner, or of a former one, its tenant, if there is any."""
     values: Item = {":tenant": {"S": tenant_id}, ":one": {"N": "1"}}
-    site_part = ""
+    site_part, site_gone = "", ", siteId"
     if site_id is not None:
         values[":site"] = {"S": site_id}
-        site_part = ", siteId = :site"
+        site_part, site_gone = ", siteId = :site", ""
     return {
         "TableName": table,
         "Key": presence_key(device_id),
-        "UpdateExpression": f"SET tenantId = :tenant, #version = #version + :one{site_part} REMOVE #ttl",
-        "ConditionExpression": "attribute_exists(PK) AND attribute_not_exists(tenantId)",
+        "UpdateExpression": f"SET tenantId = :tenant, #version = #version + :one{site_part} REMOVE #ttl{site_gone}",
+        "ConditionExpression": "attribute_exists(PK) AND (attribute_not_exists(tenantId) OR tenantId <> :tenant)",
         "ExpressionAttributeNames": {"#version": "version", "#ttl": "ttl"},
         "ExpressionAttributeValues": values,
     }

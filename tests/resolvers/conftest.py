@@ -1,11 +1,13 @@
 """Run one resolver file's handlers on a context, with a clock that stands still."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from moto import mock_aws
 
 from headwater.appsync_js import HandlerOutcome, compile_module
+from tests.resolvers.api import Api
 from tests.template.template_file import ROOT
 
 NOW_MS = 1_732_489_762_123
@@ -20,3 +22,13 @@ def run() -> Run:
         return module.call(handler, {**base, **context}, now_ms=NOW_MS, entropy=bytes(32))
 
     return call
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
+    """The functions on an empty table."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "testing")
+    with mock_aws():
+        yield Api()

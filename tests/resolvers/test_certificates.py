@@ -87,3 +87,7 @@ def test_a_registration_that_fails_half_way_leaves_no_certificate(iot: Any, monk
         issue_certificate("dev-1", signing_request())
 
     assert iot.list_certificates()["certificates"] == []
+
+
+def test_a_device_whose_id_no_thing_can_have_has_nothing_to_revoke(iot: Any) -> None:
+    assert revoke_certificates("pump.1") == 0

@@ -1,97 +1,24 @@
 """Lambda resolvers on moto's table: registration, removal, commands, and fields read for a page."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import boto3
 import pytest
-from moto import mock_aws
 
 from iot.commands import command_close
 from resolvers import device_fields, register_device, views
 from resolvers.caller import BadRequest, UnauthorizedException, caller_tenant, may_see, required_tenant
-from resolvers.register_device import DeviceExists, register
+from resolvers.register_device import DeviceExists
 from resolvers.remove_device import remove
-from resolvers.send_command import Backend, NotFound, send
+from resolvers.send_command import NotFound
 from resolvers.update_device import update
 from streams import items
 from streams.aws.calls import AwsError
-from streams.items import plain_item, presence_key, state_key
+from streams.items import presence_key, state_key
+from tests.resolvers.api import ADMIN, NOW_MS, Api, Rest
 from tests.strawberry_api.backend import LAMBDA_CONTEXT
 from tests.strawberry_api.callers import SERVICE, person
-from tests.strawberry_api.moto_aws import REGION, BotoService, create_table
 from tests.template.template_file import ROOT
-
-NOW_MS = 1_732_489_762_123
-ADMIN = person("acme", "admin").identity
-
-
-class Rest:
-    """Notes what is posted; refuses when it is told to."""
-
-    def __init__(self, *, refuses: bool = False) -> None:
-        self.refuses = refuses
-        self.posted: list[tuple[str, bytes, str]] = []
-
-    def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]:
-        if self.refuses:
-            raise AwsError("ForbiddenException", "no", status=403, document={})
-        self.posted.append((path, body, query))
-        return {}
-
-
-class Api:
-    """The functions' logic on one table."""
-
-    def __init__(self) -> None:
-        self.table_name = create_table()
-        self.table = BotoService(boto3.client("dynamodb", region_name=REGION))
-        self.scheduler, self.iot_data = Rest(), Rest()
-        self.revoked: list[str] = []
-
-    def register(self, identity: Any = ADMIN, issue: Any = None, **given: Any) -> dict[str, Any]:
-        return register(
-            {"deviceId": "dev-1", **given},
-            identity,
-            table=self.table,
-            table_name=self.table_name,
-            now_ms=NOW_MS,
-            retention_s=60,
-            issue_certificate=issue,
-        )
-
-    def remove(self, identity: Any = ADMIN) -> dict[str, Any]:
-        return remove(
-            "dev-1",
-            identity,
-            table=self.table,
-            table_name=self.table_name,
-            now_ms=NOW_MS,
-            retention_s=60,
-            revoke_certificates=self.revoke,
-        )
-
-    def revoke(self, device_id: str) -> int:
-        self.revoked.append(device_id)
-        return 0
-
-    def send(self, identity: Any = ADMIN, **given: Any) -> dict[str, Any]:
-        backend = Backend(self.table, self.iot_data, self.scheduler, self.table_name, "arn:f", "arn:r", 86_400)
-        given = {"deviceId": "dev-1", "name": "reboot", **given}
-        return send(given, identity, backend, now_ms=NOW_MS, random_hex="ab")
-
-    def item(self, key: items.Item) -> dict[str, Any]:
-        return plain_item(self.table.call("GetItem", {"TableName": self.table_name, "Key": key}).get("Item", {}))
-
-
-@pytest.fixture
-def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
-    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "testing")
-    with mock_aws():
-        yield Api()
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def test_registration_is_both_items_or_none_and_keeps_a_removed_devices_version(
     assert change["Put"]["Item"]["SK"] == {"S": "CHANGE#0000000000005#dev-1"}
     assert put["Put"]["ConditionExpression"] == "attribute_not_exists(PK)"
     assert "if_not_exists(#version, :none)" in update["Update"]["UpdateExpression"]
-    assert "REMOVE removedAt" in update["Update"]["UpdateExpression"]
+    removed = update["Update"]["UpdateExpression"].partition(" REMOVE ")[2].split(", ")
+    assert {"removedAt", "readings", "alerting", "pending"} <= set(removed)
 
 
 def test_times_have_three_digits_and_a_zone() -> None:
