@@ -19,8 +19,6 @@ from headwater.values.transaction import ReadTransaction, WriteTransaction
 
 _log = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
-# Between batches that are not full, under load: an invocation costs the same for one record and for fifty.
-_PACE_S = 0.02
 _DEFINITIONS = "mappings"
 # CloudFormation properties that change nothing here.
 _DEPLOY_ONLY = frozenset(("Tags", "MetricsConfig", "KmsKeyArn", "LoggingConfig"))
@@ -87,7 +85,6 @@ def event_source_mappings(deployment: Deployment) -> EventSourceMappings:
         checkpoints=StoredCheckpoints(deployment.store),
         on_failure=OnFailureDelivery(deployment).deliver,
         clock=deployment.clock,
-        pace_s=_PACE_S,
         # A test that makes its own queue need not wait 30 s for a redelivery; `deploy_mapping` refuses in templates.
         checks_visibility=False,
     )

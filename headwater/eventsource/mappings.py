@@ -49,7 +49,6 @@ class MappingPorts:
     on_failure: OnFailure | None
     clock: Callable[[], float]
     backoff: Backoff | None = None
-    pace_s: float = 0.0
     checks_visibility: bool = True
 
 
@@ -218,7 +217,6 @@ class EventSourceMappings:
             clock=ports.clock,
             backoff=ports.backoff,
             counts=counts,
-            pace_s=ports.pace_s,
         )
 
     def _check_visibility(self, queue: QueueSource, function: FunctionReference) -> None:

@@ -83,25 +83,14 @@ Action = InvokeBatch | DiscardBatch | WaitUntil | None
 
 
 class Lane:
-    """The batches of one lane; `now` is in epoch seconds.
-
-    A batch that is not full starts no sooner than `pace_s` after the one before it, so that records that come without
-    pause make batches; after a pause the first record goes at once. Lambda polls a shard far less often.
-    """
+    """The batches of one lane; `now` is in epoch seconds."""
 
     def __init__(
-        self,
-        config: StreamMappingConfig,
-        *,
-        backoff: Backoff,
-        windows: TumblingWindows | None = None,
-        pace_s: float = 0.0,
+        self, config: StreamMappingConfig, *, backoff: Backoff, windows: TumblingWindows | None = None
     ) -> None:
         self._config = config
         self._backoff = backoff
         self._windows = windows
-        self._pace_s = pace_s
-        self._started_at = -math.inf
         self._gathered: deque[PreparedRecord] = deque()
         self._gathered_bytes = 0
         self._gathering_since = 0.0
@@ -158,10 +147,9 @@ class Lane:
         if not self._gathered:
             end_s = self._windows.current.end_s if self._windows and self._windows.current else None
             return None if end_s is None else WaitUntil(end_s)
-        closes_at = max(self._gathering_since + self._config.window_s, self._started_at + self._pace_s)
+        closes_at = self._gathering_since + self._config.window_s
         if now < closes_at and not is_draining and not self._is_full():
             return WaitUntil(closes_at)
-        self._started_at = now
         return self._start(InvokeBatch(self._close_batch(now)))
 
     # Endings of a batch

@@ -39,7 +39,6 @@ class StreamMapping:
         clock: Callable[[], float] = time.time,
         backoff: Backoff | None = None,
         counts: MappingCounts | None = None,
-        pace_s: float = 0.0,
     ) -> None:
         self.config = config
         self.counts = counts or MappingCounts()
@@ -54,7 +53,6 @@ class StreamMapping:
             backoff=backoff or exponential_backoff(random.random),
             passes=stream_filter(source.kind, config.filters),
             counts=self.counts,
-            pace_s=pace_s,
         )
         self._positions: dict[str, Checkpoint] = {}
         self._runners: dict[str, ShardRunner] = {}

@@ -52,7 +52,6 @@ class ShardPorts:
     backoff: Backoff
     passes: RecordFilter | None
     counts: MappingCounts
-    pace_s: float = 0.0
 
 
 class ShardRunner:
@@ -69,9 +68,7 @@ class ShardRunner:
             TumblingWindows(config.tumbling_window_s, start.window) if config.tumbling_window_s > 0 else None
         )
         count = 1 if self._windows else config.parallelization_factor
-        self._lanes = [
-            Lane(config, backoff=ports.backoff, windows=self._windows, pace_s=ports.pace_s) for _ in range(count)
-        ]
+        self._lanes = [Lane(config, backoff=ports.backoff, windows=self._windows) for _ in range(count)]
         self._wake = asyncio.Event()
         self._is_stopping = False
         self._is_caught_up = False

@@ -55,25 +55,6 @@ def test_batch_size_bounds_a_batch() -> None:
     assert numbers(invoked(subject, 0.0)) == [4, 5]
 
 
-def test_records_that_come_without_pause_wait_for_the_pace() -> None:
-    subject = Lane(config(batch_size=3), backoff=lambda attempt: 1.0, pace_s=0.5)
-    subject.add(record(1), 10.0)
-    subject.succeeded(invoked(subject, 10.0))
-    subject.add(record(2), 10.1)
-
-    assert subject.next_action(10.1) == WaitUntil(10.5)
-    assert numbers(invoked(subject, 10.5)) == [2]
-
-
-def test_a_full_batch_does_not_wait_for_the_pace() -> None:
-    subject = Lane(config(batch_size=1), backoff=lambda attempt: 1.0, pace_s=0.5)
-    for sequence in (1, 2):
-        subject.add(record(sequence), 10.0)
-    subject.succeeded(invoked(subject, 10.0))
-
-    assert numbers(invoked(subject, 10.0)) == [2]
-
-
 def test_only_one_batch_is_in_flight() -> None:
     subject = filled(2, batch_size=1)
 
