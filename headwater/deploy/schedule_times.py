@@ -13,6 +13,7 @@ from headwater.errors import ServiceError
 _AT = re.compile(r"at\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)\)")
 _RATE = re.compile(r"rate\((\d+) (minute|minutes|hour|hours|day|days)\)")
 _CRON = re.compile(r"cron\((.*)\)")
+_MOST_DIGITS = 6  # two thousand years of days
 _UNIT_S = {"minute": 60, "hour": 3600, "day": 86_400}
 
 
@@ -29,10 +30,10 @@ def next_run(expression: str, zone: str, after_s: float, created_s: float) -> fl
             return moment if moment > after_s else None
         if cron is not None:
             return parse_cron(cron[1]).next_after(after_s, where)
-    except (ZoneInfoNotFoundError, CronError, ValueError, IsADirectoryError) as error:
+    except (ZoneInfoNotFoundError, CronError, ValueError, OverflowError, OSError) as error:
         raise invalid(f"Invalid Schedule Expression {expression} in {zone!r}: {error}") from error
     rate = _RATE.fullmatch(expression)
-    if rate is None or int(rate[1]) == 0:
+    if rate is None or len(rate[1]) > _MOST_DIGITS or int(rate[1]) == 0:
         raise invalid(f"Invalid Schedule Expression {expression}.")
     interval_s = int(rate[1]) * _UNIT_S[rate[2].rstrip("s")]
     periods = max(int((after_s - created_s) // interval_s) + 1, 1)

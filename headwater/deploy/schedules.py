@@ -5,6 +5,7 @@ Source: EventBridge Scheduler API Reference, CreateSchedule; User Guide, "Adding
 
 import asyncio
 import contextlib
+import heapq
 import logging
 import re
 import uuid
@@ -16,13 +17,13 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from headwater.deploy.event_bus import DeliverTo, TargetInput
-from headwater.deploy.event_rule import TARGET_SERVICES, Target
+from headwater.deploy.event_rule import Target
 from headwater.deploy.routing import json_response
+from headwater.deploy.schedule_request import schedule_of
 from headwater.deploy.schedule_times import invalid, next_run
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.server.aws_permissions import Account, Permission
 from headwater.storage.store import Store
-from headwater.values.arn import is_arn
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 
@@ -30,11 +31,37 @@ _log = logging.getLogger(__name__)
 _DATABASE = "schedules"
 _NAME = re.compile(r"[0-9a-zA-Z\-_.]{1,64}")
 _LONGEST_SLEEP_S = 3600.0
+_STALE_MOMENTS = 1000
 # What a change of makes a template's schedule a new one; the rest is kept over restarts.
 _DEFINING = ("ScheduleExpression", "ScheduleExpressionTimezone", "Target", "State", "StartDate", "EndDate")
 
 PutEvents = Callable[[list[dict[str, Any]]], Awaitable[dict[str, Any]]]
 DeadLetter = Callable[[str, str, Mapping[str, Any]], Awaitable[None]]
+
+
+class Plan:
+    """When which schedule is due next, in step with the store, so that nothing has to read all schedules."""
+
+    def __init__(self) -> None:
+        self._due: dict[bytes, float] = {}
+        # Has moments that are no longer true as well: they are dropped when they come to the front.
+        self._heap: list[tuple[float, bytes]] = []
+
+    def note(self, key: bytes, entry: Mapping[str, Any] | None) -> None:
+        """Take what the store has under a key now, None for nothing."""
+        self._due.pop(key, None)
+        if entry is not None and entry["due"] is not None and entry["schedule"]["State"] == "ENABLED":
+            self._due[key] = entry["due"]
+            heapq.heappush(self._heap, (entry["due"], key))
+        if len(self._heap) > 2 * len(self._due) + _STALE_MOMENTS:
+            self._heap = [(due, key) for key, due in self._due.items()]
+            heapq.heapify(self._heap)
+
+    def first(self) -> tuple[float, bytes] | None:
+        """The next moment and its schedule's key."""
+        while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
+            heapq.heappop(self._heap)
+        return self._heap[0] if self._heap else None
 
 
 class Schedules:
@@ -57,6 +84,7 @@ class Schedules:
         self._put_events = put_events
         self._dead_letter = dead_letter
         self._changed = asyncio.Event()
+        self._plan = Plan()
 
     async def create(
         self, group: str, name: str, request: Mapping[str, Any], *, replaces: bool = False, owner: str = ""
@@ -72,28 +100,29 @@ class Schedules:
             "Arn": f"{self._arn_prefix}:schedule/{group}/{name}",
             "GroupName": group,
             "Name": name,
-            "ScheduleExpression": str(request.get("ScheduleExpression", "")),
-            "ScheduleExpressionTimezone": str(request.get("ScheduleExpressionTimezone") or "UTC"),
-            "FlexibleTimeWindow": request.get("FlexibleTimeWindow") or {"Mode": "OFF"},
-            "ActionAfterCompletion": _one_of(request, "ActionAfterCompletion", ("NONE", "DELETE")),
-            "State": _one_of(request, "State", ("ENABLED", "DISABLED")),
-            "Target": _checked_target(request.get("Target")),
+            **schedule_of(request),
             "CreationDate": now,
             "LastModificationDate": now,
         }
-        schedule |= {key: request[key] for key in ("Description", "StartDate", "EndDate") if request.get(key)}
         due = _next(schedule, now)
         if due is None and schedule["ScheduleExpression"].startswith("at("):
             due = now  # A moment that is over already is still due once, as on AWS.
-        key = f"{group}/{name}".encode()
+        key = _key(group, name)
+        token = request.get("ClientToken") or None
+        entry = {"due": due, "schedule": schedule, "owner": owner, "token": token}
 
-        def write(transaction: WriteTransaction) -> None:
-            if not replaces and transaction.get(_DATABASE, key) is not None:
+        def write(transaction: WriteTransaction) -> bool:
+            old = None if replaces else transaction.get(_DATABASE, key)
+            if old is not None:
+                if token is not None and orjson.loads(old).get("token") == token:
+                    return False  # the same request once more
                 raise ServiceError("ConflictException", f"Schedule {name} already exists.", status=409)
-            transaction.put(_DATABASE, key, orjson.dumps({"due": due, "schedule": schedule, "owner": owner}))
+            transaction.put(_DATABASE, key, orjson.dumps(entry))
+            return True
 
-        await self._store.write(write)
-        self._changed.set()
+        if await self._store.write(write):
+            self._plan.note(key, entry)
+            self._changed.set()
         return str(schedule["Arn"])
 
     async def declare(self, group: str, name: str, request: Mapping[str, Any], owner: str) -> str:
@@ -101,11 +130,11 @@ class Schedules:
 
         Raises: ServiceError ValidationException.
         """
-        for entry in self.all():
-            old = entry["schedule"]
-            is_same = entry.get("owner") == owner and (old["GroupName"], old["Name"]) == (group, name)
-            if is_same and all(old.get(key) == _with_defaults(request).get(key) for key in _DEFINING):
-                return str(old["Arn"])
+        old = self._entry(_key(group, name))
+        if old is not None and old.get("owner") == owner:
+            wanted, kept = schedule_of(request), old["schedule"]
+            if all(kept.get(member) == wanted.get(member) for member in _DEFINING):
+                return str(kept["Arn"])
         return await self.create(group, name, request, replaces=True, owner=owner)
 
     async def forget_others(self, owners: set[str]) -> None:
@@ -116,11 +145,15 @@ class Schedules:
 
     def get(self, group: str, name: str) -> dict[str, Any]:
         """Raises: ServiceError ResourceNotFoundException."""
-        raw = self._store.read(lambda transaction: transaction.get(_DATABASE, f"{group}/{name}".encode()))
-        if raw is None:
+        entry = self._entry(_key(group, name))
+        if entry is None:
             raise ServiceError("ResourceNotFoundException", f"Schedule {name} does not exist.", status=404)
-        found: dict[str, Any] = orjson.loads(raw)["schedule"]
+        found: dict[str, Any] = entry["schedule"]
         return found
+
+    def _entry(self, key: bytes) -> dict[str, Any] | None:
+        raw = self._store.read(lambda transaction: transaction.get(_DATABASE, key))
+        return None if raw is None else orjson.loads(raw)
 
     def all(self) -> list[dict[str, Any]]:
         """Every schedule with its due time, by group and name."""
@@ -133,42 +166,55 @@ class Schedules:
     async def delete(self, group: str, name: str) -> None:
         """Raises: ServiceError ResourceNotFoundException."""
         self.get(group, name)
-        await self._store.write(lambda transaction: transaction.delete(_DATABASE, f"{group}/{name}".encode()))
+        key = _key(group, name)
+        await self._store.write(lambda transaction: transaction.delete(_DATABASE, key))
+        self._plan.note(key, None)
 
     async def run(self) -> None:
         """Fire what is due, for ever. A schedule that was due while nothing ran fires at the start."""
+        self._plan = Plan()
+        for entry in self.all():
+            self._plan.note(_key(entry["schedule"]["GroupName"], entry["schedule"]["Name"]), entry)
         while True:
             self._changed.clear()
             now = self._clock()
-            entries = [entry for entry in self.all() if entry["schedule"]["State"] == "ENABLED" and entry["due"]]
-            fired = [entry for entry in entries if entry["due"] <= now]
-            for entry in fired:
-                await self._fire(entry, now)
-            if fired:
-                continue  # what follows is due at times that are not known yet
-            pause_s = min(min((entry["due"] for entry in entries), default=now + _LONGEST_SLEEP_S) - now, 3600.0)
+            first = self._plan.first()
+            if first is not None and first[0] <= now:
+                await self._fire(first[1], now)
+                continue
+            pause_s = min(_LONGEST_SLEEP_S, _LONGEST_SLEEP_S if first is None else first[0] - now)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), pause_s)
 
-    async def _fire(self, entry: dict[str, Any], now: float) -> None:
+    async def _fire(self, key: bytes, now: float) -> None:
+        entry = self._entry(key)
+        if entry is None:
+            self._plan.note(key, None)
+            return
         schedule = entry["schedule"]
         try:
             await self._start(schedule, entry["due"])
         except HeadwaterError as error:
             _log.error("schedule %s could not start %s: %s", schedule["Name"], schedule["Target"]["Arn"], error)
             await self._give_up(entry, error)
-        key = f"{schedule['GroupName']}/{schedule['Name']}".encode()
-        following = _next(schedule, now)
+        except Exception:
+            # A fault of ours in one schedule must not keep the others from firing.
+            _log.exception("schedule %s could not start %s", schedule["Name"], schedule["Target"]["Arn"])
+        following = {**entry, "due": _next(schedule, now)}
+        is_over = following["due"] is None and schedule["ActionAfterCompletion"] == "DELETE"
 
-        def write(transaction: WriteTransaction) -> None:
-            if transaction.get(_DATABASE, key) is None:
-                return  # deleted by what it started
-            if following is None and schedule["ActionAfterCompletion"] == "DELETE":
+        def write(transaction: WriteTransaction) -> dict[str, Any] | None:
+            raw = transaction.get(_DATABASE, key)
+            kept = None if raw is None else orjson.loads(raw)
+            if kept != entry:
+                return kept  # deleted or replaced by what it started
+            if is_over:
                 transaction.delete(_DATABASE, key)
-            else:
-                transaction.put(_DATABASE, key, orjson.dumps({**entry, "due": following}))
+                return None
+            transaction.put(_DATABASE, key, orjson.dumps(following))
+            return following
 
-        await self._store.write(write)
+        self._plan.note(key, await self._store.write(write))
 
     async def _give_up(self, entry: Mapping[str, Any], error: HeadwaterError) -> None:
         """Send what could not be started to the schedule's dead-letter queue.
@@ -211,36 +257,8 @@ class Schedules:
         await self._deliver(TargetInput(target, text, key))
 
 
-def _one_of(request: Mapping[str, Any], member: str, allowed: tuple[str, ...]) -> str:
-    """A member's value, the first one allowed if it is not given."""
-    value = request.get(member, allowed[0])
-    if value not in allowed:
-        raise invalid(f"{member} is {value!r}, expected one of {', '.join(allowed)}")
-    return str(value)
-
-
-def _with_defaults(request: Mapping[str, Any]) -> dict[str, Any]:
-    zone = str(request.get("ScheduleExpressionTimezone") or "UTC")
-    return {**request, "ScheduleExpressionTimezone": zone, "State": request.get("State", "ENABLED")}
-
-
-def _checked_target(target: Any) -> dict[str, Any]:
-    if not isinstance(target, Mapping) or not target.get("Arn") or not target.get("RoleArn"):
-        raise invalid("Target needs Arn and RoleArn")
-    for member in ("Arn", "RoleArn", "Input"):
-        if not isinstance(target.get(member, ""), str):
-            raise invalid(f"Target.{member} is {target[member]!r}, expected text")
-    for member in ("DeadLetterConfig", "SqsParameters", "KinesisParameters", "EventBridgeParameters", "RetryPolicy"):
-        if not isinstance(target.get(member) or {}, Mapping):
-            raise invalid(f"Target.{member} is {target[member]!r}, expected an object")
-    if not is_arn(target["Arn"]):
-        raise invalid(f"Target.Arn {target['Arn']!r} is no ARN")
-    service = target["Arn"].split(":")[2:3]
-    if service not in [[name] for name in TARGET_SERVICES]:
-        raise invalid(f"the target {target['Arn']} does not work here; functions, queues, streams, topics and buses do")
-    if (service == ["events"]) != (target.get("EventBridgeParameters") is not None):
-        raise invalid("EventBridgeParameters are for event buses, and needed for them")
-    return dict(target)
+def _key(group: str, name: str) -> bytes:
+    return f"{group}/{name}".encode()
 
 
 def scheduler_permissions(request: HttpRequest, account: Account) -> list[Permission]:
@@ -266,7 +284,7 @@ def scheduler_permissions(request: HttpRequest, account: Account) -> list[Permis
 
 def _next(schedule: Mapping[str, Any], after_s: float) -> float | None:
     """When a schedule fires next, within its start and end dates."""
-    start_s, end_s = _seconds(schedule.get("StartDate")), _seconds(schedule.get("EndDate"))
+    start_s, end_s = schedule.get("StartDate"), schedule.get("EndDate")
     expression, zone = schedule["ScheduleExpression"], schedule["ScheduleExpressionTimezone"]
     created_s = schedule["CreationDate"] if start_s is None else start_s
     if expression.startswith("at("):
@@ -277,17 +295,6 @@ def _next(schedule: Mapping[str, Any], after_s: float) -> float | None:
     else:
         found = next_run(expression, zone, after_s, created_s)
     return None if found is None or (end_s is not None and found > end_s) else found
-
-
-def _seconds(moment: Any) -> float | None:
-    """Epoch seconds of the API's number or a template's ISO text."""
-    if moment is None or isinstance(moment, int | float):
-        return moment
-    try:
-        parsed = datetime.fromisoformat(str(moment).replace("Z", "+00:00"))
-    except ValueError as error:
-        raise invalid(f"{moment!r} is no point in time") from error
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
 
 
 def _input(schedule: Mapping[str, Any], due: float) -> str:

@@ -210,3 +210,117 @@ async def test_disabled_schedule_does_not_fire(subject: Subject) -> None:
     await subject.schedules.create("default", "s", request("at(1970-01-01T00:00:00)", State="DISABLED"))
 
     assert await subject.fire() == []
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("FlexibleTimeWindow", 5),
+        ("FlexibleTimeWindow", {"Mode": "FLEXIBLE"}),
+        ("FlexibleTimeWindow", {"Mode": "SOMETIMES"}),
+        ("State", "BOGUS"),
+        ("StartDate", "soon"),
+        ("StartDate", 1e300),
+        ("EndDate", True),
+        ("Description", 5),
+        ("Unknown", 1),
+        ("ScheduleExpression", ""),
+        ("ScheduleExpression", 5),
+        ("ScheduleExpression", "rate(99999999999999999999 days)"),
+        ("ScheduleExpression", "at(9999-12-31T23:59:59)x"),
+        ("ScheduleExpressionTimezone", "../../etc/passwd"),
+        ("Target", {"Arn": 5, "RoleArn": ROLE}),
+        ("Target", {"Arn": FUNCTION, "RoleArn": ROLE, "Input": 5}),
+        ("Target", {"Arn": FUNCTION, "RoleArn": ROLE, "EcsParameters": {}}),
+        ("Target", {"Arn": FUNCTION, "RoleArn": ROLE, "RetryPolicy": {"MaximumRetryAttempts": -1}}),
+        ("Target", {"Arn": FUNCTION, "RoleArn": ROLE, "DeadLetterConfig": {"Arn": 5}}),
+        ("Target", {"Arn": QUEUE, "RoleArn": ROLE, "SqsParameters": {"MessageGroupId": 5}}),
+    ],
+)
+async def test_no_member_of_a_schedule_is_taken_and_ignored(subject: Subject, member: str, value: Any) -> None:
+    with pytest.raises(ServiceError) as refused:
+        await subject.schedules.create("default", "s", {**request("rate(1 minute)"), member: value})
+
+    assert refused.value.code == "ValidationException"
+    assert subject.schedules.all() == []
+
+
+async def test_start_must_come_before_the_end(subject: Subject) -> None:
+    with pytest.raises(ServiceError, match="StartDate must come before"):
+        await subject.schedules.create("default", "s", request("rate(1 minute)", StartDate=2000, EndDate=2000))
+
+
+async def test_a_repeated_request_with_its_client_token_is_the_same_schedule(subject: Subject) -> None:
+    given = request("rate(1 minute)", ClientToken="t1")
+    arn = await subject.schedules.create("default", "s", given)
+
+    assert await subject.schedules.create("default", "s", given) == arn
+    with pytest.raises(ServiceError, match="already exists"):
+        await subject.schedules.create("default", "s", request("rate(1 minute)", ClientToken="t2"))
+
+
+class CountingSchedules(Schedules):
+    """Counts how often every schedule is read."""
+
+    scans = 0
+
+    def all(self) -> list[dict[str, Any]]:
+        self.scans += 1
+        return super().all()
+
+
+async def test_creating_and_firing_read_the_schedules_once() -> None:
+    store = Store.open(None)
+    subject = Subject(store)
+    subject.schedules = counting = CountingSchedules(
+        store, subject._deliver, clock=lambda: subject.now, arn_prefix="arn:aws:scheduler:r:1"
+    )
+    running = asyncio.create_task(counting.run())
+    await asyncio.sleep(0)
+    for number in range(20):
+        await counting.create("default", f"s{number}", request("at(1970-01-01T00:00:00)"))
+        await counting.declare("default", f"t{number}", request("rate(1 minute)"), "Owner")
+    while len(subject.given) < 20:
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await store.close()
+
+    assert counting.scans == 1
+
+
+async def test_what_changed_while_running_fires_at_its_new_time(subject: Subject) -> None:
+    running = asyncio.create_task(subject.schedules.run())
+    await asyncio.sleep(0)
+    await subject.schedules.create("default", "s", request("at(1970-01-01T00:20:00)"))
+    await subject.schedules.create("default", "s", request("at(1970-01-01T00:25:00)"), replaces=True)
+    await subject.schedules.create("default", "gone", request("at(1970-01-01T00:20:00)"))
+    await subject.schedules.delete("default", "gone")
+    fired = []
+    for subject.now in (1200.0, 1500.0):
+        await subject.schedules.create("default", f"wake{subject.now:.0f}", request("rate(1 hour)"))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        fired.append(len(subject.given))
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+    assert fired == [0, 1]
+
+
+async def test_a_fault_in_one_schedule_leaves_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    store = Store.open(None)
+    subject = Subject(store)
+
+    async def deliver(given: TargetInput) -> None:
+        if given.target.target_id == "a":
+            raise RuntimeError("a fault")
+        subject.given.append(given)
+
+    subject.schedules = Schedules(store, deliver, clock=lambda: subject.now, arn_prefix="arn:aws:scheduler:r:1")
+    for name in "ab":
+        await subject.schedules.create("default", name, request("at(1970-01-01T00:00:00)"))
+
+    assert len(await subject.fire()) == 1
+    assert "a fault" in caplog.text
+    await store.close()
