@@ -17,6 +17,7 @@ from streams import items
 from streams.aws.calls import Service
 from streams.aws.environment import required, service
 from streams.minutes import MINUTE_MS, aggregate_sort, aggregates_partition
+from streams.record import is_device_id
 
 BUCKET_MS = {
     "MINUTE": MINUTE_MS,
@@ -87,9 +88,11 @@ def list_aggregates(
     Raises: BadRequest with the value and what was expected.
     """
     asked = _asked(given, now_ms)
+    if not is_device_id(asked.device_id):
+        return {"items": [], "nextToken": None}
     done: list[Bucket] = []
-    for reads, (page, month_start) in enumerate(_pages(table, table_name, asked), start=1):
-        _take(done, page, identity, asked.bucket_ms)
+    for reads, (page, month_start) in enumerate(_pages(table, table_name, asked, identity), start=1):
+        _take(done, page, asked.bucket_ms)
         if len(done) > asked.limit:
             return _answer(done[: asked.limit], asked, more_before=done[asked.limit - 1].start)
         if reads >= max_queries and len(done) > 1:
@@ -105,32 +108,38 @@ def _answer(buckets: list[Bucket], asked: Asked, *, more_before: int) -> dict[st
     return {"items": [bucket.shown(asked.device_id) for bucket in buckets], "nextToken": token}
 
 
-def _take(
-    done: list[Bucket], page: list[Mapping[str, Any]], identity: Mapping[str, Any] | None, bucket_ms: int
-) -> None:
+def _take(done: list[Bucket], page: list[Mapping[str, Any]], bucket_ms: int) -> None:
     """Add a page's minutes to their buckets."""
     for raw in page:
         item = items.plain_item(raw)
-        if not may_see(identity, item["tenantId"]):
-            continue
         start = item["ts"] - item["ts"] % bucket_ms
         if not done or done[-1].start != start:
             done.append(Bucket(start))
         done[-1].add(item)
 
 
-def _pages(table: Service, table_name: str, asked: Asked) -> Iterator[tuple[list[Mapping[str, Any]], int | None]]:
-    """Read the range month by month, newest first: each page with the month's start when it is the month's last."""
+def _pages(
+    table: Service, table_name: str, asked: Asked, identity: Mapping[str, Any] | None
+) -> Iterator[tuple[list[Mapping[str, Any]], int | None]]:
+    """Read the range month by month, newest first: each page with the month's start when it is the month's last.
+
+    Pages hold what the caller may see. One that is another owner's alone ends its month and is given as what nothing
+    at all would be: how many there are decides neither where an answer ends nor how long it takes.
+    """
     end = asked.end
     while end > asked.first:
         low = max(asked.first, _month_start(end - 1))
         query = _query(table_name, asked.device_id, low, end)
+        is_first = True
         while True:
             answer = table.call("Query", query)
-            last = answer.get("LastEvaluatedKey")
-            yield answer.get("Items", []), low if last is None else None
+            visible = [item for item in answer.get("Items", []) if may_see(identity, item["tenantId"]["S"])]
+            last = answer.get("LastEvaluatedKey") if visible else None
+            if visible or is_first:
+                yield visible, low if last is None else None
             if last is None:
                 break
+            is_first = False
             query = {**query, "ExclusiveStartKey": last}
         end = low
 
@@ -166,6 +175,8 @@ def _asked(given: Mapping[str, Any], now_ms: int) -> Asked:
     if last - start > MAX_RANGE_MS:
         raise BadRequest(f"from {given['from']} is more than {MAX_RANGE_MS // 86_400_000} days before to")
     first = max(0, start - start % bucket_ms)
+    # Nothing is stored from beyond the clock, and dates end with the year 9999.
+    last = min(last, now_ms + BUCKET_MS["DAY"])
     end = last - last % bucket_ms + bucket_ms
     if given.get("nextToken"):
         end = min(end, _position(given["nextToken"], bucket_ms))

@@ -1,10 +1,16 @@
 """Field resolvers in APPSYNC_JS: the requests they make and what they show."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import boto3
 import pytest
 
+from streams.items import key
+from tests.resolvers.api import Api
 from tests.strawberry_api.callers import SERVICE, person
+from tests.strawberry_api.moto_aws import REGION
+from tests.strawberry_api.table_source import run_request
 from tests.template.template_file import ROOT
 
 NOW_MS = 1_732_489_762_123
@@ -63,6 +69,83 @@ def test_a_device_list_is_filtered_by_the_callers_tenant(run: Any, name: str) ->
     assert list(person_request["filter"]["expressionValues"].values()) == [{"S": "acme"}]
     assert "filter" not in service_request or service_request["filter"] is None
     assert person_request["scanIndexForward"] is False
+
+
+class Lists:
+    """List resolvers on a table that holds a device's items of each kind, one for each of `owners`, the newest last."""
+
+    def __init__(self, api: Api, run: Any, owners: Sequence[str]) -> None:
+        self._run = run
+        self._table_name = api.table_name
+        for place, owner in enumerate(owners):
+            ts = NOW_MS - 3_600_000 + place
+            common = {"deviceId": {"S": "d"}, "tenantId": {"S": owner}}
+            times = {name: {"N": str(ts)} for name in ("ts", "seq", "openedAt", "sentAt", "timeoutAt")}
+            for partition, sort in (
+                ("DEV#d#2024-11-24", f"TS#{ts:013d}#{place:016d}"),
+                ("DEV#d", f"ALERT#{ts}-{place}-rule"),
+                ("DEV#d", f"COMMAND#{ts:013d}-ab"),
+            ):
+                item = {**key(partition, sort), **common, **times, "readings": {"M": {}}}
+                api.table.call("PutItem", {"TableName": api.table_name, "Item": item})
+
+    def page(self, name: str, device_id: str, tenant_id: str, **given: Any) -> dict[str, Any]:
+        call = {"identity": person(tenant_id).identity, "arguments": {"deviceId": device_id, **RANGE, **given}}
+        asked = self._run(name, "request", **call)
+        found = run_request(boto3.client("dynamodb", region_name=REGION), self._table_name, asked.result)
+        answer = self._run(name, "response", **call, stash=asked.stash, result=found).result
+        return {"items": len(answer["items"]), "nextToken": answer["nextToken"]}
+
+    def pages(self, name: str, device_id: str, tenant_id: str, **given: Any) -> list[dict[str, Any]]:
+        found = [self.page(name, device_id, tenant_id, **given)]
+        while found[-1]["nextToken"] is not None:
+            found.append(self.page(name, device_id, tenant_id, **given, nextToken=found[-1]["nextToken"]))
+        return found
+
+
+@pytest.mark.parametrize("name", LISTS_OF_ONE_DEVICE)
+def test_a_foreign_device_is_listed_as_one_that_is_not_there(run: Any, api: Api, name: str) -> None:
+    lists = Lists(api, run, ["acme"] * 4)
+
+    # Two days: telemetry goes on to the day before, whether there is anything or not.
+    for given in ({}, {"from": "2024-11-22T00:00:00Z"}):
+        for limit in (1, 2, 3, 4, 5, 100):
+            foreign, unknown = (lists.pages(name, device_id, "beta", limit=limit, **given) for device_id in ("d", "x"))
+            assert foreign == unknown
+
+
+@pytest.mark.parametrize("name", LISTS_OF_ONE_DEVICE)
+def test_a_new_owner_lists_its_own_and_learns_nothing_of_what_was_before(run: Any, api: Api, name: str) -> None:
+    before = Lists(api, run, ["acme"] * 4 + ["beta"] * 3)
+
+    for limit in (1, 2, 3, 4, 5, 100):
+        pages = before.pages(name, "d", "beta", limit=limit)
+        assert sum(page["items"] for page in pages) == 3
+        # A full page has a token whatever lies behind it, one that is not full never has.
+        assert all((page["nextToken"] is not None) == (page["items"] == limit) for page in pages)
+
+
+@pytest.mark.parametrize("name", LISTS_OF_ONE_DEVICE)
+def test_an_owner_lists_everything_page_by_page(run: Any, api: Api, name: str) -> None:
+    lists = Lists(api, run, ["acme"] * 5)
+
+    assert sum(page["items"] for page in lists.pages(name, "d", "acme", limit=2)) == 5
+
+
+@pytest.mark.parametrize("token", ["x", "e30=", "1.2", "20051.17324.x y", "-1.5.", "99999999.1.", "20051.5."])
+def test_a_token_that_is_none_is_a_bad_request(run: Any, token: str) -> None:
+    outcome = run("Query.listTelemetry", "request", arguments={"deviceId": "d", **RANGE, "nextToken": token})
+
+    assert outcome.error is not None
+    assert outcome.error.error_type == "BadRequest"
+
+
+def test_a_range_after_the_last_date_that_keys_have_is_a_query_without_result(run: Any) -> None:
+    arguments = {"deviceId": "d", "from": "2286-11-20T00:00:00Z", "to": "2287-01-01T00:00:00Z"}
+
+    values = run("Query.listTelemetry", "request", arguments=arguments).result["query"]["expressionValues"].values()
+
+    assert sorted(value["S"] for value in values if value["S"].startswith("TS#"))[1] == "TS#9999999999999#~"
 
 
 @pytest.mark.parametrize("name", LISTS_OF_A_TENANT)

@@ -9,6 +9,7 @@ from moto import mock_aws
 
 from resolvers.caller import BadRequest
 from resolvers.list_aggregates import MAX_QUERIES, list_aggregates
+from streams.aws.calls import Service
 from streams.minutes import MINUTE_MS, aggregate_puts
 from tests.strawberry_api.callers import SERVICE, person
 from tests.strawberry_api.moto_aws import REGION, BotoService, create_table
@@ -128,6 +129,49 @@ def test_another_tenants_minutes_are_not_there(aggregates: Aggregates) -> None:
     assert aggregates.page(person("other", "admin").identity)["items"] == []
     assert aggregates.page(None)["items"] == []
     assert len(aggregates.page(SERVICE.identity)["items"]) == 1
+
+
+class SmallPages:
+    """A table whose pages of a query end after one item, as they end after 1 MB; notes how many it gave."""
+
+    def __init__(self, table: Service) -> None:
+        self._table = table
+        self.pages = 0
+
+    def call(self, operation: str, request: Any) -> dict[str, Any]:
+        self.pages += 1
+        return self._table.call(operation, {**request, "Limit": 1})
+
+
+@pytest.mark.parametrize("max_queries", [1, 2, 3, 20])
+def test_a_foreign_device_is_read_and_answered_as_one_that_is_not_there(
+    aggregates: Aggregates, max_queries: int
+) -> None:
+    for place in range(12):
+        aggregates.put(NOW_MS - place * 14 * 3_600_000, place)
+    aggregates.max_queries = max_queries
+    stranger = person("other").identity
+
+    def answer(device_id: str, token: str | None) -> tuple[dict[str, Any], int]:
+        table = SmallPages(aggregates.table)
+        given = {"deviceId": device_id, "from": "2024-06-01T00:00:00Z", "nextToken": token}
+        page = list_aggregates(
+            given, stranger, table=table, table_name=aggregates.table_name, now_ms=NOW_MS, max_queries=max_queries
+        )
+        return page, table.pages
+
+    token: str | None = None
+    while True:
+        foreign = answer("dev-1", token)
+        assert foreign == answer("dev-2", token)
+        token = foreign[0]["nextToken"]
+        if token is None:
+            return
+
+
+def test_what_no_key_can_hold_is_empty(aggregates: Aggregates) -> None:
+    assert aggregates.page(deviceId="x" * 3000) == {"items": [], "nextToken": None}
+    assert aggregates.page(**{"from": "9999-12-30T00:00:00Z", "to": "9999-12-31T23:59:59-14:00"})["items"] == []
 
 
 @pytest.mark.parametrize(
