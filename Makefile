@@ -16,6 +16,8 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, every start would compile everything again.
+	@$(BIN)/python -m compileall -q headwater streams iot resolvers
 	@touch $(STAMP)
 
 run: $(STAMP)
