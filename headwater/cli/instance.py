@@ -24,6 +24,10 @@ def ask(data_dir: Path, method: str, path: str, body: Any = None) -> Any:
     Raises: NoInstanceError; RefusedError with the instance's reason.
     """
     try:
+        sent = orjson.dumps(body) if body is not None else None
+    except TypeError as error:  # an argument that is not UTF-8 comes as half a surrogate pair
+        raise RefusedError(f"an argument is not text: {error}") from error
+    try:
         ready = orjson.loads((data_dir / "run.json").read_bytes())
     except (OSError, ValueError) as error:
         raise NoInstanceError(f"no instance runs on {data_dir}; start one with `headwater up`") from error
@@ -31,7 +35,7 @@ def ask(data_dir: Path, method: str, path: str, body: Any = None) -> Any:
     connection = http.client.HTTPConnection(str(address.hostname), address.port, timeout=10)
     try:
         headers = {"authorization": f"Bearer {ready['secretAccessKey']}", "content-type": "application/json"}
-        connection.request(method, f"/_headwater/{path}", orjson.dumps(body) if body is not None else None, headers)
+        connection.request(method, f"/_headwater/{path}", sent, headers)
         answer = connection.getresponse()
         document = orjson.loads(answer.read())
     except (OSError, http.client.HTTPException, ValueError) as error:

@@ -123,6 +123,7 @@ async def _deploy_rest(deployment: Deployment) -> None:
         ("AWS::SNS::Topic", topic_resources.deploy_topic),
         ("AWS::SNS::Subscription", topic_resources.deploy_subscription),
         ("AWS::Events::EventBus", event_resources.deploy_bus),
+        *((kind, graphql.check_api_part) for kind in graphql.API_PARTS),
         ("AWS::AppSync::GraphQLApi", graphql.deploy_api),
         ("AWS::IoT::ThingType", iot.deploy_thing_type),
         ("AWS::IoT::Thing", iot.deploy_thing),

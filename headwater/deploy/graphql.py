@@ -48,12 +48,29 @@ class GraphQLApi:
     api_keys: tuple[str, ...]
 
 
+API_PARTS = (
+    "AWS::AppSync::GraphQLSchema",
+    "AWS::AppSync::DataSource",
+    "AWS::AppSync::FunctionConfiguration",
+    "AWS::AppSync::Resolver",
+)
+
+
 async def deploy_api(deployment: Deployment, resource: Resource) -> None:
     """Bring one API up with everything of the template that names its id."""
     builder = _ApiBuilder(deployment, resource)
     builder.load_sources()
     deployment.apis[resource.logical_id] = await builder.build()
     deployment.report(resource, deployment.stack.environment.api_url(resource.logical_id))
+
+
+async def check_api_part(deployment: Deployment, resource: Resource) -> None:
+    """Raises: TemplateError for a part of no API of the template, which nobody else would look at."""
+    kinds = deployment.loaded.document.resources.items()
+    apis = {deployment.stack.physical_id(name) for name, body in kinds if body["Type"] == "AWS::AppSync::GraphQLApi"}
+    api_id = resource.properties["ApiId"]
+    if api_id not in apis:
+        raise TemplateError(f"{api_id!r} is no API of this template, so it would not be used", property_path="ApiId")
 
 
 class _ApiBuilder:

@@ -80,8 +80,10 @@ class UserPools:
         """Sign an id token and an access token.
 
         `request` has `username`, `claims`, `groups`, `seconds` and, with several pools, `pool` (a logical or pool id).
-        Raises: ServiceError NotFound for an unknown pool, InvalidParameterException for a group it does not have.
+        Raises: ServiceError NotFound for an unknown pool, InvalidParameterException for a group it does not have and
+        for a member of the wrong type.
         """
+        _check_types(request)
         pool = self._find(str(request.get("pool") or ""))
         groups = [str(group) for group in request.get("groups") or []]
         for group in groups:
@@ -118,3 +120,16 @@ class UserPools:
                 return pool
         known = ", ".join(pool.logical_id for pool in self.pools.values()) or "none"
         raise ServiceError("ResourceNotFoundException", f"there is no user pool {name!r}; the template has {known}")
+
+
+def _check_types(request: Mapping[str, Any]) -> None:
+    for member, kind, expected in (
+        ("claims", Mapping, "an object"),
+        ("groups", list, "an array"),
+        ("username", str, "text"),
+        ("pool", str, "text"),
+        ("seconds", int, "a whole number"),
+    ):
+        value = request.get(member)
+        if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+            raise ServiceError("InvalidParameterException", f"{member} is {value!r}, expected {expected}")

@@ -178,19 +178,16 @@ class MqttConnection:
 
     def acknowledge(self, batch: PublishBatch) -> None:
         """The durable work of a batch is done: send its PUBACKs, after those of the batches before it."""
-        acks = [] if self._intake is None else self._intake.finish(batch)
+        intake, version = self._intake, self.version
+        acks = [] if intake is None else intake.finish(batch)
         if acks and self.state is State.CONNECTED:
-            version = self.version
             self.write(b"".join([encode_ack(kind, packet_id, code, version) for kind, packet_id, code in acks]))
-        if self._intake is not None and self._intake.is_broken:
+        if intake is not None and intake.is_broken:
             # A client sends again what was not acknowledged when it comes back, and not before (MQTT-4.4.0-1).
             self.close(ReasonCode.IMPLEMENTATION_ERROR, "SERVER_ERROR", "a publish could not be stored")
 
     def reject(self, batch: PublishBatch) -> None:
-        """The work failed: after the acknowledgements due before it the connection ends, so that the client resends.
-
-        A batch of QoS 0 alone is lost, and the connection stays.
-        """
+        """The work failed: after the acknowledgements due before it the connection ends; QoS 0 alone is just lost."""
         if self._intake is not None:
             self._intake.give_up(batch)
         if self.session is not None:
@@ -256,10 +253,8 @@ class MqttConnection:
             self.close(ReasonCode.PROTOCOL_ERROR, "CLIENT_ERROR", "no CONNECT in time")
         elif self.client is not None and self.client.expires_at is not None and self.client.expires_at <= now:
             is_websocket = self.transport.kind == "websocket"
-            self.close(
-                ReasonCode.MAXIMUM_CONNECT_TIME,
-                "WEBSOCKET_TTL_EXPIRATION" if is_websocket else "CUSTOMAUTH_TTL_EXPIRATION",
-            )
+            reason: DisconnectReason = "WEBSOCKET_TTL_EXPIRATION" if is_websocket else "CUSTOMAUTH_TTL_EXPIRATION"
+            self.close(ReasonCode.MAXIMUM_CONNECT_TIME, reason)
         else:
             self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "MQTT_KEEP_ALIVE_TIMEOUT")
 
@@ -472,8 +467,7 @@ class MqttConnection:
             session.expiry_interval_s = handshake.changed_expiry_s(
                 session.expiry_interval_s, packet.properties.session_expiry_interval, self._broker.profile
             )
-        sends_will = packet.reason_code == ReasonCode.DISCONNECT_WITH_WILL
-        self._finish("CLIENT_INITIATED_DISCONNECT", sends_will=sends_will)
+        self._finish("CLIENT_INITIATED_DISCONNECT", sends_will=packet.reason_code == ReasonCode.DISCONNECT_WITH_WILL)
 
     def _fail(self, error: MqttProtocolError) -> None:
         code, message = error.reason_code, str(error)

@@ -4,9 +4,11 @@ import base64
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from headwater.cli.instance import RefusedError, ask
 from tests.support.product import Device, Product, eventually, now_ms, run_cli, telemetry
 
 STATE = '{ getDeviceState(deviceId: "moved-1") { seq eventId } }'
@@ -103,6 +105,7 @@ def test_a_token_is_what_the_user_pool_would_issue(product: Product) -> None:
         (("--pool", "Nowhere"), "there is no user pool 'Nowhere'; the template has UserPool"),
         (("--claim", "novalue"), "'novalue' is not Name=Value"),
         (("--hours", "-1"), "--hours"),
+        (("\udcff",), "an argument is not text"),
     ],
 )
 def test_a_token_that_cannot_be_is_refused(arguments: tuple[str, ...], says: str, product: Product) -> None:
@@ -111,6 +114,14 @@ def test_a_token_that_cannot_be_is_refused(arguments: tuple[str, ...], says: str
     assert done.returncode == 2
     assert says in done.stderr
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "member", [{"claims": [1]}, {"groups": "admin"}, {"username": 5}, {"seconds": "60"}, {"seconds": True}]
+)
+def test_a_token_request_of_a_wrong_type_is_refused(member: dict[str, Any], product: Product) -> None:
+    with pytest.raises(RefusedError, match=f"{next(iter(member))} is .*, expected"):
+        ask(product.data_dir, "POST", "token", member)
 
 
 def test_commands_for_a_running_instance_say_when_there_is_none(tmp_path: Path) -> None:

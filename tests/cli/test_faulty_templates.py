@@ -100,6 +100,14 @@ WHOLE_FILE = {
         FUNCTION % ", Environment: {Variables: {A: [1]}}",
         "F.Environment (line 3): an environment variable is text, found [1]",
     ),
+    "a broken schema of no API": (
+        "Resources: {S: {Type: AWS::AppSync::GraphQLSchema, Properties: {ApiId: x, Definition: 'type {'}}}\n",
+        "S.ApiId (line 1): 'x' is no API of this template, so it would not be used",
+    ),
+    "a user pool's schema that is text": (
+        "Resources: {U: {Type: AWS::Cognito::UserPool, Properties: {Schema: x}}}\n",
+        "U.Schema (line 1): AWS::Cognito::UserPool: found 'x' where a mapping is expected",
+    ),
     "a timeout that is no number": (FUNCTION % ", Timeout: soon", "F (line 3): "),
 }
 

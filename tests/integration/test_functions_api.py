@@ -19,6 +19,7 @@ async def stack(tmp_path: Path) -> AsyncIterator[LambdaStack]:
     async with lambda_stack(tmp_path) as subject:
         subject.register("echo", "app.echo", folder="basics", aliases={"live": "1"}, versions=("1",))
         subject.register("fail", "app.fail", folder="basics")
+        subject.register("fail_at_length", "app.fail_at_length", folder="basics")
         yield subject
 
 
@@ -48,6 +49,16 @@ async def test_invoke_shows_the_functions_error_and_log(stack: LambdaStack) -> N
     assert answer["FunctionError"] == "Unhandled"
     assert json.load(answer["Payload"])["errorType"] == "ValueError"
     assert "the value is wrong" in base64.b64decode(answer["LogResult"]).decode()
+
+
+async def test_an_error_above_the_limit_of_a_response_is_cut(stack: LambdaStack) -> None:
+    answer = await stack.call("invoke", FunctionName="fail_at_length")
+
+    error = json.load(answer["Payload"])
+    assert answer["FunctionError"] == "Unhandled"
+    assert set(error) == {"errorType", "errorMessage"}
+    assert error["errorType"] == "ValueError"
+    assert error["errorMessage"] == "x" * 262_144
 
 
 async def test_invoke_without_a_payload_gives_an_empty_event(stack: LambdaStack) -> None:

@@ -25,6 +25,8 @@ INIT_LIMIT_S = 10.0
 # How often a running invocation's resident memory is looked at. RLIMIT_AS would limit address space instead, which
 # Lambda's cgroup does not count: a boto3 worker with 20 threads maps 1.2 GB and holds 47 MB (measured).
 _WATCH_S = 0.1
+# Characters of an error that is above the limit of a response; each is 12 bytes of JSON at most.
+_CUT_MESSAGE = 256 * 1024
 _MEMORY_SAMPLE_S = 0.25
 
 State = Literal["starting", "idle", "busy", "finishing", "stopped"]
@@ -182,7 +184,7 @@ class ExecutionEnvironment:
             self._finish(payload, error=None)
 
     def client_failed(self, payload: bytes) -> None:
-        self._finish(payload, error="Unhandled")
+        self._finish(payload if len(payload) <= MAX_RESPONSE_BYTES else _cut_error(payload), error="Unhandled")
 
     def client_failed_to_start(self, payload: bytes) -> None:
         self._init_error = payload
@@ -283,6 +285,18 @@ def exit_text(status: int) -> str:
         return f"Runtime exited with error: exit status {status}"
     names = {6: "aborted", 7: "bus error", 9: "killed", 11: "segmentation fault", 15: "terminated"}
     return f"Runtime exited with error: signal: {names.get(-status, -status)}"
+
+
+def _cut_error(payload: bytes) -> bytes:
+    """The error by its type and the beginning of its message, without its stack."""
+    try:
+        error = json.loads(payload)
+    except ValueError:
+        error = None
+    if not isinstance(error, dict):
+        error = {"errorType": "Function.ResponseSizeTooLarge", "errorMessage": payload[:_CUT_MESSAGE].decode("latin-1")}
+    kind, message = str(error.get("errorType", "")), str(error.get("errorMessage", ""))
+    return _error_payload(kind[:_CUT_MESSAGE], message[:_CUT_MESSAGE])
 
 
 def _error_payload(error_type: str, message: str) -> bytes:

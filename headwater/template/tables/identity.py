@@ -21,7 +21,9 @@ IDENTITY: dict[str, TypeTable] = {
         checks=(required("PolicyDocument"),),
     ),
     "AWS::Cognito::UserPool": table(
-        live="UserPoolName Schema UsernameAttributes AliasAttributes",
+        live="""UserPoolName UsernameAttributes AliasAttributes Schema.Name Schema.AttributeDataType Schema.Mutable
+            Schema.Required Schema.DeveloperOnlyAttribute Schema.StringAttributeConstraints
+            Schema.NumberAttributeConstraints""",
         deploy_only="""UserPoolTags Policies AutoVerifiedAttributes AdminCreateUserConfig AccountRecoverySetting
             MfaConfiguration EnabledMfas DeletionProtection UserPoolAddOns UserPoolTier UsernameConfiguration
             EmailConfiguration EmailVerificationMessage EmailVerificationSubject VerificationMessageTemplate

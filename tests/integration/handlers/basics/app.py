@@ -51,6 +51,10 @@ def fail(event: Any, context: Any) -> Any:
     raise ValueError("the value is wrong")
 
 
+def fail_at_length(event: Any, context: Any) -> Any:
+    raise ValueError("x" * 12_000_000)
+
+
 def hang(event: Any, context: Any) -> Any:
     time.sleep(60)
 
