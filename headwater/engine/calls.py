@@ -14,7 +14,8 @@ class Limits:
     """What one request may cost; `max_depth` 0 means no limit, sizes are in bytes.
 
     Source: AppSync quotas (General Reference) and GraphQLApi's `QueryDepthLimit`, `ResolverCountLimit` and
-    `IntrospectionConfig`. The cache bounds are ours; a cached document takes about a hundred times its text.
+    `IntrospectionConfig`. The cache bounds are ours; documents count with their compiled size, which is
+    hundreds of times their text.
     """
 
     max_query_tokens: int = 15_000
@@ -24,7 +25,7 @@ class Limits:
     timeout_s: float = 30.0
     is_introspection_enabled: bool = True
     max_cached_documents: int = 1_000
-    max_cached_bytes: int = 2_000_000
+    max_cached_bytes: int = 64_000_000
     max_plans_per_document: int = 32
     max_plan_fields: int = 20_000
 

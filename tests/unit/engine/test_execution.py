@@ -481,6 +481,24 @@ async def test_documents_are_forgotten_in_order_of_use(make_api: Any) -> None:
     assert api.engine.cached_queries == ("{ text }", "{ list }")
 
 
+async def test_documents_are_forgotten_by_their_compiled_size(make_api: Any) -> None:
+    """Each takes at least 500 times its text, a second plan of the same document as much as the document."""
+    bound = 500 * 3 * len("query A($c: Boolean!) { text @skip(if: $c) }")
+    api = make_api(SDL, {}, limits=Limits(max_cached_bytes=bound))
+    first, second, third = (f"query {name}($c: Boolean!) {{ text @skip(if: $c) }}" for name in "ABC")
+
+    for query in (first, second, third):
+        await api.data(query, {"c": False})
+    before = api.engine.cached_queries
+    await api.data(third, {"c": True})
+    after = api.engine.cached_queries
+    await api.data("{ text } #" + "x" * bound)
+
+    assert before == (first, second, third)
+    assert after == (second, third)
+    assert api.engine.cached_queries == (second, third)
+
+
 async def test_extensions_of_the_request_are_part_of_the_response(make_api: Any) -> None:
     def resolve(call: FieldCall) -> Any:
         call.request.extensions["apiCacheEntriesDeleted"] = 1
