@@ -10,6 +10,7 @@ import uvloop
 
 from headwater.app import Runtime
 from headwater.cli import EXIT_OK, EXIT_OURS, EXIT_USER
+from headwater.cli.memory import give_back_memory
 from headwater.deploy.options import UpOptions
 from headwater.errors import HeadwaterError
 
@@ -45,7 +46,9 @@ async def _run(options: UpOptions) -> int:
         await starting
         _say(runtime.report())
         _settle_memory()
+        trimming = loop.create_task(give_back_memory())
         await stopping.wait()
+        trimming.cancel()
         _say("Stopping: finishing what is under way")
         return EXIT_OK
     except HeadwaterError as error:

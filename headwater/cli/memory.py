@@ -1,0 +1,42 @@
+"""Give memory that is free again back to the system."""
+
+import asyncio
+import ctypes
+import os
+from collections.abc import Callable
+
+_INTERVAL_S = 10.0
+_GROWTH_BYTES = 32 * 1024 * 1024
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+async def give_back_memory(interval_s: float = _INTERVAL_S, growth_bytes: int = _GROWTH_BYTES) -> None:
+    """Trim the heap, for ever, each time the process has grown by `growth_bytes` since the last look.
+
+    glibc keeps what is freed between pages in use: 4,000 half TLS handshakes, all closed, left 182 MB resident, and
+    27 MB after a trim. Does nothing where the C library has no `malloc_trim`.
+    """
+    trim = _malloc_trim()
+    if trim is None:
+        return
+    settled = resident_bytes()
+    while True:
+        await asyncio.sleep(interval_s)
+        if resident_bytes() - settled > growth_bytes:
+            await asyncio.to_thread(trim, 0)
+            settled = resident_bytes()
+        settled = min(settled, resident_bytes())
+
+
+def resident_bytes() -> int:
+    """Resident set size of this process, or 0 where /proc is not there."""
+    try:
+        with open("/proc/self/statm", "rb", buffering=0) as statm:
+            return int(statm.read().split()[1]) * _PAGE_BYTES
+    except (OSError, IndexError):
+        return 0
+
+
+def _malloc_trim() -> Callable[[int], int] | None:
+    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    return trim
