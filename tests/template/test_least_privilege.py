@@ -30,7 +30,6 @@ NOT_REACHED = {
         "iot:ListAttachedPolicies",
         "iot:ListPrincipalThings",
         "iot:UpdateCertificate",
-        "dynamodb:DeleteItem",
     },
     # The service is no AWS call of its own kind here: tests/streams/test_publish.py signs it.
     "FanoutFunction": {"appsync:GraphQL", "sqs:SendMessage"},
