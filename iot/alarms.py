@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.items import SCHEMA_VERSION, Item, alert_key, number, tenant_partition
-from streams.record import MAX_CLOCK_AHEAD_MS, MAX_SEQ, MAX_TS_MS, PermanentRecordError, is_device_id
+from streams.record import MAX_CLOCK_AHEAD_MS, MAX_SEQ, MAX_TS_MS, PermanentRecordError, is_device_id, is_encodable
 
 SEVERITIES = ("INFO", "WARNING", "CRITICAL")
 RULE_ID = "device"
@@ -42,16 +42,18 @@ def parse_alarm(event: Mapping[str, Any]) -> DeviceAlarm:
     if ts > received_at + MAX_CLOCK_AHEAD_MS:
         raise PermanentRecordError("ClockAhead", f"ts {ts} is {ts - received_at} ms after arrival")
     name = event.get("name")
-    if not isinstance(name, str) or not 0 < len(name) <= 128:
+    if not isinstance(name, str) or not 0 < len(name) <= 128 or not is_encodable(name):
         raise PermanentRecordError("WrongType", f"name is {str(name)[:140]!r}, expected 1 to 128 characters")
     severity = event.get("severity", "WARNING")
     if severity not in SEVERITIES:
         raise PermanentRecordError("WrongType", f"severity is {str(severity)[:40]!r}, expected one of {SEVERITIES}")
     reading, value = event.get("reading"), event.get("value")
-    if reading is not None and (not isinstance(reading, str) or not 0 < len(reading) <= 128):
+    if reading is not None and (
+        not isinstance(reading, str) or not 0 < len(reading) <= 128 or not is_encodable(reading)
+    ):
         raise PermanentRecordError("WrongType", f"reading is {str(reading)[:140]!r}, expected 1 to 128 characters")
-    if value is not None and (type(value) not in (int, float) or not -1e125 < value < 1e125):
-        raise PermanentRecordError("WrongType", f"value is {str(value)[:40]!r}, expected a number")
+    if value is not None and not _is_storable(value):
+        raise PermanentRecordError("WrongType", f"value is {str(value)[:40]!r}, expected a number the table can hold")
     return DeviceAlarm(device_id, ts, seq, name, severity, reading, value)
 
 
@@ -82,6 +84,12 @@ def alarm_put(
     if alarm.value is not None:
         item["value"] = number(alarm.value)
     return {"TableName": table, "Item": item, "ConditionExpression": "attribute_not_exists(PK)"}
+
+
+def _is_storable(value: Any) -> bool:
+    if type(value) is int:
+        return -(10**38) < value < 10**38
+    return type(value) is float and (value == 0 or 1e-130 <= abs(value) < 1e125)
 
 
 def _whole(event: Mapping[str, Any], name: str, maximum: int) -> int:

@@ -1,12 +1,14 @@
 """A command's life: sent by a person, closed once, by the device's reply or by its timeout."""
 
 import json
+from base64 import b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import quote
 
-from streams.items import SCHEMA_VERSION, Attribute, Item, command_key, plain_item, scalar
+from streams.items import SCHEMA_VERSION, Item, command_key, plain_item
+from streams.json_values import JsonValueError, checked_json, json_attributes, parse_json, stored_json
 from streams.record import PermanentRecordError, is_device_id
 
 CommandOutcome = Literal["SUCCEEDED", "FAILED", "TIMED_OUT"]
@@ -46,7 +48,7 @@ def command_put(table: str, command: NewCommand, *, retention_s: int) -> dict[st
         "deviceId": {"S": command.device_id},
         "tenantId": {"S": command.tenant_id},
         "name": {"S": command.name},
-        "parameters": json_attribute(command.parameters),
+        **json_attributes("parameters", command.parameters),
         "status": {"S": "SENT"},
         "sentAt": {"N": str(command.sent_at)},
         "timeoutAt": {"N": str(command.timeout_at)},
@@ -65,7 +67,7 @@ def stored_command(item: Mapping[str, Any]) -> NewCommand:
         command_id=fields["commandId"],
         tenant_id=fields["tenantId"],
         name=fields["name"],
-        parameters=fields["parameters"],
+        parameters=stored_json(fields, "parameters"),
         sent_at=fields["sentAt"],
         timeout_at=fields["timeoutAt"],
     )
@@ -86,16 +88,17 @@ def command_close(
     table: str, device_id: str, command_id: str, outcome: CommandOutcome, *, now_ms: int, reply: Any = None
 ) -> dict[str, Any]:
     """Build the UpdateItem request that closes a command; the condition lets the first of reply and timeout win."""
+    ((reply_name, reply_attribute),) = json_attributes("reply", reply).items()
     return {
         "TableName": table,
         "Key": command_key(device_id, command_id),
-        "UpdateExpression": "SET #status = :outcome, closedAt = :now, reply = :reply, #version = #version + :one",
+        "UpdateExpression": "SET #status = :outcome, closedAt = :now, #reply = :reply, #version = #version + :one",
         "ConditionExpression": "#status = :sent",
-        "ExpressionAttributeNames": {"#status": "status", "#version": "version"},
+        "ExpressionAttributeNames": {"#status": "status", "#version": "version", "#reply": reply_name},
         "ExpressionAttributeValues": {
             ":outcome": {"S": outcome},
             ":now": {"N": str(now_ms)},
-            ":reply": json_attribute(reply),
+            ":reply": reply_attribute,
             ":one": {"N": "1"},
             ":sent": {"S": "SENT"},
         },
@@ -114,29 +117,26 @@ class CommandReply:
 
 
 def parse_reply(event: Mapping[str, Any]) -> CommandReply:
-    """Read the rule's event: the device's `{status, result}` with deviceId and commandId from the topic.
+    """Read the rule's event: the device's payload in base64, with deviceId and commandId from the topic.
 
-    Raises: PermanentRecordError when the device did not keep to that.
+    The payload comes as the device sent it: the rule's SQL cannot read all JSON there is, and a dead letter without the
+    payload explains nothing.
+    Raises: PermanentRecordError when it is not the device's `{status, result}`.
     """
-    status = event.get("status")
-    if status not in ("SUCCEEDED", "FAILED"):
-        raise PermanentRecordError("WrongType", f"status is {str(status)[:80]!r}, expected 'SUCCEEDED' or 'FAILED'")
     device_id, name = event.get("deviceId"), event.get("commandId")
     if not isinstance(device_id, str) or not is_device_id(device_id) or not isinstance(name, str):
         raise PermanentRecordError("InvalidDeviceId", f"topic of device {device_id!r}, command {name!r}")
-    result = event.get("result")
-    size_bytes = len(json.dumps(result))
-    if size_bytes > MAX_REPLY_BYTES:
-        raise PermanentRecordError(
-            "Oversized", f"result has {size_bytes} bytes, at most {MAX_REPLY_BYTES} are accepted"
-        )
+    try:
+        payload = parse_json(b64decode(event["payload"]))
+    except JsonValueError as error:
+        raise PermanentRecordError("MalformedJson", f"the reply is {error}") from error
+    if not isinstance(payload, dict):
+        raise PermanentRecordError("WrongType", f"the reply is {str(payload)[:80]!r}, expected an object")
+    status = payload.get("status")
+    if status not in ("SUCCEEDED", "FAILED"):
+        raise PermanentRecordError("WrongType", f"status is {str(status)[:80]!r}, expected 'SUCCEEDED' or 'FAILED'")
+    try:
+        result = checked_json(payload.get("result"), MAX_REPLY_BYTES)
+    except JsonValueError as error:
+        raise PermanentRecordError("Oversized", f"the result is {error}") from error
     return CommandReply(device_id, name, status, result, int(event["receivedAt"]))
-
-
-def json_attribute(value: Any) -> Attribute:
-    """Type any JSON value for the table."""
-    if isinstance(value, dict):
-        return {"M": {name: json_attribute(member) for name, member in value.items()}}
-    if isinstance(value, list):
-        return {"L": [json_attribute(member) for member in value]}
-    return scalar(value)

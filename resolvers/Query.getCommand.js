@@ -50,6 +50,9 @@ function isoTime(epochMs) {
 function command(item) {
   return {
     ...item,
+    // JSON that the table cannot hold as values is kept as text.
+    parameters: item.parametersJson ? JSON.parse(item.parametersJson) : item.parameters,
+    reply: item.replyJson ? JSON.parse(item.replyJson) : item.reply,
     sentAt: isoTime(item.sentAt),
     timeoutAt: isoTime(item.timeoutAt),
     closedAt: isoTime(item.closedAt),

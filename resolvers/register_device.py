@@ -14,7 +14,7 @@ from resolvers.certificates import is_thing_name, issue_certificate
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
-from streams.record import is_device_id
+from streams.record import is_device_id, is_encodable
 
 MAX_REQUEST_CHARACTERS = 8192
 _ATTEMPTS = 8
@@ -132,8 +132,8 @@ def _id(given: Mapping[str, Any], name: str) -> str:
 
 def _text(given: Mapping[str, Any], name: str) -> str | None:
     value = given.get(name)
-    if value is not None and not 0 < len(value) <= 256:
-        raise BadRequest(f"{name} has {len(value)} characters, expected 1 to 256")
+    if value is not None and (not 0 < len(value) <= 256 or not is_encodable(value)):
+        raise BadRequest(f"{name} has {len(value)} characters, expected 1 to 256 of Unicode text")
     return value
 
 

@@ -14,6 +14,7 @@ from resolvers.certificates import revoke_certificates
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
+from streams.record import is_device_id
 
 _ATTEMPTS = 8
 
@@ -36,6 +37,8 @@ def remove(
     """
     read = {"TableName": table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
     is_revoked = False
+    if not is_device_id(device_id):
+        return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id[:140]!r}"}
     for _ in range(_ATTEMPTS):
         state = items.plain_item(table.call("GetItem", read).get("Item", {}))
         if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]):

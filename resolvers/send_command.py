@@ -28,6 +28,7 @@ from resolvers.caller import BadRequest, caller_identity, may_see
 from streams import items
 from streams.aws.calls import AwsError, RestService, Service
 from streams.aws.environment import required, service
+from streams.json_values import JsonValueError, checked_json
 from streams.record import is_device_id
 
 
@@ -150,11 +151,14 @@ def _command(
     name = given["name"]
     if not 0 < len(name) <= 128:
         raise BadRequest(f"name has {len(name)} characters, expected 1 to 128")
-    parameters = given.get("parameters")
-    size_bytes = len(repr(parameters).encode())
-    if size_bytes > MAX_PARAMETERS_BYTES:
-        raise BadRequest(f"parameters have about {size_bytes} bytes, expected at most {MAX_PARAMETERS_BYTES}")
+    try:
+        checked_json(name, MAX_PARAMETERS_BYTES)
+        parameters = checked_json(given.get("parameters"), MAX_PARAMETERS_BYTES)
+    except JsonValueError as error:
+        raise BadRequest(f"name or parameters: {error}") from error
     device_id = given["deviceId"]
+    if not is_device_id(device_id):
+        raise NotFound(f"there is no device {device_id[:140]!r}")
     read = {"TableName": backend.table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
     state = backend.table.call("GetItem", read).get("Item", {})
     if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]["S"]):

@@ -13,7 +13,7 @@ from resolvers.caller import BadRequest, caller_identity, may_see
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
-from streams.record import is_device_id
+from streams.record import is_device_id, is_encodable
 
 _CHANGEABLE = ("siteId", "name", "model")
 
@@ -41,6 +41,8 @@ def update(
     if not changes:
         raise BadRequest("there is nothing to change: give siteId, name or model")
     _check(changes)
+    if not is_device_id(device_id):
+        raise NotFound(f"there is no device {device_id[:140]!r}")
     read = {"TableName": table_name, "Key": items.device_key(device_id), "ConsistentRead": True}
     found = table.call("GetItem", read).get("Item", {})
     if not found or not may_see(identity, found["tenantId"]["S"]):
@@ -132,8 +134,8 @@ def _check(changes: Mapping[str, Any]) -> None:
             continue
         if name == "siteId" and not is_device_id(value):
             raise BadRequest(f"siteId is {value[:140]!r}, expected 1 to 128 of A-Z a-z 0-9 : _ . -")
-        if not 0 < len(value) <= 256:
-            raise BadRequest(f"{name} has {len(value)} characters, expected 1 to 256")
+        if not 0 < len(value) <= 256 or not is_encodable(value):
+            raise BadRequest(f"{name} has {len(value)} characters, expected 1 to 256 of Unicode text")
 
 
 app = AppSyncResolver()  # type: ignore[no-untyped-call]  # Powertools leaves it unannotated

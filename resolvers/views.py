@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from streams.items import iso_time, plain_item
+from streams.json_values import stored_json
 from streams.record import event_id
 
 Fields = dict[str, Any]
@@ -44,10 +45,11 @@ def presence(item: Image) -> Fields | None:
 
 def command(item: Image) -> Fields:
     fields = plain_item(item)
-    copied = ("commandId", "deviceId", "tenantId", "name", "parameters", "status", "reply", "version")
+    copied = ("commandId", "deviceId", "tenantId", "name", "status", "version")
     closed_at = fields.get("closedAt")
     return {
         **{name: fields.get(name) for name in copied},
+        **{name: stored_json(fields, name) for name in ("parameters", "reply")},
         "sentAt": iso_time(fields["sentAt"]),
         "timeoutAt": iso_time(fields["timeoutAt"]),
         "closedAt": None if closed_at is None else iso_time(closed_at),

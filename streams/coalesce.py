@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.items import iso_time, plain_item
+from streams.json_values import stored_json
 from streams.record import event_id
 
 WATCHED_READINGS = ("temperature", "humidity", "pressure", "battery", "power")
@@ -144,10 +145,10 @@ def _alert_input(item: Fields) -> Fields:
 
 
 def _command_input(item: Fields) -> Fields:
-    copied = ("commandId", "name", "parameters", "status", "reply")
     return {
         **_owner_without_site(item),
-        **{name: item.get(name) for name in copied},
+        **{name: item.get(name) for name in ("commandId", "name", "status")},
+        **{name: stored_json(item, name) for name in ("parameters", "reply")},
         **_times(item, ("sentAt", "timeoutAt", "closedAt")),
     }
 

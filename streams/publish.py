@@ -119,9 +119,9 @@ def _input_json(publish: Publish) -> str:
         if fields.get(name) is not None:
             fields[name] = _compact(fields[name])
     text = _compact(fields)
-    if publish.mutation == "publishDeviceState" and _ENVELOPE_BYTES + len(text) > MAX_EVENT_BYTES:
+    if _ENVELOPE_BYTES + len(text) > MAX_EVENT_BYTES:
         # The event still says that there is something new, and thresholds still work; the client queries the rest.
-        text = _compact({**fields, "readings": None, "summary": None})
+        text = _compact({**fields, **{name: None for name in _JSON_FIELDS if name in fields}})
     return text
 
 

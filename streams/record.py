@@ -135,7 +135,7 @@ def _whole_number(payload: dict[str, Any], name: str, maximum: int) -> int:
 
 
 def _check_reading(name: str, value: Any) -> None:
-    if not 0 < len(name) <= MAX_READING_NAME_CHARACTERS or not _is_encodable(name):
+    if not 0 < len(name) <= MAX_READING_NAME_CHARACTERS or not is_encodable(name):
         raise PermanentRecordError(
             "WrongType", f"reading name {name[:140]!r}, expected 1-{MAX_READING_NAME_CHARACTERS} characters"
         )
@@ -148,13 +148,14 @@ def _check_reading(name: str, value: Any) -> None:
         if kind is int and not -(10**38) < value < 10**38:
             raise PermanentRecordError("WrongType", f"reading {name!r} has more than 38 digits")
     elif kind is str:
-        if not _is_encodable(value):
+        if not is_encodable(value):
             raise PermanentRecordError("WrongType", f"reading {name!r} holds half a surrogate pair")
     elif kind is dict or kind is list:
         raise PermanentRecordError("WrongType", f"reading {name!r} is {_json_type(value)}, expected a scalar")
 
 
-def _is_encodable(text: str) -> bool:
+def is_encodable(text: str) -> bool:
+    """Tell text that UTF-8 can hold from text with half a surrogate pair."""
     if text.isascii():
         return True
     try:

@@ -1,5 +1,6 @@
 """Device events on moto's table: late, twice and in any order."""
 
+import base64
 import itertools
 import json
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from moto import mock_aws
 from iot.commands import NewCommand, command_put
 from iot.handlers import DeviceEvents, bury
 from streams.items import device_partition, plain_item, presence_adoption, registration
+from streams.json_values import stored_json
 from streams.record import PermanentRecordError
 from tests.strawberry_api.moto_aws import REGION, BotoService, create_queue, create_table
 
@@ -94,8 +96,9 @@ def send(devices: Devices) -> None:
     devices.service.call("PutItem", command_put(devices.table, command, retention_s=60))
 
 
-def reply(status: str = "SUCCEEDED", command_id: str = "c1") -> dict[str, Any]:
-    return {"status": status, "result": {"ok": 1}, "deviceId": "dev-1", "commandId": command_id, "receivedAt": NOW + 9}
+def reply(status: str = "SUCCEEDED", command_id: str = "c1", result: str = '{"ok":1}') -> dict[str, Any]:
+    payload = base64.b64encode(f'{{"status":"{status}","result":{result}}}'.encode()).decode()
+    return {"payload": payload, "deviceId": "dev-1", "commandId": command_id, "receivedAt": NOW + 9}
 
 
 def test_a_reply_closes_its_command_once(devices: Devices) -> None:
@@ -111,6 +114,31 @@ def test_a_reply_closes_its_command_once(devices: Devices) -> None:
         NOW + 9,
         2,
     )
+
+
+@pytest.mark.parametrize(
+    ("result", "kept"),
+    [
+        ("1e200", 1e200),
+        ("-1e-300", -1e-300),
+        ("1" * 42, int("1" * 42)),
+        ("[" * 40 + "]" * 40, None),
+        ('{"":1,"a":[{"":{}}]}', {"": 1, "a": [{"": {}}]}),
+        ('{"a":"\\ud800"}', {"a": "\ufffd"}),
+        ('"\\ud83d\\ude00"', "\U0001f600"),
+        ("null", None),
+        ('{"a":[1.5,true,"x"]}', {"a": [1.5, True, "x"]}),
+    ],
+)
+def test_any_json_a_device_may_answer_closes_its_command(devices: Devices, result: str, kept: Any) -> None:
+    send(devices)
+
+    assert devices.events.reply(reply(result=result))
+
+    command = devices.item("dev-1", "COMMAND#")
+    assert command["status"] == "SUCCEEDED"
+    expected = json.loads(result) if kept is None else kept
+    assert stored_json(command, "reply") == expected
 
 
 def test_a_reply_after_the_timeout_is_too_late(devices: Devices) -> None:

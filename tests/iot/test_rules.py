@@ -1,6 +1,7 @@
 """Presence, replies, alarms and schedules, by values."""
 
 import json
+from base64 import b64encode
 from typing import Any
 
 import pytest
@@ -106,18 +107,26 @@ def test_only_an_open_command_is_closed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "reason"),
+    ("payload", "change", "reason"),
     [
-        ({"status": "DONE", "deviceId": "d", "commandId": "c"}, "WrongType"),
-        ({"deviceId": "d", "commandId": "c"}, "WrongType"),
-        ({"status": "FAILED", "deviceId": "d#", "commandId": "c"}, "InvalidDeviceId"),
-        ({"status": "FAILED", "deviceId": "d"}, "InvalidDeviceId"),
-        ({"status": "FAILED", "deviceId": "d", "commandId": "c", "result": "x" * 200_000}, "Oversized"),
+        (b'{"status":"DONE"}', {}, "WrongType"),
+        (b'{"result":1}', {}, "WrongType"),
+        (b"[]", {}, "WrongType"),
+        (b'{"status":', {}, "MalformedJson"),
+        (b'{"status":"FAILED","result":NaN}', {}, "MalformedJson"),
+        (b"\xff", {}, "MalformedJson"),
+        (b'{"status":"FAILED","result":' + b"[" * 50_000 + b"]" * 50_000 + b"}", {}, "MalformedJson"),
+        (b'{"status":"FAILED"}', {"deviceId": "d#"}, "InvalidDeviceId"),
+        (b'{"status":"FAILED"}', {"commandId": None}, "InvalidDeviceId"),
+        (b'{"status":"FAILED","result":"' + b"x" * 200_000 + b'"}', {}, "Oversized"),
+        (b'{"status":"FAILED","result":' + b"[" * 101 + b"]" * 101 + b"}", {}, "Oversized"),
     ],
 )
-def test_what_is_no_reply_says_why(event: dict[str, Any], reason: str) -> None:
+def test_what_is_no_reply_says_why(payload: bytes, change: dict[str, Any], reason: str) -> None:
+    event = {"payload": b64encode(payload).decode(), "deviceId": "d", "commandId": "c", "receivedAt": NOW}
+
     with pytest.raises(PermanentRecordError) as caught:
-        parse_reply({**event, "receivedAt": NOW})
+        parse_reply({**event, **change})
 
     assert caught.value.reason == reason
 
@@ -143,6 +152,11 @@ def test_an_alarm_is_an_alert_that_comes_once() -> None:
         ({"severity": "BAD"}, "WrongType"),
         ({"reading": 5}, "WrongType"),
         ({"value": "5"}, "WrongType"),
+        ({"value": 10**38}, "WrongType"),
+        ({"value": 1e-200}, "WrongType"),
+        ({"value": 1e200}, "WrongType"),
+        ({"name": "\ud800"}, "WrongType"),
+        ({"reading": "\ud800"}, "WrongType"),
     ],
 )
 def test_what_is_no_alarm_says_why(change: dict[str, Any], reason: str) -> None:

@@ -211,8 +211,10 @@ def _run_events(patch: pytest.MonkeyPatch) -> None:
     call(patch, "AggregateFunction", {"Records": [{"dynamodb": {"Keys": keys}}], "isFinalInvokeForWindow": True})
     lifecycle = {"clientId": "dev-9", "timestamp": NOW_MS, "eventType": "connected", "versionNumber": 1}
     call(patch, "PresenceFunction", lifecycle)
-    reply = {"deviceId": "dev-9", "commandId": "c", "status": "SUCCEEDED", "receivedAt": NOW_MS}
+    payload = base64.b64encode(b'{"status":"SUCCEEDED"}').decode()
+    reply = {"deviceId": "dev-9", "commandId": "c", "payload": payload, "receivedAt": NOW_MS}
     call(patch, "ReplyFunction", reply)
+    call(patch, "ReplyFunction", {**reply, "payload": ""})
     call(patch, "CommandTimeoutFunction", {"deviceId": "dev-9", "commandId": "c"})
     alarm = {"deviceId": "dev-9", "ts": NOW_MS, "seq": 1, "name": "x", "receivedAt": NOW_MS}
     call(patch, "AlarmFunction", alarm)

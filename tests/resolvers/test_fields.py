@@ -132,6 +132,17 @@ def test_an_owner_lists_everything_page_by_page(run: Any, api: Api, name: str) -
     assert sum(page["items"] for page in lists.pages(name, "d", "acme", limit=2)) == 5
 
 
+@pytest.mark.parametrize("name", ["Query.getCommand", "Query.listCommands"])
+def test_json_that_is_kept_as_text_is_shown_as_a_value(run: Any, name: str) -> None:
+    stored = {"tenantId": "acme", "parameters": {"a": 1}, "replyJson": '{"":[1e200]}'}
+    result = stored if name == "Query.getCommand" else {"items": [stored], "nextToken": None, "scannedCount": 1}
+
+    shown = run(name, "response", identity=person("acme").identity, result=result).result
+
+    command = shown if name == "Query.getCommand" else shown["items"][0]
+    assert (command["parameters"], command["reply"]) == ({"a": 1}, {"": [1e200]})
+
+
 @pytest.mark.parametrize("token", ["x", "e30=", "1.2", "20051.17324.x y", "-1.5.", "99999999.1.", "20051.5."])
 def test_a_token_that_is_none_is_a_bad_request(run: Any, token: str) -> None:
     outcome = run("Query.listTelemetry", "request", arguments={"deviceId": "d", **RANGE, "nextToken": token})

@@ -197,6 +197,37 @@ def test_a_command_is_stored_scheduled_and_published_in_this_order(api: Api) -> 
     ]
 
 
+DEEP = json.loads("[" * 40 + "]" * 40)
+
+
+@pytest.mark.parametrize("parameters", [{"a": 1e200}, int("1" * 42), DEEP, {"": 1}, "", None])
+def test_parameters_of_any_json_are_sent_and_answered(api: Api, parameters: Any) -> None:
+    api.register()
+
+    answer = api.send(parameters=parameters, requestId="r-1")
+    again = api.send(parameters=parameters, requestId="r-1")
+
+    assert (answer["parameters"], again["parameters"]) == (parameters, parameters)
+    assert [json.loads(body)["parameters"] for _, body, _ in api.iot_data.posted] == [parameters, parameters]
+
+
+@pytest.mark.parametrize("parameters", [float("inf"), "\ud800", json.loads("[" * 101 + "]" * 101)])
+def test_parameters_that_cannot_be_kept_are_a_bad_request(api: Api, parameters: Any) -> None:
+    api.register()
+
+    with pytest.raises(BadRequest, match="name or parameters: "):
+        api.send(parameters=parameters)
+
+
+def test_an_id_that_no_key_can_hold_is_of_no_device(api: Api) -> None:
+    with pytest.raises(NotFound):
+        api.send(deviceId="x" * 3000)
+    with pytest.raises(Exception, match="there is no device 'xxx"):
+        change(api, deviceId="x" * 3000, name="n")
+    with pytest.raises(BadRequest, match="of Unicode text"):
+        change(api, name="\ud800")
+
+
 @pytest.mark.parametrize("broken", ["scheduler", "iot_data"])
 def test_a_command_that_could_not_be_sent_has_failed(api: Api, broken: str) -> None:
     api.register()

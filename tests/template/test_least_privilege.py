@@ -36,7 +36,6 @@ NOT_REACHED = {
     # Handed over by Lambda after the last attempt.
     "AggregateFunction": {"sqs:SendMessage"},
     "CommandTimeoutFunction": {"sqs:SendMessage"},
-    "ReplyFunction": {"sqs:SendMessage"},
     "PresenceFunction": {"sqs:SendMessage"},
     # PassRole is asked for by the scheduler; tests/resolvers/test_functions.py closes a command that cannot be sent.
     "SendCommandFunction": {"iam:PassRole", "dynamodb:UpdateItem"},
