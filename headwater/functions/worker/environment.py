@@ -245,6 +245,7 @@ class ExecutionEnvironment:
             self._init_error = self._exit_payload(status)[0]
         self._loop.remove_reader(worker.log_fd)
         worker.kill()  # what the handler left running in its process group
+        worker.kill_escaped()
         worker.release()
         self._stopped()
 

@@ -87,8 +87,9 @@ class WorkerProcess:
     `log_fd` is the non-blocking read end of its standard output and error.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, log_fd: int, lifeline_fd: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], *, log_fd: int, lifeline_fd: int, log_stream: str) -> None:
         self._process = process
+        self._log_stream = log_stream
         self._lifeline_fd = lifeline_fd
         self._exit_fd = -1
         self.log_fd = log_fd
@@ -123,6 +124,19 @@ class WorkerProcess:
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def kill_escaped(self) -> None:
+        """End what the handler started in a session of its own, which `kill` does not reach.
+
+        Such a process has another parent once its own is gone, but still the environment it was started with, where
+        the log stream's name is this worker's alone. Reads /proc (10 us a process); elsewhere does nothing.
+        """
+        if not hasattr(os, "pidfd_open") or not os.path.isdir("/proc/self"):
+            return
+        marker = f"AWS_LAMBDA_LOG_STREAM_NAME={self._log_stream}".encode()
+        for name in os.listdir("/proc"):
+            if name.isdecimal() and _has_variable(int(name), marker):
+                _kill_with_variable(int(name), marker)
 
     def release(self) -> None:
         """Close what is still open; call it once, after the end of the process."""
@@ -166,4 +180,24 @@ def spawn(client: Client, config: FunctionConfig, variables: Mapping[str, str]) 
         os.close(lifeline_read)
         os.close(log_write)
     os.set_blocking(log_read, False)
-    return WorkerProcess(process, log_fd=log_read, lifeline_fd=lifeline_write)
+    log_stream = variables["AWS_LAMBDA_LOG_STREAM_NAME"]
+    return WorkerProcess(process, log_fd=log_read, lifeline_fd=lifeline_write, log_stream=log_stream)
+
+
+def _has_variable(process_id: int, variable: bytes) -> bool:
+    try:
+        with open(f"/proc/{process_id}/environ", "rb", buffering=0) as environment:
+            return variable in environment.read().split(b"\0")
+    except OSError:  # gone, or another user's
+        return False
+
+
+def _kill_with_variable(process_id: int, variable: bytes) -> None:
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(process_id)
+        try:
+            # Asked again: the descriptor is of one process, while the number may have been given to another.
+            if _has_variable(process_id, variable):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        finally:
+            os.close(descriptor)

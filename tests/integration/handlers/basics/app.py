@@ -130,6 +130,12 @@ def leave_child(event: Any, context: Any) -> Any:
     return child.pid
 
 
+def leave_child_in_its_own_session(event: Any, context: Any) -> Any:
+    """A grandchild, so that its parent is gone as well."""
+    script = "import subprocess; print(subprocess.Popen(['sleep', '600'], start_new_session=True, stdout=-3).pid)"
+    return int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+
+
 def wait_for(event: Any, context: Any) -> Any:
     deadline = time.monotonic() + 20
     while not os.path.exists(event["file"]) and time.monotonic() < deadline:
