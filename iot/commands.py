@@ -105,6 +105,14 @@ def command_close(
     }
 
 
+class RefusedReply(PermanentRecordError):
+    """A device answered what cannot be kept; `outcome` is what it said, FAILED where that cannot be read."""
+
+    def __init__(self, reason: str, detail: str, outcome: CommandOutcome = "FAILED") -> None:
+        super().__init__(reason, detail)
+        self.outcome = outcome
+
+
 @dataclass(frozen=True, slots=True)
 class CommandReply:
     """What a device answered; `received_at` in epoch milliseconds."""
@@ -121,7 +129,8 @@ def parse_reply(event: Mapping[str, Any]) -> CommandReply:
 
     The payload comes as the device sent it: the rule's SQL cannot read all JSON there is, and a dead letter without the
     payload explains nothing.
-    Raises: PermanentRecordError when it is not the device's `{status, result}`.
+    Raises: PermanentRecordError for a topic that is no command's; RefusedReply for a payload that is not the device's
+    `{status, result}`, or whose result cannot be kept.
     """
     device_id, name = event.get("deviceId"), event.get("commandId")
     if not isinstance(device_id, str) or not is_device_id(device_id) or not isinstance(name, str):
@@ -129,14 +138,14 @@ def parse_reply(event: Mapping[str, Any]) -> CommandReply:
     try:
         payload = parse_json(b64decode(event["payload"]))
     except JsonValueError as error:
-        raise PermanentRecordError("MalformedJson", f"the reply is {error}") from error
+        raise RefusedReply("MalformedJson", f"the reply is {error}") from error
     if not isinstance(payload, dict):
-        raise PermanentRecordError("WrongType", f"the reply is {str(payload)[:80]!r}, expected an object")
+        raise RefusedReply("WrongType", f"the reply is {str(payload)[:80]!r}, expected an object")
     status = payload.get("status")
     if status not in ("SUCCEEDED", "FAILED"):
-        raise PermanentRecordError("WrongType", f"status is {str(status)[:80]!r}, expected 'SUCCEEDED' or 'FAILED'")
+        raise RefusedReply("WrongType", f"status is {str(status)[:80]!r}, expected 'SUCCEEDED' or 'FAILED'")
     try:
         result = checked_json(payload.get("result"), MAX_REPLY_BYTES)
     except JsonValueError as error:
-        raise PermanentRecordError("Oversized", f"the result is {error}") from error
+        raise RefusedReply("Oversized", f"the result is {error}", status) from error
     return CommandReply(device_id, name, status, result, int(event["receivedAt"]))

@@ -10,7 +10,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from iot.alarms import alarm_put, parse_alarm
-from iot.commands import command_close, parse_reply
+from iot.commands import CommandOutcome, RefusedReply, command_close, parse_reply
 from iot.presence import parse_lifecycle, presence_update
 from streams import items
 from streams.aws.calls import AwsError, Service
@@ -39,16 +39,21 @@ class DeviceEvents:
         return self._unless_done("UpdateItem", update)
 
     def reply(self, event: Event) -> bool:
-        """Close a command with the device's answer; too late or twice changes nothing."""
-        reply = parse_reply(event)
-        close = command_close(
-            self.table_name,
-            reply.device_id,
-            reply.command_id,
-            reply.outcome,
-            now_ms=reply.received_at,
-            reply=reply.result,
-        )
+        """Close a command with the device's answer; too late or twice changes nothing.
+
+        An answer that cannot be kept closes it too, with the reason: nobody waits for a timeout that the device met.
+        Raises: PermanentRecordError, so that the answer goes to the dead letters.
+        """
+        try:
+            reply = parse_reply(event)
+        except RefusedReply as error:
+            note = {"error": f"not kept: {error}"}
+            self._close(event["deviceId"], event["commandId"], error.outcome, int(event["receivedAt"]), note)
+            raise
+        return self._close(reply.device_id, reply.command_id, reply.outcome, reply.received_at, reply.result)
+
+    def _close(self, device_id: str, command_id: str, outcome: CommandOutcome, now_ms: int, reply: Any) -> bool:
+        close = command_close(self.table_name, device_id, command_id, outcome, now_ms=now_ms, reply=reply)
         return self._unless_done("UpdateItem", close)
 
     def timeout(self, event: Event) -> bool:

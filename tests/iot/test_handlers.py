@@ -141,6 +141,32 @@ def test_any_json_a_device_may_answer_closes_its_command(devices: Devices, resul
     assert stored_json(command, "reply") == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "reason", "status"),
+    [
+        ('{"status":"SUCCEEDED","result":"%s"}' % ("x" * 110_000), "Oversized", "SUCCEEDED"),
+        ('{{"status":"SUCCEEDED","result":{}{}}}'.format("[" * 101, "]" * 101), "Oversized", "SUCCEEDED"),
+        ('{{"status":"FAILED","result":{}{}}}'.format("[" * 5000, "]" * 5000), "MalformedJson", "FAILED"),
+        ('{"status":"SUCCEEDED","result":', "MalformedJson", "FAILED"),
+        ('{"status":"DONE"}', "WrongType", "FAILED"),
+        ("", "MalformedJson", "FAILED"),
+    ],
+)
+def test_a_reply_that_cannot_be_kept_closes_its_command_and_says_why(
+    devices: Devices, text: str, reason: str, status: str
+) -> None:
+    send(devices)
+    event = {**reply(), "payload": base64.b64encode(text.encode()).decode()}
+
+    for _ in range(2):
+        with pytest.raises(PermanentRecordError, match=reason):
+            devices.events.reply(event)
+
+    command = devices.item("dev-1", "COMMAND#")
+    assert (command["status"], command["version"]) == (status, 2)
+    assert command["reply"]["error"].startswith(f"not kept: {reason}: ")
+
+
 def test_a_reply_after_the_timeout_is_too_late(devices: Devices) -> None:
     send(devices)
 
