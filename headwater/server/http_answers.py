@@ -17,7 +17,11 @@ _MAX_HEADER_TEXTS = 256
 
 @dataclass(frozen=True, slots=True)
 class HttpLimits:
-    """What one connection may use: sizes in bytes, times in seconds."""
+    """What one connection may use: sizes in bytes, times in seconds.
+
+    Of `max_handshakes` TLS handshakes under way (35 KB each) one older than `handshake_grace_s` makes room for a new
+    one.
+    """
 
     max_head_bytes: int = 64 << 10
     max_body_bytes: int = 16 << 20
@@ -26,6 +30,8 @@ class HttpLimits:
     idle_timeout_s: float = 75.0
     write_timeout_s: float = 30.0
     linger_s: float = 2.0
+    max_handshakes: int = 1000
+    handshake_grace_s: float = 2.0
 
 
 def error_response(status: int, error_type: str, message: str) -> HttpResponse:

@@ -6,6 +6,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from headwater.errors import LocalProtocolError
 from headwater.server.http_answers import HttpLimits
@@ -46,6 +47,9 @@ class HttpServer:
         self._wall_clock = wall_clock
         self._listeners: list[socket.socket] = []
         self._undecided: dict[socket.socket, float] = {}
+        # Both in order of arrival: handshakes with their start, and peers that wait for theirs with their deadline.
+        self._handshakes: dict[asyncio.Task[None], float] = {}
+        self._waiting: dict[socket.socket, float] = {}
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._shared: HttpShared | None = None
 
@@ -137,16 +141,42 @@ class HttpServer:
         if not first:
             peer.close()
             return
-        self._connect(peer, self._ssl_context if first[0] == _TLS_HANDSHAKE_RECORD else None, shared)
+        if first[0] == _TLS_HANDSHAKE_RECORD:
+            self._waiting[peer] = shared.now + self._limits.head_timeout_s
+            self._begin_handshakes(shared)
+        else:
+            self._connect(peer, None, shared)
+
+    def _begin_handshakes(self, shared: HttpShared) -> None:
+        """Let peers begin while there is room; a handshake that takes long is most likely none, and gives its up."""
+        handshakes, limits = self._handshakes, self._limits
+        while self._waiting:
+            if len(handshakes) >= limits.max_handshakes:
+                oldest, started = next(iter(handshakes.items()))
+                if shared.now - started < limits.handshake_grace_s:
+                    return
+                del handshakes[oldest]
+                oldest.cancel()
+            peer = next(iter(self._waiting))
+            del self._waiting[peer]
+            task = self._connect(peer, self._ssl_context, shared)
+            handshakes[task] = shared.now
+            task.add_done_callback(partial(self._handshake_ended, shared))
+
+    def _handshake_ended(self, shared: HttpShared, task: "asyncio.Task[None]") -> None:
+        self._handshakes.pop(task, None)
+        if not shared.is_draining:
+            self._begin_handshakes(shared)
 
     def _forget(self, peer: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         if self._undecided.pop(peer, None) is not None:
             loop.remove_reader(peer.fileno())
 
-    def _connect(self, peer: socket.socket, context: ssl.SSLContext | None, shared: HttpShared) -> None:
+    def _connect(self, peer: socket.socket, context: ssl.SSLContext | None, shared: HttpShared) -> "asyncio.Task[None]":
         task = shared.loop.create_task(self._hand_over(peer, context, shared))
         shared.tasks.add(task)
         task.add_done_callback(shared.tasks.discard)
+        return task
 
     async def _hand_over(self, peer: socket.socket, context: ssl.SSLContext | None, shared: HttpShared) -> None:
         timeout_s = self._limits.head_timeout_s if context else None
@@ -157,6 +187,9 @@ class HttpServer:
         except (TimeoutError, OSError) as error:
             logger.info("a connection failed before its first request: %s", error)
             peer.close()
+        except asyncio.CancelledError:
+            peer.close()
+            raise
 
     # timeouts
 
@@ -169,6 +202,10 @@ class HttpServer:
         for peer in [peer for peer, deadline in self._undecided.items() if now >= deadline]:
             self._forget(peer, shared.loop)
             peer.close()
+        for peer in [peer for peer, deadline in self._waiting.items() if now >= deadline]:
+            del self._waiting[peer]
+            peer.close()
+        self._begin_handshakes(shared)
         self._sweep_timer = shared.loop.call_later(self._sweep_interval_s(), self._sweep, shared)
 
     def _sweep_interval_s(self) -> float:
@@ -184,6 +221,8 @@ class HttpServer:
         for peer in tuple(self._undecided):
             self._forget(peer, loop)
             peer.close()
+        while self._waiting:
+            self._waiting.popitem()[0].close()
 
 
 async def _listen(host: str, port: int, loop: asyncio.AbstractEventLoop) -> list[socket.socket]:

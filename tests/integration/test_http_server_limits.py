@@ -3,12 +3,17 @@
 import asyncio
 import socket
 import ssl
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from headwater.errors import LocalProtocolError
 from headwater.server.http_answers import HttpLimits
 from headwater.server.http_server import HttpServer
+from headwater.server.tls import CertificateAuthority
 from headwater.values.http import HttpRequest, HttpResponse
 from tests.integration.raw_http import connected, echo, on_both_loops, serving
 
@@ -47,6 +52,26 @@ async def test_a_silent_peer_is_dropped_before_its_protocol_is_known() -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     async with serving(limits=SHORT, ssl_context=context) as (_, port), connected(port) as client:
         assert await client.is_closed()
+
+
+@on_both_loops
+async def test_half_tls_handshakes_make_room_for_one_that_goes_on() -> None:
+    with TemporaryDirectory() as directory:
+        ca = CertificateAuthority(Path(directory), datetime.now(UTC))
+        server_context = ca.server_ssl_context()
+        context = ssl.create_default_context(cafile=str(ca.ca_file))
+    limits = replace(HttpLimits(), max_handshakes=3, handshake_grace_s=0.1)
+    async with serving(limits=limits, ssl_context=server_context) as (_, port):
+        half = [await asyncio.open_connection("127.0.0.1", port) for _ in range(9)]
+        for _, writer in half:
+            writer.write(b"\x16\x03\x01\x02\x00")
+        _, client = await asyncio.wait_for(asyncio.open_connection("localhost", port, ssl=context), 5)
+        first = await asyncio.wait_for(half[0][0].read(), 5)
+        client.close()
+        for _, writer in half:
+            writer.close()
+
+    assert first == b""
 
 
 @on_both_loops
