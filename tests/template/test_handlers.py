@@ -1,6 +1,7 @@
 """Each handler alone: what it imports, and that its role allows what its code asks for."""
 
 import ast
+import base64
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from headwater.rules import Message, compile_rule, to_json
 from tests.template.template_file import ROOT, load_template, resources_of_type
 
 TEMPLATE = load_template()
@@ -142,3 +144,17 @@ def test_a_function_finds_in_its_environment_what_its_code_requires(logical_id: 
     given |= set(FUNCTIONS[logical_id].get("Environment", {}).get("Variables", {}))
 
     assert required <= given | {"AWS_REGION"}
+
+
+@pytest.mark.parametrize(
+    ("rule_id", "topic"), [("AlarmRule", "devices/d/alarms"), ("ReplyRule", "devices/d/commands/c/reply")]
+)
+@pytest.mark.parametrize("payload", [b"\xff no json", b'{"status":"SUCCEEDED","result":1e200}'])
+def test_a_device_event_reaches_its_function_as_it_was_sent(rule_id: str, topic: str, payload: bytes) -> None:
+    sql = TEMPLATE["Resources"][rule_id]["Properties"]["TopicRulePayload"]
+    rule = compile_rule(sql["Sql"], sql["AwsIotSqlVersion"])
+
+    event = json.loads(to_json(rule.evaluate(rule.environment(Message(topic, payload, 1_732_489_762_123, bytes)))))
+
+    assert base64.b64decode(event["payload"]) == payload
+    assert event["deviceId"] == "d"
