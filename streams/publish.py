@@ -104,11 +104,16 @@ def failed_publishes(request: PublishRequest, status: int, answer: bytes) -> lis
 def _request(publishes: Sequence[Publish], inputs: Sequence[str]) -> PublishRequest:
     declared = []
     fields = []
+    fragments: dict[str, str] = {}
     for place, publish in enumerate(publishes):
         input_type, selection = SELECTIONS[publish.mutation]
+        output_type = input_type.removesuffix("Input")
+        # One fragment a type: validating a request costs by what is written in it, not by what it selects.
+        fragments[output_type] = f"fragment {output_type}Event on {output_type}{{{selection}}}"
         declared.append(f"$i{place}:{input_type}!")
-        fields.append(f"m{place}:{publish.mutation}(input:$i{place}){{{selection}}}")
-    query = json.dumps(f"mutation Publish({','.join(declared)}){{{' '.join(fields)}}}")
+        fields.append(f"m{place}:{publish.mutation}(input:$i{place}){{...{output_type}Event}}")
+    parts = (f"mutation Publish({','.join(declared)}){{{' '.join(fields)}}}", *fragments.values())
+    query = json.dumps(" ".join(parts))
     variables = ",".join(f'"i{place}":{text}' for place, text in enumerate(inputs))
     return PublishRequest(f'{{"query":{query},"variables":{{{variables}}}}}'.encode(), tuple(publishes))
 
