@@ -29,6 +29,7 @@ from headwater.values.identity import AwsPrincipal
 from headwater.values.loopback import is_loopback, is_own_host, is_own_origin
 
 _log = logging.getLogger(__name__)
+_REPORT_INTERVAL_S = 10.0
 
 _REST_JSON_SERVICES = ("iot", "iotdata", "iotdevicegateway", "lambda", "scheduler")
 
@@ -70,6 +71,8 @@ class AwsApi:
         self._clock = clock
         self._signatures = SigV4Verifier()
         self._made = MadeResources()
+        self._failures = 0
+        self._reported_at = float("-inf")
         # Unique without a random source a request: eight random bytes, then a counter.
         self._request_prefix = os.urandom(8).hex()
         self._request_numbers = itertools.count(1)
@@ -111,9 +114,17 @@ class AwsApi:
                 self._made.note(service.target_prefix, operation, body, answer)
         except ServiceError as error:
             if error.status >= 500:
-                _log.error("%s.%s failed", service.target_prefix, operation, exc_info=error)
+                self._report(f"{service.target_prefix}.{operation}", error)
             return encode_error(error, form, content_type, request_id)
         return encode_answer(answer, form, content_type, request_id, is_bodiless=operation in form.bodiless_operations)
+
+    def _report(self, call: str, error: ServiceError) -> None:
+        """Log a failure of ours once in ten seconds: a full disk fails every write of every function."""
+        self._failures += 1
+        now = self._clock()
+        if now - self._reported_at >= _REPORT_INTERVAL_S:
+            _log.error("%s failed: %s (%d since the last report)", call, error, self._failures)
+            self._failures, self._reported_at = 0, now
 
     async def _unsigned(self, request: HttpRequest, request_id: str) -> HttpResponse | None:
         """The health page of DynamoDB's endpoint, which test suites ask for, and their reset."""

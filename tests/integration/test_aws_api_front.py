@@ -338,3 +338,15 @@ async def test_get_caller_identity_is_answered() -> None:
 
     assert b"<Arn>arn:aws:sts::123456789012:assumed-role/ingest/ingest</Arn>" in response.body
     assert b"<Account>123456789012</Account>" in response.body
+
+
+async def test_a_burst_of_failures_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    front = Front()
+    front.services["DynamoDB_20120810"].error = ServiceError("InternalServerError", "the disk is full", status=500)
+
+    answers = [await front.send("DynamoDB_20120810.PutItem") for _ in range(3)]
+
+    assert [answer.status for answer in answers] == [500, 500, 500]
+    assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
+        ("DynamoDB_20120810.PutItem failed: InternalServerError: the disk is full (1 since the last report)", None)
+    ]
