@@ -244,7 +244,7 @@ class Ingestion:
             return None
         rules = self._rules.of_tenant(stored.tenant_id)
         decision = decide(rules, fresh, stored.alerting, site_id=stored.site_id, pending=stored.pending)
-        update = state_update(self._settings.table, fresh, decision.alerting, decision.pending)
+        update = state_update(self._settings.table, stored.tenant_id, fresh, decision.alerting, decision.pending)
         return _Advance(stored, written, decision, update)
 
     def _advance_all(self, advances: Sequence["_Advance"]) -> list[Accepted]:

@@ -102,16 +102,20 @@ _UPDATE = (
     "alerting = :alerting, pending = :pending, schemaVersion = :schema, #version = #version + :one"
 )
 _CONDITION = (
-    "attribute_exists(tenantId) AND attribute_not_exists(removedAt) AND "
+    "tenantId = :tenant AND attribute_not_exists(removedAt) AND "
     "(attribute_not_exists(#ts) OR #ts < :ts OR (#ts = :ts AND #seq < :seq))"
 )
 
 
 def state_update(
-    table: str, fresh: Sequence[Telemetry], alerting: Mapping[str, str], pending: Mapping[str, int] | None = None
+    table: str,
+    tenant_id: str,
+    fresh: Sequence[Telemetry],
+    alerting: Mapping[str, str],
+    pending: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
     """Build the UpdateItem request that moves the state to the last of `fresh`, unless the table has a newer one by
-    then.
+    then, or the device has become another tenant's.
     """
     newest = fresh[-1]
     spans = spans_of(fresh) if len(fresh) > 1 else {}
@@ -122,6 +126,7 @@ def state_update(
         "ConditionExpression": _CONDITION,
         "ExpressionAttributeNames": {"#ts": "ts", "#seq": "seq", "#version": "version"},
         "ExpressionAttributeValues": {
+            ":tenant": {"S": tenant_id},
             ":ts": {"N": str(newest.ts)},
             ":seq": {"N": str(newest.seq)},
             ":event": {"S": event_id(newest.device_id, newest.ts, newest.seq)},

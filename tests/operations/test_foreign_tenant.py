@@ -90,7 +90,7 @@ def fill(backend: Backend) -> BotoService:
     telemetry = Telemetry("x", AT_MS, 1, {"temperature": 20.5})
     history = history_item(telemetry, OWNER, 10**9)
     table.call("PutItem", {"TableName": name, "Item": history})
-    table.call("UpdateItem", state_update(name, [telemetry], {}))
+    table.call("UpdateItem", state_update(name, OWNER, [telemetry], {}))
     for put in aggregate_puts(name, "x", [history], retention_s=10**9):
         table.call("PutItem", put)
     alarm = DeviceAlarm("x", AT_MS, 1, "acme's alarm", "WARNING", None, None)

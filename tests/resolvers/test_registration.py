@@ -7,6 +7,7 @@ import pytest
 from resolvers.caller import BadRequest
 from resolvers.register_device import take_back
 from streams import items
+from streams.aws.calls import AwsError
 from streams.items import presence_key, state_key
 from streams.record import Telemetry
 from streams.state import state_update
@@ -21,7 +22,7 @@ def refuse(device_id: str, request: str) -> dict[str, str]:
 def report(api: Api, seq: int = 1) -> None:
     """Move the device's state on by one telemetry message, with an alert rule in alert and one waiting."""
     telemetry = Telemetry("dev-1", NOW_MS + seq, seq, {"temperature": 21.5})
-    api.table.call("UpdateItem", state_update(api.table_name, [telemetry], {"hot": "alert-1"}, {"wet": NOW_MS}))
+    api.table.call("UpdateItem", state_update(api.table_name, "acme", [telemetry], {"hot": "alert-1"}, {"wet": NOW_MS}))
 
 
 def test_a_refused_signing_request_leaves_the_tombstone_and_its_version(api: Api) -> None:
@@ -122,3 +123,11 @@ def test_a_device_brings_nothing_of_its_former_tenant(api: Api) -> None:
     assert {"siteId", "name", "model"}.isdisjoint(device)
     presence = api.item(presence_key("dev-1"))
     assert (presence["tenantId"], presence["version"], "siteId" in presence) == ("beta", 5, False)
+
+
+def test_telemetry_read_under_a_former_owner_does_not_move_the_new_owners_state(api: Api) -> None:
+    api.register()
+    late = state_update(api.table_name, "former", [Telemetry("dev-1", NOW_MS, 1, {"temperature": 99})], {})
+
+    with pytest.raises(AwsError, match="ConditionalCheckFailed"):
+        api.table.call("UpdateItem", late)

@@ -20,7 +20,7 @@ def change(new: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, 
 
 def state(version: int, *records: Telemetry) -> dict[str, Any]:
     """The state item after ingestion took `records` as one batch."""
-    values = state_update("table", records, {})["ExpressionAttributeValues"]
+    values = state_update("table", "acme", records, {})["ExpressionAttributeValues"]
     return {
         "PK": {"S": f"DEV#{records[0].device_id}"},
         "SK": {"S": "STATE"},

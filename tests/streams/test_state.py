@@ -42,7 +42,7 @@ def test_spans_sum_up_numbers_and_leave_out_everything_else() -> None:
 
 
 def test_the_state_of_one_message_carries_no_spans() -> None:
-    request = state_update("table", [telemetry(1, 1, t=3)], {})
+    request = state_update("table", "acme", [telemetry(1, 1, t=3)], {})
 
     assert request["ExpressionAttributeValues"][":spans"] == {"M": {}}
     assert request["ExpressionAttributeValues"][":event"] == {"S": "dev-1#1#1"}
