@@ -21,8 +21,8 @@ import orjson
 import uvloop
 
 from headwater.realtime.websocket_frames import Opcode, frame_header
-from headwater.server.appsync_realtime import AppSyncRealtime
-from headwater.server.http_server import HttpServer
+from headwater.server.appsync.realtime import AppSyncRealtime
+from headwater.server.http.server import HttpServer
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import GraphQLCaller
 

@@ -26,13 +26,13 @@ from headwater.appsync_js import compile_module
 from headwater.auth.appsync import ApiKeys, AppSyncAuthenticator, AuthSettings
 from headwater.datasource.resolvers import UnitResolver
 from headwater.datasource.sources.none_source import NoneSource
-from headwater.deploy.graphql_calls import ApiCalls
+from headwater.deploy.graphql.calls import ApiCalls
 from headwater.deploy.routing import Router
 from headwater.engine import FieldResolver, GraphQLEngine, PreparedSubscription, load_schema
-from headwater.server.appsync_http import AppSyncHttp
-from headwater.server.appsync_realtime import AppSyncRealtime
-from headwater.server.appsync_request_ids import RequestIds
-from headwater.server.http_server import HttpServer
+from headwater.server.appsync.http import AppSyncHttp
+from headwater.server.appsync.realtime import AppSyncRealtime
+from headwater.server.appsync.request_ids import RequestIds
+from headwater.server.http.server import HttpServer
 from headwater.values.http import HttpRequest, HttpResponse
 
 API_KEY = "da2-bench"

@@ -184,7 +184,7 @@ def wait_for(port: int) -> None:
 def serve(port: int) -> None:
     import uvloop
 
-    from headwater.server.mqtt_server import MqttServer
+    from headwater.server.mqtt.server import MqttServer
 
     async def run() -> None:
         server = MqttServer(on_publish=lambda publishes: None)

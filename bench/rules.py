@@ -22,7 +22,7 @@ from typing import Any
 
 import orjson
 
-from headwater.deploy.rule_engine import RuleEngine
+from headwater.deploy.rules.engine import RuleEngine
 from headwater.mqtt.codec.encoder import encode_packet
 from headwater.mqtt.codec.packets import V311, Connect, PublishPacket
 from headwater.mqtt.ports import ClientContext, Publish
@@ -90,7 +90,7 @@ def serve(port: int, into_stream: bool) -> None:
     import uvloop
 
     async def run() -> None:
-        from headwater.server.mqtt_server import MqttServer
+        from headwater.server.mqtt.server import MqttServer
 
         counting = Counting()
         engine = RuleEngine({"Kinesis": counting.perform}, os.urandom, "123456789012")
@@ -106,8 +106,8 @@ def serve(port: int, into_stream: bool) -> None:
 
 async def stream_performers() -> dict[str, Any]:
     from headwater.deploy.roles import Roles
-    from headwater.deploy.rule_actions import RuleActions
-    from headwater.deploy.rule_engine import LocalRecords
+    from headwater.deploy.rules.actions import RuleActions
+    from headwater.deploy.rules.engine import LocalRecords
     from headwater.storage.kinesis_service import KinesisService
     from headwater.storage.store import Store
 

@@ -41,8 +41,8 @@ def _from_template(
 ) -> dict[str, Any]:
     from headwater.deploy.examination import examine, first_of
     from headwater.deploy.loading import load_template
-    from headwater.deploy.rule_engine import compile_deployed
-    from headwater.deploy.rule_explanation import explanation_of
+    from headwater.deploy.rules.engine import compile_deployed
+    from headwater.deploy.rules.explanation import explanation_of
     from headwater.template.attributes import StackEnvironment
 
     environment = StackEnvironment()

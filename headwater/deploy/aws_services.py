@@ -5,21 +5,21 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from headwater.deploy import iot
-from headwater.deploy.code_watch import watch_code
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.event_api import EventsApi
-from headwater.deploy.schedules import SchedulerApi, scheduler_permissions
-from headwater.deploy.topics import Publication, Topics
-from headwater.deploy.topics_api import TopicsApi, sns_permissions
+from headwater.deploy.events.api import EventsApi
+from headwater.deploy.events.schedules import SchedulerApi, scheduler_permissions
+from headwater.deploy.functions.code_watch import watch_code
+from headwater.deploy.iot import resources as iot
+from headwater.deploy.topics.api import TopicsApi, sns_permissions
+from headwater.deploy.topics.topics import Publication, Topics
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.code_store import CodeStore
 from headwater.functions.function_admin import FunctionAdmin
 from headwater.functions.lambda_api import LambdaApi
 from headwater.functions.service import FunctionService
-from headwater.server.aws_api import AwsApi
-from headwater.server.s3_api import S3Api
+from headwater.server.aws.api import AwsApi
+from headwater.server.aws.s3_api import S3Api
 from headwater.storage.dynamodb_streams_service import DynamoDbStreamsService
 from headwater.storage.sqs_service import SqsService
 from headwater.values.http import HttpHandler

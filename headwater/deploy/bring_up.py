@@ -13,36 +13,41 @@ from typing import Any
 
 from headwater.auth.jwt import PoolKey, make_pool_key
 from headwater.datasource.tables.page_tokens import PageTokens
-from headwater.deploy import data, event_resources, event_sources, functions, graphql, iot, policies, topic_resources
+from headwater.deploy import data, event_sources, policies
 from headwater.deploy.aws_services import AsynchronousDelivery, aws_api, function_admin
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
-from headwater.deploy.event_bus import EventBus
-from headwater.deploy.event_targets import EventTargets
+from headwater.deploy.events import resources as event_resources
+from headwater.deploy.events.bus import EventBus
+from headwater.deploy.events.schedules import Schedules
+from headwater.deploy.events.targets import EventTargets
 from headwater.deploy.examination import Examination, examine, first_of
-from headwater.deploy.iot_access import DeviceAccess
-from headwater.deploy.iot_registry import DeviceRegistry
-from headwater.deploy.iot_sessions import StoredSessions
+from headwater.deploy.functions import resources as functions
+from headwater.deploy.functions.stored_events import StoredEvents
+from headwater.deploy.graphql import api as graphql
+from headwater.deploy.iot import resources as iot
+from headwater.deploy.iot.access import DeviceAccess
+from headwater.deploy.iot.registry import DeviceRegistry
+from headwater.deploy.iot.sessions import StoredSessions
+from headwater.deploy.iot.shadows import Shadows
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.ports import Ports
 from headwater.deploy.roles import Roles
-from headwater.deploy.rule_actions import RuleActions
-from headwater.deploy.rule_engine import RuleEngine
-from headwater.deploy.rule_functions import RuleFunctions
-from headwater.deploy.schedules import Schedules
-from headwater.deploy.shadows import Shadows
-from headwater.deploy.stored_events import StoredEvents
-from headwater.deploy.topics import Topics
+from headwater.deploy.rules.actions import RuleActions
+from headwater.deploy.rules.engine import RuleEngine
+from headwater.deploy.rules.functions import RuleFunctions
+from headwater.deploy.topics import resources as topic_resources
+from headwater.deploy.topics.topics import Topics
 from headwater.deploy.user_pools import UserPools
 from headwater.errors import TemplateError
 from headwater.functions.log_buffer import LogBuffer
 from headwater.functions.service import FunctionService
 from headwater.mqtt.codec.packets import Properties
 from headwater.mqtt.profile import AWS, STANDARD
-from headwater.server.aws_permissions import Account
-from headwater.server.mqtt_server import MqttServer
-from headwater.server.tls import CertificateAuthority
+from headwater.server.aws.permissions import Account
+from headwater.server.http.tls import CertificateAuthority
+from headwater.server.mqtt.server import MqttServer
 from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.s3_service import S3Service

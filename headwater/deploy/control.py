@@ -6,12 +6,12 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.function_logs import function_logs
-from headwater.deploy.graphql_explanation import explain_subscription
+from headwater.deploy.functions.logs import function_logs
+from headwater.deploy.graphql.explanation import explain_subscription
 from headwater.deploy.iam_report import iam_report
-from headwater.deploy.iot_devices import add_device
+from headwater.deploy.iot.devices import add_device
 from headwater.deploy.routing import json_response
-from headwater.deploy.rule_explanation import explain_running
+from headwater.deploy.rules.explanation import explain_running
 from headwater.errors import ServiceError
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from headwater.datasource.tables.page_tokens import PageTokens
 from headwater.deploy.compiled import Compiled
-from headwater.deploy.event_bus import EventBus
+from headwater.deploy.events.bus import EventBus
+from headwater.deploy.events.schedules import Schedules
 from headwater.deploy.faults import Faults
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.roles import AccessKey, Roles
-from headwater.deploy.schedules import Schedules
-from headwater.deploy.topics import Topics
+from headwater.deploy.topics.topics import Topics
 from headwater.errors import TemplateError
 from headwater.functions.log_buffer import LogBuffer
 from headwater.functions.service import FunctionService
-from headwater.server.mqtt_server import MqttServer
+from headwater.server.mqtt.server import MqttServer
 from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.s3_service import S3Service
@@ -29,10 +29,10 @@ from headwater.template.verdicts import Finding
 from headwater.values.identity import AwsPrincipal
 
 if TYPE_CHECKING:
-    from headwater.deploy.graphql import GraphQLApi
-    from headwater.deploy.iot_registry import DeviceRegistry
-    from headwater.deploy.rule_engine import RuleEngine
-    from headwater.deploy.shadows import Shadows
+    from headwater.deploy.graphql.api import GraphQLApi
+    from headwater.deploy.iot.registry import DeviceRegistry
+    from headwater.deploy.iot.shadows import Shadows
+    from headwater.deploy.rules.engine import RuleEngine
     from headwater.deploy.user_pools import UserPools
     from headwater.eventsource.mappings import EventSourceMappings
 

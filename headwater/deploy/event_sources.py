@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment, integers
-from headwater.deploy.topics import Publication
+from headwater.deploy.topics.topics import Publication
 from headwater.errors import ServiceError, TemplateError
 from headwater.eventsource.mapping_request import check_create
 from headwater.eventsource.mappings import EventSourceMappings, FunctionReference, MappingPorts

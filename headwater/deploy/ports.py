@@ -16,10 +16,10 @@ from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.routing import LateAcceptor, Router, acceptors
 from headwater.errors import HeadwaterError
-from headwater.server.http_server import HttpServer
-from headwater.server.mqtt_server import MqttServer
-from headwater.server.mqtt_websocket import MqttWebSocketAcceptor
-from headwater.server.tls import CertificateAuthority
+from headwater.server.http.server import HttpServer
+from headwater.server.http.tls import CertificateAuthority
+from headwater.server.mqtt.server import MqttServer
+from headwater.server.mqtt.websocket import MqttWebSocketAcceptor
 from headwater.template.attributes import StackEnvironment
 from headwater.values.http import HttpHandler
 from headwater.values.loopback import is_loopback

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from headwater.server.websocket import WebSocketAcceptor, WebSocketEndpoint
+from headwater.server.http.websocket import WebSocketAcceptor, WebSocketEndpoint
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 
 _JSON = (("content-type", "application/json"),)

@@ -23,7 +23,7 @@ from headwater.functions.config import FunctionConfig
 from headwater.functions.function_admin import FunctionAdmin
 from headwater.functions.lambda_api import LambdaApi
 from headwater.functions.service import FunctionService, MachineLimits
-from headwater.server.http_server import HttpServer
+from headwater.server.http.server import HttpServer
 from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.sqs_service import SqsService

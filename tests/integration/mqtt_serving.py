@@ -9,7 +9,7 @@ from typing import Any
 from headwater.mqtt.codec.decoder import PacketDecoder
 from headwater.mqtt.codec.encoder import encode_packet
 from headwater.mqtt.codec.packets import V311, Connack, Connect, Packet
-from headwater.server.mqtt_server import MqttServer
+from headwater.server.mqtt.server import MqttServer
 
 
 @contextlib.asynccontextmanager

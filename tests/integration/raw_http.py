@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import pytest
 import uvloop
 
-from headwater.server.http_answers import HttpLimits
-from headwater.server.http_server import HttpServer
-from headwater.server.websocket import WebSocketAcceptor
+from headwater.server.http.answers import HttpLimits
+from headwater.server.http.server import HttpServer
+from headwater.server.http.websocket import WebSocketAcceptor
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 
 

@@ -14,9 +14,9 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from headwater.errors import RequestError
 from headwater.realtime.connection import RealtimeLimits
-from headwater.server.appsync_realtime import AppSyncRealtime
-from headwater.server.http_server import HttpServer
-from headwater.server.websocket import WebSocketLimits
+from headwater.server.appsync.realtime import AppSyncRealtime
+from headwater.server.http.server import HttpServer
+from headwater.server.http.websocket import WebSocketLimits
 from headwater.values.identity import GraphQLCaller
 from tests.integration.raw_http import serving
 

@@ -14,8 +14,8 @@ import pytest_asyncio
 
 from headwater.engine import FieldCall, GraphQLEngine, Limits, PublishedMutation, RequestContext, load_schema
 from headwater.errors import RequestError
-from headwater.server.appsync_http import AppSyncHttp
-from headwater.server.http_server import HttpServer
+from headwater.server.appsync.http import AppSyncHttp
+from headwater.server.http.server import HttpServer
 from headwater.values.http import HttpRequest
 from headwater.values.identity import GraphQLCaller
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from headwater.deploy.roles import Roles
 from headwater.errors import ServiceError
-from headwater.server.aws_api import AwsApi
+from headwater.server.aws.api import AwsApi
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import AwsPrincipal
 

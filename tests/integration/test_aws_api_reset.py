@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headwater.server.aws_api import AwsApi
+from headwater.server.aws.api import AwsApi
 from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.sqs_service import SqsService

@@ -14,9 +14,9 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from headwater.errors import ServiceError
-from headwater.server.aws_api import AwsApi
-from headwater.server.http_server import HttpServer
-from headwater.server.s3_api import S3Api, decode_chunks, parse_range
+from headwater.server.aws.api import AwsApi
+from headwater.server.aws.s3_api import S3Api, decode_chunks, parse_range
+from headwater.server.http.server import HttpServer
 from headwater.storage.s3_service import S3Service
 
 Call = Callable[..., Any]

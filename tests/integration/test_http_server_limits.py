@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from headwater.errors import LocalProtocolError
-from headwater.server.http_answers import HttpLimits
-from headwater.server.http_server import HttpServer
-from headwater.server.tls import CertificateAuthority
+from headwater.server.http.answers import HttpLimits
+from headwater.server.http.server import HttpServer
+from headwater.server.http.tls import CertificateAuthority
 from headwater.values.http import HttpRequest, HttpResponse
 from tests.integration.raw_http import connected, echo, on_both_loops, serving
 

@@ -7,8 +7,8 @@ import socket
 import pytest
 import uvloop
 
-from headwater.server.http_answers import HttpLimits
-from headwater.server.http_server import HttpServer
+from headwater.server.http.answers import HttpLimits
+from headwater.server.http.server import HttpServer
 from headwater.values.http import HttpRequest, HttpResponse
 from tests.integration.raw_http import connected, echo, on_both_loops, serving
 

@@ -13,9 +13,9 @@ import websockets
 from websockets.asyncio.client import ClientConnection, connect
 
 from headwater.realtime.websocket_frames import CloseCode, Opcode, encode_frame
-from headwater.server.http_server import HttpServer
-from headwater.server.tls import CertificateAuthority
-from headwater.server.websocket import WebSocketEndpoint, WebSocketLimits, WebSocketSender, offered_subprotocols
+from headwater.server.http.server import HttpServer
+from headwater.server.http.tls import CertificateAuthority
+from headwater.server.http.websocket import WebSocketEndpoint, WebSocketLimits, WebSocketSender, offered_subprotocols
 from headwater.values.http import HttpRequest, HttpResponse
 from tests.integration.raw_http import connected, echo, on_both_loops, serving
 

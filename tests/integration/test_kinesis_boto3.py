@@ -12,8 +12,8 @@ import pytest_asyncio
 from botocore.exceptions import ClientError
 
 from headwater.errors import ServiceError
-from headwater.server.aws_api import AwsApi
-from headwater.server.http_server import HttpServer
+from headwater.server.aws.api import AwsApi
+from headwater.server.http.server import HttpServer
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.store import Store
 

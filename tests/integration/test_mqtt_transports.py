@@ -28,10 +28,10 @@ from headwater.mqtt.codec.packets import (
     ReasonCode,
 )
 from headwater.mqtt.ports import ClientContext, Refusal, TransportInfo
-from headwater.server.http_server import HttpServer
-from headwater.server.mqtt_server import MqttServer
-from headwater.server.mqtt_websocket import MqttWebSocketAcceptor
-from headwater.server.tls import CertificateAuthority
+from headwater.server.http.server import HttpServer
+from headwater.server.http.tls import CertificateAuthority
+from headwater.server.mqtt.server import MqttServer
+from headwater.server.mqtt.websocket import MqttWebSocketAcceptor
 from headwater.values.http import HttpRequest, HttpResponse
 from tests.integration.mqtt_serving import serving, until
 

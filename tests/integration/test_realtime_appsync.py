@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 
 from headwater.errors import RequestError
 from headwater.realtime.connection import RealtimeLimits
-from headwater.server.websocket import WebSocketLimits
+from headwater.server.http.websocket import WebSocketLimits
 from tests.integration.raw_http import on_both_loops
 from tests.integration.realtime_api import Api, Setup, connected_client, running
 

@@ -11,8 +11,8 @@ import pytest
 import pytest_asyncio
 from botocore.exceptions import ClientError
 
-from headwater.server.aws_api import AwsApi
-from headwater.server.http_server import HttpServer
+from headwater.server.aws.api import AwsApi
+from headwater.server.http.server import HttpServer
 from headwater.storage.sqs_service import SqsService
 from headwater.storage.store import Store
 

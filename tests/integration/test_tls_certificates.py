@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from headwater.errors import RequestError
-from headwater.server.tls import CertificateAuthority
+from headwater.server.http.tls import CertificateAuthority
 from tests.integration.raw_http import connected, serving
 
 NOW = datetime.datetime(2026, 11, 24, tzinfo=datetime.UTC)

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from headwater.server.tls import CertificateAuthority
+from headwater.server.http.tls import CertificateAuthority
 from tests.support.product import Device, Product, eventually, now_ms, run_cli, telemetry
 
 REGISTER = """mutation($input: RegisterDeviceInput!) { registerDevice(input: $input) {

@@ -22,7 +22,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from headwater.deploy.iot_operations import OPERATIONS
+from headwater.deploy.iot.operations import OPERATIONS
 from tests.operations.scenario import run_scenario
 from tests.operations.test_operations import NOW_MS, RUN, StrawberryImplementation
 from tests.resolvers.test_certificates import signing_request

@@ -2,7 +2,7 @@
 
 import pytest
 
-from headwater.server.aws_permissions import Account, Permission, permissions_of, rest_permissions_of
+from headwater.server.aws.permissions import Account, Permission, permissions_of, rest_permissions_of
 
 ACCOUNT = Account("us-east-1", "1")
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from pathlib import Path
 
 from headwater.mqtt.ports import Publish
-from headwater.server.mqtt_server import MqttServer
+from headwater.server.mqtt.server import MqttServer
 from headwater.storage.store import Store
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 

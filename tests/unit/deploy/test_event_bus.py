@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from headwater.deploy.event_bus import EventBus, TargetInput
-from headwater.deploy.event_rule import parse_rule, value_at
+from headwater.deploy.events.bus import EventBus, TargetInput
+from headwater.deploy.events.rule import parse_rule, value_at
 from headwater.errors import ServiceError
 
 FUNCTION = "arn:aws:lambda:us-east-1:123456789012:function:f"

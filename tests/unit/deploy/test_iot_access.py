@@ -16,8 +16,8 @@ from botocore.credentials import Credentials
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import load_pem_x509_certificate
 
-from headwater.deploy.iot_access import DeviceAccess
-from headwater.deploy.iot_registry import DeviceRegistry
+from headwater.deploy.iot.access import DeviceAccess
+from headwater.deploy.iot.registry import DeviceRegistry
 from headwater.deploy.roles import AccessKey, Roles
 from headwater.mqtt.broker import Broker
 from headwater.mqtt.codec.encoder import encode_packet
@@ -25,8 +25,8 @@ from headwater.mqtt.codec.packets import V311, Connect, PublishPacket, ReasonCod
 from headwater.mqtt.connection import MqttConnection
 from headwater.mqtt.ports import Action, ClientContext, Refusal, TransportInfo
 from headwater.mqtt.profile import AWS
-from headwater.server.aws_permissions import Account
-from headwater.server.tls import CertificateAuthority
+from headwater.server.aws.permissions import Account
+from headwater.server.http.tls import CertificateAuthority
 from headwater.storage.store import Store
 
 ARN = "arn:aws:iot:us-east-1:123456789012"

@@ -10,18 +10,18 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headwater.deploy.iot_access import DeviceAccess
-from headwater.deploy.iot_api import IotApi
-from headwater.deploy.iot_data_api import IotDataApi
-from headwater.deploy.iot_operations import OPERATIONS, permissions
-from headwater.deploy.iot_registry import DeviceRegistry
+from headwater.deploy.iot.access import DeviceAccess
+from headwater.deploy.iot.api import IotApi
+from headwater.deploy.iot.data_api import IotDataApi
+from headwater.deploy.iot.operations import OPERATIONS, permissions
+from headwater.deploy.iot.registry import DeviceRegistry
 from headwater.deploy.roles import Roles
 from headwater.errors import ServiceError
 from headwater.mqtt.codec.packets import V311, Connect
 from headwater.mqtt.ports import ClientContext, Refusal, TransportInfo
-from headwater.server.aws_permissions import Account
-from headwater.server.mqtt_server import MqttServer
-from headwater.server.tls import CertificateAuthority
+from headwater.server.aws.permissions import Account
+from headwater.server.http.tls import CertificateAuthority
+from headwater.server.mqtt.server import MqttServer
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest, HttpResponse
 

@@ -11,13 +11,13 @@ import orjson
 import pytest
 from botocore.session import Session
 
-from headwater.deploy.iot_api import IotApi
-from headwater.deploy.iot_data_api import IotDataApi, data_permissions
-from headwater.deploy.iot_operations import OPERATIONS, permissions, read_call
-from headwater.deploy.iot_registry import DeviceRegistry
-from headwater.server.aws_permissions import Account, Permission
-from headwater.server.mqtt_server import MqttServer
-from headwater.server.tls import CertificateAuthority
+from headwater.deploy.iot.api import IotApi
+from headwater.deploy.iot.data_api import IotDataApi, data_permissions
+from headwater.deploy.iot.operations import OPERATIONS, permissions, read_call
+from headwater.deploy.iot.registry import DeviceRegistry
+from headwater.server.aws.permissions import Account, Permission
+from headwater.server.http.tls import CertificateAuthority
+from headwater.server.mqtt.server import MqttServer
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest, HttpResponse
 

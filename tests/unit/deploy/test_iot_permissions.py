@@ -13,13 +13,13 @@ from botocore.credentials import Credentials
 from botocore.parsers import create_parser
 from botocore.session import Session
 
-from headwater.deploy.iot_api import IotApi
-from headwater.deploy.iot_operations import permissions
-from headwater.deploy.iot_registry import DeviceRegistry
+from headwater.deploy.iot.api import IotApi
+from headwater.deploy.iot.operations import permissions
+from headwater.deploy.iot.registry import DeviceRegistry
 from headwater.deploy.roles import Roles
-from headwater.server.aws_api import AwsApi
-from headwater.server.aws_permissions import Account
-from headwater.server.tls import CertificateAuthority
+from headwater.server.aws.api import AwsApi
+from headwater.server.aws.permissions import Account
+from headwater.server.http.tls import CertificateAuthority
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest
 

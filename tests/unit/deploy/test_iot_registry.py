@@ -13,10 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from headwater.deploy.iot_registry import DeviceRegistry
+from headwater.deploy.iot.registry import DeviceRegistry
 from headwater.errors import ServiceError
-from headwater.server.aws_permissions import Account
-from headwater.server.tls import CertificateAuthority
+from headwater.server.aws.permissions import Account
+from headwater.server.http.tls import CertificateAuthority
 from headwater.storage.store import Store
 
 ACCOUNT = Account("us-east-1", "123456789012")

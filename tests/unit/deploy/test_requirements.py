@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headwater.deploy.requirements import installed_requirements
+from headwater.deploy.functions.requirements import installed_requirements
 from headwater.errors import TemplateError
 
 

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import orjson
 import pytest
 
-from headwater.deploy.cron import CronError, parse_cron
-from headwater.deploy.event_bus import TargetInput
-from headwater.deploy.schedule_times import next_run
-from headwater.deploy.schedules import Schedules
+from headwater.deploy.events.bus import TargetInput
+from headwater.deploy.events.cron import CronError, parse_cron
+from headwater.deploy.events.schedule_times import next_run
+from headwater.deploy.events.schedules import Schedules
 from headwater.errors import ServiceError
 from headwater.storage.store import Store
 

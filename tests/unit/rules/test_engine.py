@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headwater.deploy.rule_engine import ActionsFailedError, RuleEngine
+from headwater.deploy.rules.engine import ActionsFailedError, RuleEngine
 from headwater.errors import HeadwaterError, ServiceError, TemplateError
 from headwater.mqtt.ports import ClientContext, Publish
 from headwater.rules.actions import ActionRequest

@@ -9,7 +9,7 @@ import pytest
 
 from headwater.engine import GraphQLEngine, GraphQLRequest, RequestContext, load_schema
 from headwater.engine.calls import FieldCall
-from headwater.server.appsync_log import RequestLog, TracedResolver
+from headwater.server.appsync.log import RequestLog, TracedResolver
 from headwater.values.identity import GraphQLCaller
 
 

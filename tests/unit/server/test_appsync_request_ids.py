@@ -2,7 +2,7 @@
 
 import uuid
 
-from headwater.server.appsync_request_ids import RequestIds
+from headwater.server.appsync.request_ids import RequestIds
 
 
 def test_every_request_id_is_a_new_random_uuid() -> None:

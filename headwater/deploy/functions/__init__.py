@@ -1,0 +1,1 @@
+"""Functions of a template and what belongs to them."""

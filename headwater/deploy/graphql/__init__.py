@@ -1,0 +1,1 @@
+"""GraphQL APIs of a template."""

@@ -1,0 +1,118 @@
+"""Who may call a GraphQL API: its authorization modes from `AuthenticationType` and the additional providers."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import orjson
+
+from headwater.auth.appsync import ApiKeys, AppSyncAuthenticator, AuthSettings, OidcProvider, UserPool
+from headwater.auth.authorizer import LambdaAuthorizer
+from headwater.deploy.deployment import Deployment
+from headwater.deploy.graphql.oidc import oidc_provider
+from headwater.errors import RequestError, TemplateError
+from headwater.template.attributes import ATTRIBUTES, Named
+from headwater.template.intrinsics import Resource
+from headwater.values.identity import AuthMode
+
+_MODES = ("API_KEY", "AWS_IAM", "AWS_LAMBDA", "AMAZON_COGNITO_USER_POOLS", "OPENID_CONNECT")
+
+
+class ApiAccess:
+    """The modes of one API; `key_resources` are its `AWS::AppSync::ApiKey`s."""
+
+    def __init__(self, deployment: Deployment, api: Resource, api_id: str, key_resources: Sequence[Resource]) -> None:
+        self._deployment = deployment
+        self._api = api
+        self._api_id = api_id
+        self._key_resources = key_resources
+        self._providers: list[Mapping[str, Any]] = [
+            api.properties,
+            *(api.properties.get("AdditionalAuthenticationProviders") or []),
+        ]
+
+    @property
+    def additional_modes(self) -> tuple[AuthMode, ...]:
+        return tuple(provider["AuthenticationType"] for provider in self._providers[1:])
+
+    @property
+    def default_action(self) -> Literal["ALLOW", "DENY"]:
+        action = (self._api.properties.get("UserPoolConfig") or {}).get("DefaultAction", "ALLOW")
+        return "DENY" if action == "DENY" else "ALLOW"
+
+    @property
+    def has_authorizer(self) -> bool:
+        return any(provider["AuthenticationType"] == "AWS_LAMBDA" for provider in self._providers)
+
+    async def authenticator(self) -> tuple[AppSyncAuthenticator, tuple[str, ...]]:
+        """What lets callers in, and the API keys. Raises: TemplateError for a mode that cannot work."""
+        pools: list[UserPool] = []
+        issuers: list[OidcProvider] = []
+        allowed = frozenset(self._deployment.options.allowed_hosts)
+        for provider in self._providers:
+            mode = provider["AuthenticationType"]
+            if mode not in _MODES:
+                raise TemplateError(f"{mode!r} is no authorization mode", property_path="AuthenticationType")
+            if mode == "AMAZON_COGNITO_USER_POOLS":
+                pools.append(self._pool(provider.get("UserPoolConfig") or {}))
+            elif mode == "OPENID_CONNECT":
+                issuers.append(await oidc_provider(provider.get("OpenIDConnectConfig") or {}, allowed.__contains__))
+        modes = {provider["AuthenticationType"] for provider in self._providers}
+        keys = self._api_keys()
+        settings = AuthSettings(
+            api_id=self._api_id,
+            account_id=self._deployment.options.account_id,
+            endpoint_path=self._deployment.stack.environment.api_path(self._api.logical_id),
+            api_keys=ApiKeys(keys) if "API_KEY" in modes else None,
+            is_iam="AWS_IAM" in modes,
+            user_pools=tuple(pools),
+            oidc_providers=tuple(issuers),
+            authorizer=self._authorizer(),
+        )
+        find_secret = self._deployment.roles.find_secret
+        return AppSyncAuthenticator(settings, find_secret=find_secret, invoke=self._invoke_authorizer), tuple(keys)
+
+    def _authorizer(self) -> LambdaAuthorizer | None:
+        for provider in self._providers:
+            if provider["AuthenticationType"] == "AWS_LAMBDA":
+                config = provider.get("LambdaAuthorizerConfig")
+                if not isinstance(config, Mapping):
+                    raise TemplateError("missing: AWS_LAMBDA needs it", property_path="LambdaAuthorizerConfig")
+                pattern = config.get("IdentityValidationExpression")
+                return LambdaAuthorizer(
+                    str(config["AuthorizerUri"]),
+                    float(config.get("AuthorizerResultTtlInSeconds", 300)),
+                    re.compile(pattern) if pattern else None,
+                )
+        return None
+
+    async def _invoke_authorizer(self, function: str, event: dict[str, Any]) -> Any:
+        result = await self._deployment.functions.invoke(function, orjson.dumps(event))
+        if result.function_error is not None:
+            raise RequestError(result.payload.decode(errors="replace"), "UnauthorizedException")
+        return orjson.loads(result.payload)
+
+    def _pool(self, config: Mapping[str, Any]) -> UserPool:
+        pool_id = str(config.get("UserPoolId"))
+        pool = self._deployment.user_pools.pools.get(pool_id)
+        if pool is None:
+            raise TemplateError(
+                f"{pool_id!r} is no user pool of this template", property_path="UserPoolConfig.UserPoolId"
+            )
+        pattern = config.get("AppIdClientRegex")
+        return UserPool(
+            pool.issuer,
+            pool.verifier(),
+            re.compile(str(pattern)) if pattern else None,
+            str(config.get("DefaultAction", "ALLOW")),
+        )
+
+    def _api_keys(self) -> dict[str, float]:
+        keys: dict[str, float] = {}
+        for resource in self._key_resources:
+            named = Named(resource.logical_id, "", dict, self._deployment.stack.environment)
+            key = str(ATTRIBUTES["AWS::AppSync::ApiKey"]["ApiKey"](named))
+            expires = resource.properties.get("Expires")
+            # Local keys are not renewed by a deployment every week, so one without an expiry lasts a start.
+            keys[key] = float(expires) if expires is not None else self._deployment.clock() + 365 * 24 * 3600
+        return keys

@@ -1,0 +1,112 @@
+"""Flow 7/8 and 8/8: what the HTTP endpoint and the real-time side of an API ask for."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import orjson
+
+from headwater.auth.appsync import AppSyncAuthenticator
+from headwater.engine import (
+    GraphQLEngine,
+    GraphQLRequest,
+    PreparedSubscription,
+    PublishedMutation,
+    RequestContext,
+)
+from headwater.errors import RequestError
+from headwater.server.appsync.http import read_request
+from headwater.server.appsync.realtime import AppSyncRealtime
+from headwater.values.http import HttpRequest
+from headwater.values.identity import GraphQLCaller
+
+
+class ApiCalls:
+    """The callables of one API. With `has_authorizer` an authorizer function is told what a caller asks for."""
+
+    def __init__(
+        self,
+        engine: GraphQLEngine,
+        authenticator: AppSyncAuthenticator,
+        *,
+        clock: Callable[[], float],
+        new_request_id: Callable[[], str],
+        has_authorizer: bool,
+    ) -> None:
+        self._engine = engine
+        self._authenticator = authenticator
+        self._clock = clock
+        self._new_request_id = new_request_id
+        self._has_authorizer = has_authorizer
+        self.realtime: AppSyncRealtime | None = None
+
+    async def authenticate_http(self, request: HttpRequest, request_id: str) -> GraphQLCaller:
+        authenticator, now = self._authenticator, self._clock()
+        known = authenticator.quick_caller(request, now)
+        if known is not None:
+            return known
+        if self._has_authorizer:
+            asked = _readable(request)
+            attempt = authenticator.http_attempt(
+                request,
+                request_id=request_id,
+                query=asked.query,
+                operation_name=asked.operation_name,
+                variables=asked.variables,
+            )
+        else:
+            attempt = authenticator.http_attempt(request, request_id=request_id)
+        return await authenticator.authenticate(attempt, now=now)
+
+    async def authenticate_realtime(
+        self, header: Mapping[str, str], kind: Literal["connect", "start"], body: str, source_ip: tuple[str, ...]
+    ) -> GraphQLCaller:
+        request_id = self._new_request_id()
+        if kind == "connect":
+            attempt = self._authenticator.connect_attempt(header, request_id=request_id, source_ip=source_ip)
+        else:
+            asked = _data(body) if self._has_authorizer else {}
+            attempt = self._authenticator.start_attempt(
+                header,
+                body,
+                request_id=request_id,
+                source_ip=source_ip,
+                query=str(asked.get("query", "")),
+                variables=asked.get("variables"),
+            )
+        return await self._authenticator.authenticate(attempt, now=self._clock())
+
+    def prepare(
+        self, query: str, variables: Mapping[str, Any], operation_name: str | None, caller: GraphQLCaller
+    ) -> PreparedSubscription:
+        return self._engine.prepare_subscription(GraphQLRequest(query, dict(variables), operation_name), caller)
+
+    async def run_resolver(self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]]) -> Any:
+        if prepared.resolver is None:
+            return None
+        context = RequestContext(caller, headers=dict(headers), request_id=self._new_request_id(), now=self._clock())
+        return await prepared.resolver.run_subscription(prepared.field_call(context))
+
+    def publish(self, published: PublishedMutation, context: RequestContext) -> None:
+        assert self.realtime is not None, "set when the API is built"
+        self.realtime.publish(published)
+
+    def invalidate(self, context: RequestContext) -> None:
+        assert self.realtime is not None, "set when the API is built"
+        for invalidation in context.invalidations:
+            self.realtime.invalidate(str(invalidation["subscriptionField"]), invalidation.get("payload") or {})
+
+
+def _readable(request: HttpRequest) -> GraphQLRequest:
+    """What a request asks for; nothing if it cannot be read, which is answered after authentication."""
+    try:
+        return read_request(request)
+    except RequestError:
+        return GraphQLRequest("")
+
+
+def _data(body: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}

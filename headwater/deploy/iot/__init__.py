@@ -1,0 +1,1 @@
+"""Devices: registry, access, APIs and shadows."""

@@ -1,0 +1,140 @@
+"""The operations of the `iot` API: where they are in its paths, and which permission each of them needs.
+
+Source: AWS IoT API Reference; Service Authorization Reference, "AWS IoT".
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, unquote
+
+import orjson
+
+from headwater.errors import ServiceError
+from headwater.server.aws.permissions import Account, Permission
+from headwater.values.arn import is_arn
+from headwater.values.http import HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One call. `path` has `{member}` where the URI holds one; `resource` is what IAM is asked about.
+
+    In `resource`, `{member}` is taken from the path, `{principal}` from whatever names the certificate; "*" is an
+    operation without resources.
+    """
+
+    name: str
+    method: str
+    path: str
+    resource: str
+
+
+_CERTIFICATE, _THING, _POLICY = "cert/{certificateId}", "thing/{thingName}", "policy/{policyName}"
+_TYPE = "thingtype/{thingTypeName}"
+
+OPERATIONS: tuple[Operation, ...] = tuple(
+    Operation(*row)
+    for row in (
+        ("CreateKeysAndCertificate", "POST", "keys-and-certificate", "*"),
+        ("CreateCertificateFromCsr", "POST", "certificates", "*"),
+        ("ListCertificates", "GET", "certificates", "*"),
+        ("DescribeCertificate", "GET", "certificates/{certificateId}", _CERTIFICATE),
+        ("UpdateCertificate", "PUT", "certificates/{certificateId}", _CERTIFICATE),
+        ("DeleteCertificate", "DELETE", "certificates/{certificateId}", _CERTIFICATE),
+        ("ListThings", "GET", "things", "*"),
+        ("CreateThing", "POST", "things/{thingName}", _THING),
+        ("DescribeThing", "GET", "things/{thingName}", _THING),
+        ("UpdateThing", "PATCH", "things/{thingName}", _THING),
+        ("DeleteThing", "DELETE", "things/{thingName}", _THING),
+        ("AttachThingPrincipal", "PUT", "things/{thingName}/principals", "{principal}"),
+        ("DetachThingPrincipal", "DELETE", "things/{thingName}/principals", "{principal}"),
+        ("ListThingPrincipals", "GET", "things/{thingName}/principals", _THING),
+        ("ListPrincipalThings", "GET", "principals/things", "{principal}"),
+        ("ListThingTypes", "GET", "thing-types", "*"),
+        ("CreateThingType", "POST", "thing-types/{thingTypeName}", _TYPE),
+        ("DescribeThingType", "GET", "thing-types/{thingTypeName}", _TYPE),
+        ("ListPolicies", "GET", "policies", "*"),
+        ("CreatePolicy", "POST", "policies/{policyName}", _POLICY),
+        ("GetPolicy", "GET", "policies/{policyName}", _POLICY),
+        ("DeletePolicy", "DELETE", "policies/{policyName}", _POLICY),
+        ("AttachPolicy", "PUT", "target-policies/{policyName}", "{principal}"),
+        ("DetachPolicy", "POST", "target-policies/{policyName}", "{principal}"),
+        ("ListAttachedPolicies", "POST", "attached-policies/{target}", "{principal}"),
+        ("ListTargetsForPolicy", "POST", "policy-targets/{policyName}", _POLICY),
+        ("DescribeEndpoint", "GET", "endpoint", "*"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, understood as far as its path goes. Members of the body may be of any type."""
+
+    operation: Operation
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    body: Mapping[str, object]
+    principal: str
+
+    def flag(self, name: str) -> bool:
+        return self.query.get(name, "").lower() == "true"
+
+
+def read_call(request: HttpRequest) -> Call | None:
+    """Find the operation of a request; None if it is none of those here.
+
+    Raises: ServiceError InvalidRequestException for a body that is no JSON object.
+    """
+    parts = [unquote(part) for part in request.raw_path.strip("/").split("/")]
+    for operation in OPERATIONS:
+        members = _match(operation, request.method, parts)
+        if members is not None:
+            body = _body(request)
+            target = body.get("target") or members.get("target") or request.header("x-amzn-principal")
+            query = {name: values[0] for name, values in parse_qs(request.raw_query).items()}
+            return Call(operation, members, query, body, target if isinstance(target, str) else "")
+    return None
+
+
+def permissions(request: HttpRequest, account: Account) -> list[Permission]:
+    """What a role needs for a request; an operation that does not exist here needs nothing, since it is refused.
+
+    Raises: ServiceError InvalidRequestException.
+    """
+    call = read_call(request)
+    if call is None:
+        return []
+    operation = call.operation
+    resource = operation.resource
+    if resource == "{principal}":
+        arn = call.principal if is_arn(call.principal) else "*"
+    else:
+        for name, value in call.path.items():
+            resource = resource.replace("{" + name + "}", value)
+        arn = "*" if resource == "*" else account.arn("iot", resource)
+    return [Permission(f"iot:{operation.name}", (arn,))]
+
+
+def _match(operation: Operation, method: str, parts: list[str]) -> dict[str, str] | None:
+    pattern = operation.path.split("/")
+    if operation.method != method or len(pattern) != len(parts):
+        return None
+    members: dict[str, str] = {}
+    for expected, found in zip(pattern, parts, strict=True):
+        if expected.startswith("{"):
+            members[expected[1:-1]] = found
+        elif expected != found:
+            return None
+    return members
+
+
+def _body(request: HttpRequest) -> Mapping[str, object]:
+    if not request.body:
+        return {}
+    try:
+        body = orjson.loads(request.body)
+    except ValueError as error:
+        raise ServiceError("InvalidRequestException", f"the body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise ServiceError("InvalidRequestException", "the body is not a JSON object")
+    return body

@@ -1,0 +1,88 @@
+"""The device registry of an instance: things, certificates and policies, kept in one database of the store."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from headwater.deploy.iot.certificates import ACTIVE, CERTIFICATE, POLICY_OF, THING_OF, Certificates
+from headwater.deploy.iot.database import Document, Documents, IotDatabase
+from headwater.deploy.iot.limits import is_thing_name
+from headwater.deploy.iot.policies import POLICY, Policies
+from headwater.deploy.iot.things import PRINCIPAL_OF, THING, Things
+from headwater.server.aws.permissions import Account
+from headwater.server.http.tls import CertificateAuthority
+from headwater.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the registry says of a client: its certificates that are active, their policies, its thing.
+
+    `thing` is the thing of the client's id, whoever uses it; `is_attached` that the certificate belongs to it.
+    """
+
+    certificate_ids: tuple[str, ...] = ()
+    policies: tuple[str, ...] = ()
+    thing: Document | None = None
+    is_attached: bool = False
+
+
+class DeviceRegistry:
+    """Everything about devices that outlives their connections."""
+
+    def __init__(
+        self,
+        store: Store,
+        account: Account,
+        open_authority: Callable[[], CertificateAuthority],
+        *,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self.account = account
+        self.database = IotDatabase(store)
+        self.things = Things(self.database, account, clock=clock, new_id=new_id)
+        self.certificates = Certificates(self.database, account, open_authority, clock=clock, new_id=new_id)
+        self.policies = Policies(self.database, account, clock=clock, new_id=new_id)
+
+    def is_active(self, certificate_id: str) -> bool:
+        """Whether a certificate is registered and may be used."""
+        document = self.database.read(lambda documents: documents.get(CERTIFICATE, certificate_id))
+        return document is not None and document["status"] == ACTIVE
+
+    def standing_of_certificate(self, certificate_id: str, client_id: str) -> Standing:
+        """What a client may rely on that shows a certificate; `policies` are documents."""
+
+        def read(documents: Documents) -> Standing:
+            thing = documents.get(THING, client_id) if is_thing_name(client_id) else None
+            is_attached = thing is not None and documents.has(THING_OF, certificate_id, client_id)
+            active = _active(documents, [certificate_id])
+            return Standing(active, _policies(documents, active), thing, is_attached)
+
+        return self.database.read(read)
+
+    def standing_of_thing(self, client_id: str) -> Standing:
+        """What a client may rely on that shows no certificate but has a thing's name: all the thing's certificates."""
+
+        def read(documents: Documents) -> Standing:
+            thing = documents.get(THING, client_id) if is_thing_name(client_id) else None
+            if thing is None:
+                return Standing()
+            active = _active(documents, documents.names_below(PRINCIPAL_OF, client_id))
+            return Standing(active, _policies(documents, active), thing, is_attached=bool(active))
+
+        return self.database.read(read)
+
+    def things_of(self, certificate_id: str) -> list[str]:
+        """The names of the things a certificate is attached to."""
+        return self.database.read(lambda documents: documents.names_below(THING_OF, certificate_id))
+
+
+def _active(documents: Documents, certificate_ids: list[str]) -> tuple[str, ...]:
+    found = ((one, documents.get(CERTIFICATE, one)) for one in certificate_ids)
+    return tuple(one for one, document in found if document is not None and document["status"] == ACTIVE)
+
+
+def _policies(documents: Documents, certificate_ids: tuple[str, ...]) -> tuple[str, ...]:
+    names = {name for one in certificate_ids for name in documents.names_below(POLICY_OF, one)}
+    found = (documents.get(POLICY, name) for name in sorted(names))
+    return tuple(document["policyDocument"] for document in found if document is not None)

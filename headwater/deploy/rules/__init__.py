@@ -1,0 +1,1 @@
+"""Topic rules of a template at work."""

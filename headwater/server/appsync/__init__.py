@@ -1,0 +1,1 @@
+"""AppSync over HTTP and in real time."""

@@ -1,0 +1,237 @@
+"""The AWS endpoint: one address for every service, found by target header, signature scope and path."""
+
+import itertools
+import logging
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import parse_qs
+
+from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
+from headwater.errors import ServiceError
+from headwater.server.aws.permissions import Account, Permission, permissions_of, rest_permissions_of
+from headwater.server.aws.reset import RESET_PATH, MadeResources
+from headwater.server.aws.wire import (
+    CBOR_TYPE,
+    JSON_TYPES,
+    PLAIN_JSON,
+    decode_body,
+    encode_answer,
+    encode_error,
+    encode_xml_error,
+    form_of,
+    media_type,
+    xml_response,
+)
+from headwater.values.aws import Authorize, AwsService, principal_arn
+from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
+from headwater.values.identity import AwsPrincipal
+from headwater.values.loopback import is_loopback, is_own_host, is_own_origin
+
+_log = logging.getLogger(__name__)
+_REPORT_INTERVAL_S = 10.0
+
+_REST_JSON_SERVICES = ("iot", "iotdata", "iotdevicegateway", "lambda", "scheduler")
+
+_SIGNED = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/\d{8}/[^/,\s]+/[^/,\s]+/aws4_request, ?SignedHeaders=[^,\s]+, ?"
+    r"Signature=[0-9a-f]{64}\Z"
+)
+FindSecret = Callable[[str], tuple[AwsPrincipal, str] | None]
+RestPermissions = Callable[[HttpRequest, Account], list[Permission]]
+
+
+class AwsApi:
+    """Answers AWS API requests; `handle` is an `HttpHandler`.
+
+    A key that `find_secret` knows is verified and held to `authorize`. On loopback any other key is the
+    administrator's, unverified, so that tests may use whatever they like; from elsewhere it is refused.
+    `rest_services` maps the service of a signature (`lambda`, `iotdata`, `s3`, `events`) to who answers the requests
+    that are not for one of `services`; `rest_permissions` gives, for some of them, what a request needs.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[AwsService],
+        *,
+        region: str,
+        account_id: str,
+        find_secret: FindSecret,
+        authorize: Authorize,
+        clock: Callable[[], float],
+        rest_services: Mapping[str, HttpHandler] | None = None,
+        rest_permissions: Mapping[str, RestPermissions] | None = None,
+    ) -> None:
+        self._services = {service.target_prefix: service for service in services}
+        self._rest_services = dict(rest_services or {})
+        self._rest_permissions = dict(rest_permissions or {})
+        self._account = Account(region, account_id)
+        self._find_secret = find_secret
+        self._authorize = authorize
+        self._clock = clock
+        self._signatures = SigV4Verifier()
+        self._made = MadeResources()
+        self._failures = 0
+        self._reported_at = float("-inf")
+        # Unique without a random source a request: eight random bytes, then a counter.
+        self._request_prefix = os.urandom(8).hex()
+        self._request_numbers = itertools.count(1)
+
+    async def handle(self, request: HttpRequest) -> HttpResponse:
+        """Answer one request; every refusal is an error document of the service it was meant for."""
+        target, _, operation = request.header("x-amz-target").partition(".")
+        service = self._services.get(target)
+        if service is not None:
+            return await self._json(service, operation, request, self._request_id(form_of(target).has_long_ids))
+        request_id = self._request_id()
+        try:
+            if not request.header("authorization"):
+                answer = await self._unsigned(request, request_id)
+                if answer is not None:
+                    return answer
+            principal, signature = self._authenticate(request)
+            return await self._other(request, request_id, principal, signature)
+        except ServiceError as error:
+            if _is_rest_json(request):
+                status = 403 if error.code == "AccessDeniedException" else error.status
+                error = ServiceError(error.code, error.message, status=status, fields=error.fields)
+                return encode_error(error, form_of(target), JSON_TYPES[0], request_id)
+            if media_type(request.header("content-type")) in (*JSON_TYPES, CBOR_TYPE):
+                return encode_error(error, form_of(target), self._answer_type(request), request_id)
+            return encode_xml_error(error, request_id)
+
+    async def _json(self, service: AwsService, operation: str, request: HttpRequest, request_id: str) -> HttpResponse:
+        form = form_of(service.target_prefix)
+        content_type = self._answer_type(request)
+        try:
+            body = decode_body(request.body, content_type)
+            principal = self._unverified(request) or self._authenticate(request)[0]
+            if not principal.is_administrator:
+                for needed in permissions_of(service.target_prefix, operation, body, self._account):
+                    self._authorize(principal, needed.action, needed.resources)
+            answer = await service.call(operation, body, principal)
+            if operation.startswith(("Create", "Delete")):
+                self._made.note(service.target_prefix, operation, body, answer)
+        except ServiceError as error:
+            if error.status >= 500:
+                self._report(f"{service.target_prefix}.{operation}", error)
+            return encode_error(error, form, content_type, request_id)
+        return encode_answer(answer, form, content_type, request_id, is_bodiless=operation in form.bodiless_operations)
+
+    def _report(self, call: str, error: ServiceError) -> None:
+        """Log a failure of ours once in ten seconds: a full disk fails every write of every function."""
+        self._failures += 1
+        now = self._clock()
+        if now - self._reported_at >= _REPORT_INTERVAL_S:
+            _log.error("%s failed: %s (%d since the last report)", call, error, self._failures)
+            self._failures, self._reported_at = 0, now
+
+    async def _unsigned(self, request: HttpRequest, request_id: str) -> HttpResponse | None:
+        """The health page of DynamoDB's endpoint, which test suites ask for, and their reset."""
+        if request.method == "GET" and request.raw_path == "/" and not request.raw_query:
+            text = f"healthy: dynamodb.{self._account.region}.amazonaws.com "
+            headers = (("content-type", "text/plain"), ("x-amzn-requestid", request_id))
+            return HttpResponse(200, headers, text.encode())
+        if request.method != "POST" or request.raw_path != RESET_PATH:
+            return None
+        # A page in the user's browser may post here too; it cannot hide where it comes from.
+        if not _is_trusted(request):
+            raise ServiceError("AccessDeniedException", "Only programs on this machine may reset it", status=403)
+        await self._made.remove_all(self._services, AwsPrincipal("reset", self._account.account_id))
+        return HttpResponse(200, (("content-type", "application/json"),), b'{"status": "ok"}')
+
+    async def _other(
+        self, request: HttpRequest, request_id: str, principal: AwsPrincipal, signature: Signature
+    ) -> HttpResponse:
+        if signature.service == "sts":
+            return self._sts(request, request_id, principal)
+        handler = self._rest_services.get(signature.service)
+        if handler is None:
+            known = sorted({*self._services, *self._rest_services, "sts"})
+            raise ServiceError(
+                "UnknownOperationException",
+                f"There is no AWS service {signature.service!r} here; there are {', '.join(known)}",
+                status=404,
+            )
+        if not principal.is_administrator:
+            for needed in self._needed(signature.service, request):
+                self._authorize(principal, needed.action, needed.resources)
+        return await handler(request)
+
+    def _needed(self, service: str, request: HttpRequest) -> list[Permission]:
+        find = self._rest_permissions.get(service)
+        if find is not None:
+            return find(request, self._account)
+        return rest_permissions_of(service, request.method, request.raw_path, self._account)
+
+    def _unverified(self, request: HttpRequest) -> AwsPrincipal | None:
+        """The caller with a well-formed signature of an unknown key from this machine, which needs no more than that.
+
+        None for everybody else. Most requests of tests are such ones (bench/store.py, raw HTTP).
+        """
+        found = _SIGNED.match(request.header("authorization"))
+        if found is None or request.raw_query or not request.header("x-amz-date") or not _is_trusted(request):
+            return None
+        access_key_id = found[1]
+        if self._find_secret(access_key_id) is not None:
+            return None
+        return AwsPrincipal(access_key_id, self._account.account_id)
+
+    def _authenticate(self, request: HttpRequest) -> tuple[AwsPrincipal, Signature]:
+        """Raises: ServiceError, spelled as the service's front door spells it."""
+        signable = SignableRequest.of(request)
+        signature = find_signature(signable)
+        if signature is None:
+            raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token")
+        found = self._find_secret(signature.access_key_id)
+        if found is None:
+            if not _is_trusted(request):
+                raise _unrecognized()
+            return AwsPrincipal(signature.access_key_id, self._account.account_id), signature
+        principal, secret = found
+        self._signatures.verify(signable, signature, secret=secret, now=self._clock())
+        return principal, signature
+
+    def _sts(self, request: HttpRequest, request_id: str, principal: AwsPrincipal) -> HttpResponse:
+        """Source: STS API Reference, GetCallerIdentity, which needs no permission."""
+        form = parse_qs(request.body.decode("utf-8", "replace") or request.raw_query)
+        action = form.get("Action", [""])[0]
+        if action != "GetCallerIdentity":
+            raise ServiceError("InvalidAction", f"STS {action!r} is not supported here, only GetCallerIdentity is")
+        text = (
+            '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+            f"<Arn>{principal_arn(principal)}</Arn><UserId>{principal.access_key_id}</UserId>"
+            f"<Account>{principal.account_id}</Account></GetCallerIdentityResult>"
+            f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+        )
+        return xml_response(200, text, request_id)
+
+    def _answer_type(self, request: HttpRequest) -> str:
+        found = media_type(request.header("content-type"))
+        return found if found in (CBOR_TYPE, PLAIN_JSON) else JSON_TYPES[0]
+
+    def _request_id(self, is_long: bool = False) -> str:
+        text = f"{self._request_prefix}{next(self._request_numbers):016x}"
+        if is_long:
+            return f"HEADWATER{text.upper():0>43}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _is_rest_json(request: HttpRequest) -> bool:
+    """Whether a request is signed for a service of the REST-JSON protocol, whose GET has no content type to tell."""
+    authorization = request.header("authorization")
+    return any(f"/{service}/aws4_request" in authorization for service in _REST_JSON_SERVICES)
+
+
+def _is_trusted(request: HttpRequest) -> bool:
+    """Whether a program on this machine sent it: no other machine, and no page of another site in a browser here."""
+    return (
+        is_loopback(request.peer)
+        and is_own_origin(request.header("origin"))
+        and request.header("sec-fetch-site") in ("", "same-origin", "none")
+        and is_own_host(request.header("host"))
+    )
+
+
+def _unrecognized() -> ServiceError:
+    return ServiceError("UnrecognizedClientException", "The security token included in the request is invalid.")

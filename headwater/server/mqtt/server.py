@@ -1,0 +1,258 @@
+"""Flow 1/8: devices connect here: MQTT over TCP, TLS and WebSocket, in front of the broker."""
+
+import asyncio
+import logging
+import socket
+import ssl
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from headwater.errors import HeadwaterError
+from headwater.mqtt.broker import Broker
+from headwater.mqtt.codec.packets import Connect, Properties
+from headwater.mqtt.ports import (
+    Authenticate,
+    Authorize,
+    ClientContext,
+    MemorySessionStore,
+    OnLifecycle,
+    OnPublish,
+    OnQuota,
+    Publish,
+    Refusal,
+    SessionStore,
+    TransportInfo,
+)
+from headwater.mqtt.profile import AWS, Profile
+from headwater.server.mqtt.link import MqttLink, TcpCarrier
+
+logger = logging.getLogger(__name__)
+
+_TICK_S = 0.25
+_TLS_HANDSHAKE_TIMEOUT_S = 10.0
+_BACKLOG = 1024
+# A full disk fails every chunk of every client: one line tells it, and how many failed since the last one.
+_FAILURE_LOG_INTERVAL_S = 10.0
+
+
+class MqttServer:
+    """One broker and its sockets.
+
+    `authenticate` None lets everybody in under the client id they ask for. `on_publish` gets every accepted publish in
+    order, once per chunk a client sent; PUBACKs of a chunk leave when its awaitable and the session store's are done.
+    Everything the broker itself publishes (presence, wills, `publish`) goes to `on_publish` as well.
+    """
+
+    def __init__(
+        self,
+        profile: Profile = AWS,
+        *,
+        authenticate: Authenticate | None = None,
+        authorize: Authorize | None = None,
+        on_publish: OnPublish | None = None,
+        on_lifecycle: OnLifecycle | None = None,
+        on_quota: OnQuota | None = None,
+        on_dropped: Callable[[str, str, str], None] | None = None,
+        store: SessionStore | None = None,
+        enforces_quotas: bool = False,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self.clock = clock
+        self.authenticate: Authenticate = authenticate or _anybody
+        self.links: set[MqttLink] = set()
+        self.stalled: set[MqttLink] = set()
+        # The server name of a TLS client (SNI), which the standard library shows to this callback only.
+        self.server_names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
+        self._on_publish = on_publish
+        self._store: SessionStore = store or MemorySessionStore()
+        self._listeners: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Future[object]] = set()
+        self._to_flush: list[MqttLink] = []
+        self._is_flush_due = False
+        self._is_stopped = False
+        self._failures = 0
+        self._failure_logged_at = float("-inf")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._ticker: asyncio.TimerHandle | None = None
+        self.broker = Broker(
+            profile,
+            new_id=new_id,
+            now=clock(),
+            authorize=authorize,
+            on_lifecycle=on_lifecycle,
+            on_quota=on_quota,
+            on_dropped=on_dropped,
+            wake=self._flush_soon,
+            enforces_quotas=enforces_quotas,
+            stored=self._store.load(),
+        )
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    async def start(self, host: str, port: int, *, ssl_context: ssl.SSLContext | None = None) -> int:
+        """Listen on one more port, with TLS if there is a context; the port's number (for port 0)."""
+        timeout = None
+        if ssl_context is not None:
+            timeout = _TLS_HANDSHAKE_TIMEOUT_S
+            ssl_context.sni_callback = self._note_server_name
+        found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        number = port
+        # "localhost" is two addresses, which have to share a port even if it is a free one.
+        for address in dict.fromkeys(str(entry[4][0]) for entry in found):
+            try:
+                listener = await self.loop.create_server(
+                    lambda: TcpCarrier(self),
+                    address,
+                    number,
+                    ssl=ssl_context,
+                    ssl_handshake_timeout=timeout,
+                    backlog=_BACKLOG,
+                )
+            except OSError as error:
+                if address == str(found[0][4][0]):
+                    raise
+                logger.info("not listening on %s: %s", address, error)
+                continue
+            self._listeners.append(listener)
+            number = listener.sockets[0].getsockname()[1]
+        self.begin()
+        return number
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """Stop listening, tell the clients, finish the durable work that is under way for at most `grace_s`."""
+        for listener in self._listeners:
+            listener.close()
+        self._is_stopped = True
+        if self._ticker is not None:
+            self._ticker.cancel()
+        self.broker.stop(self.clock())
+        self._flush()
+        deadline = self.loop.time() + grace_s
+        while self._tasks and (rest := deadline - self.loop.time()) > 0:
+            await asyncio.wait(set(self._tasks), timeout=rest)
+        for task in self._tasks:
+            task.cancel()
+        self._flush()
+        for link in list(self.links):
+            link.flush()
+
+    async def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+        client: ClientContext | None = None,
+    ) -> None:
+        """Publish from inside; returns when subscribers have it in their queues and the rules' work is durable.
+
+        Raises: TopicError for a topic nobody may publish to; whatever `on_publish` raises.
+        """
+        publish = self.broker.publish(
+            topic,
+            payload,
+            now=self.clock(),
+            qos=qos,
+            retain=retain,
+            properties=properties,
+            client=client,
+            hands_to_rules=False,
+        )
+        work = self.commit([publish])
+        if work is not None:
+            await work
+
+    def begin(self) -> None:
+        """Start the broker's time, and what it has to say from before a restart; the first socket does it."""
+        if self._ticker is None:
+            self._tick()
+            self._flush_soon()
+
+    # -- what links call ------------------------------------------------------------------------------------------
+
+    def commit(self, publishes: list[Publish]) -> Awaitable[object] | None:
+        """Hand publishes to the rules and changed sessions to the store; None if both are done already."""
+        handed = self._on_publish(publishes) if publishes and self._on_publish is not None else None
+        changes = self.broker.take_changes()
+        saving = self._store.save(changes) if changes else None
+        if saving is None:
+            return handed
+        # Started here, so that changes reach the store in the order they were made: a publish that is forgotten
+        # before it is kept would come back after a restart.
+        saved = asyncio.ensure_future(saving)
+        return saved if handed is None else asyncio.gather(handed, saved)
+
+    def run(self, work: Awaitable[object]) -> "asyncio.Future[object]":
+        """Work that `stop` waits for; a future is taken as it is, so that it costs no task."""
+        future = asyncio.ensure_future(work)
+        self._tasks.add(future)
+        future.add_done_callback(self._tasks.discard)
+        return future
+
+    def note_failure(self, what: str, error: BaseException, context: dict[str, Any]) -> None:
+        """Log a failure: our own errors once in ten seconds in one line, others with their traceback."""
+        if not isinstance(error, HeadwaterError):
+            logger.error("%s", what, extra=context, exc_info=error)
+            return
+        self._failures += 1
+        now = self.clock()
+        if now - self._failure_logged_at >= _FAILURE_LOG_INTERVAL_S:
+            logger.error("%s: %s (%d since the last report)", what, error, self._failures, extra=context)
+            self._failures, self._failure_logged_at = 0, now
+
+    def flush_later(self, link: MqttLink) -> None:
+        """Write for this link at the end of the loop turn, once for all that the turn brings."""
+        self._to_flush.append(link)
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
+        if not self._is_flush_due and not self._is_stopped and self._ticker is not None:
+            self._is_flush_due = True
+            self.loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flush_due = False
+        links, self._to_flush = self._to_flush, []
+        if self.broker.has_work:
+            self._commit_own()
+        for link in links:
+            link.flush()
+
+    def _commit_own(self) -> None:
+        """Work no client waits for: a failure is logged, nothing is acknowledged."""
+        try:
+            work = self.commit(self.broker.take_publishes())
+        except Exception as error:
+            self.note_failure("the broker's own publishes were not handed on", error, {})
+            return
+        if work is not None:
+            self.run(self._watch(work))
+
+    async def _watch(self, work: Awaitable[object]) -> None:
+        try:
+            await work
+        except Exception as error:
+            self.note_failure("work for the broker's own publishes failed", error, {})
+
+    def _note_server_name(self, tls: ssl.SSLObject | ssl.SSLSocket, name: str | None, context: ssl.SSLContext) -> None:
+        if name is not None:
+            self.server_names[tls] = name
+
+    def _tick(self) -> None:
+        self.broker.tick(self.clock())
+        self.stalled = {link for link in self.stalled if not link.unstall()}
+        self._ticker = self.loop.call_later(_TICK_S, self._tick)
+
+
+def _anybody(connect: Connect, transport: TransportInfo) -> ClientContext | Refusal:
+    return ClientContext(connect.client_id, connect.username or "", transport.peer_ip)
