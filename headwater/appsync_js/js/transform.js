@@ -131,7 +131,14 @@
   };
 
   // Disjunctive normal form: a list of groups, each a list of filters that must all hold.
-  const cross = (groups, alternatives) => groups.flatMap((group) => alternatives.map((other) => [...group, ...other]));
+  // They grow exponentially in the filter's size; AppSync takes 10 of them.
+  const MAX_GROUPS = 10_000;
+  const cross = (groups, alternatives) => {
+    if (groups.length * alternatives.length > MAX_GROUPS) {
+      throw new Error(`toSubscriptionFilter: the filter becomes more than ${MAX_GROUPS} groups`);
+    }
+    return groups.flatMap((group) => alternatives.map((other) => [...group, ...other]));
+  };
   const fieldAlternatives = (fieldName, operators) =>
     entriesOf(operators).map(([operator, value]) => [{ fieldName, operator, value }]);
   const membersOf = (value) => (Array.isArray(value) ? value : refuse());

@@ -1,8 +1,9 @@
 """The disjunctive normal form of a subscription filter means what the filter object means."""
 
+from math import prod
 from typing import Any
 
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from headwater.appsync_js import compile_module
@@ -47,10 +48,24 @@ def means(filter_object: dict[str, Any], event: dict[str, int]) -> bool:
     return True
 
 
+def alternatives(filter_object: dict[str, Any]) -> int:
+    """How many groups the filter becomes, before any is left out: it grows exponentially in the filter's size."""
+    counts = []
+    for key, value in filter_object.items():
+        if key == "and":
+            counts.append(prod(map(alternatives, value)))
+        elif key == "or":
+            counts.append(sum(map(alternatives, value)))
+        else:
+            counts.append(len(value))
+    return prod(counts)
+
+
 @given(FILTERS, st.fixed_dictionaries({"a": VALUES, "b": VALUES, "c": VALUES}))
 def test_the_groups_pass_exactly_the_events_the_filter_passes(
     filter_object: dict[str, Any], event: dict[str, int]
 ) -> None:
+    assume(alternatives(filter_object) <= 500)
     groups = TRANSFORM.call("request", {"arguments": {"filter": filter_object}}, now_ms=0).result["filterGroup"]
 
     passes = any(
@@ -59,3 +74,13 @@ def test_the_groups_pass_exactly_the_events_the_filter_passes(
     )
 
     assert passes is means(filter_object, event)
+
+
+def test_a_filter_of_millions_of_groups_is_an_error_of_the_resolver() -> None:
+    two = {"a": {"eq": 0, "ne": 0}}
+
+    outcome = TRANSFORM.call("request", {"arguments": {"filter": {"and": [two] * 24}}}, now_ms=0)
+
+    assert outcome.result is None
+    assert outcome.error is not None
+    assert "more than 10000 groups" in outcome.error.message
