@@ -13,9 +13,9 @@ from headwater.deploy.iot import resources as iot
 from headwater.deploy.topics.api import TopicsApi, sns_permissions
 from headwater.deploy.topics.topics import Publication, Topics
 from headwater.errors import HeadwaterError, ServiceError
+from headwater.functions.admin.code_store import CodeStore
+from headwater.functions.admin.functions import FunctionAdmin
 from headwater.functions.async_invocation import EventDelivery
-from headwater.functions.code_store import CodeStore
-from headwater.functions.function_admin import FunctionAdmin
 from headwater.functions.lambda_api import LambdaApi
 from headwater.functions.service import FunctionService
 from headwater.server.aws.api import AwsApi

@@ -35,9 +35,12 @@ class FunctionConfig:
     """A function as its template states it.
 
     `code_dir` is the task root, `layers` are unpacked layer folders (their `python/` goes on the path).
-    `reserved_concurrency` None is unreserved, 0 throttles every invocation. `aliases` maps alias names to versions.
-    With `debug_port` the function has one environment, under a debugger on that loopback port, and no timeout.
-    `runtime` says what runs it, `runtime_name` what its template asked for.
+    `reserved_concurrency` None is unreserved, 0 throttles every invocation. `aliases` maps alias names to versions,
+    `alias_weights` those that share their calls to the other version and its part, 0 to 1. `versions` are those that
+    run what `$LATEST` runs, as a template's do; a published version is a configuration of its own, with `version`.
+    These, `event_invokes` (by qualifier) and the concurrency are looked up at `$LATEST`. With `debug_port` the function
+    has one environment, under a debugger on that loopback port, and no timeout. `runtime` says what runs it,
+    `runtime_name` what its template asked for.
     """
 
     name: str
@@ -53,9 +56,12 @@ class FunctionConfig:
     runtime_name: str = "python3.12"
     role_arn: str = ""
     description: str = ""
+    version: str = LATEST
     aliases: Mapping[str, str] = field(default_factory=dict)
+    alias_weights: Mapping[str, tuple[str, float]] = field(default_factory=dict)
     versions: tuple[str, ...] = ()
     event_invoke: EventInvokeConfig = EventInvokeConfig()
+    event_invokes: Mapping[str, EventInvokeConfig] = field(default_factory=dict)
     log_format: Literal["Text", "JSON"] = "Text"
     log_level: str | None = None
     log_group: str = ""
@@ -64,6 +70,11 @@ class FunctionConfig:
     @property
     def log_group_name(self) -> str:
         return self.log_group or f"/aws/lambda/{self.name}"
+
+    @property
+    def key(self) -> str:
+        """The function and its version, unique in an instance."""
+        return self.name if self.version == LATEST else f"{self.name}:{self.version}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from headwater.errors import ServiceError
+from headwater.functions.admin.functions import FunctionAdmin
 from headwater.functions.config import LATEST, parse_function_name
-from headwater.functions.function_admin import FunctionAdmin
 from headwater.functions.service import FunctionService
 from headwater.values.http import HttpRequest, HttpResponse
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 import time
 import uuid
 from collections import deque
@@ -14,12 +15,14 @@ from headwater.errors import ServiceError
 from headwater.functions.async_invocation import AsyncInvoker, Delivery, EventJournal, Sleep
 from headwater.functions.config import (
     LATEST,
+    EventInvokeConfig,
     FunctionConfig,
     InvokeResult,
     LogSink,
     parse_function_name,
 )
 from headwater.functions.pool import EnvironmentCounts, FunctionPool
+from headwater.functions.qualifiers import resolve_version
 from headwater.functions.worker.environment import ExecutionEnvironment, Invocation
 from headwater.functions.worker.process import Client, available_client
 
@@ -67,6 +70,7 @@ class FunctionService:
         sleep: Sleep = asyncio.sleep,
         journal: EventJournal | None = None,
         credentials: Credentials | None = None,
+        random_unit: Callable[[], float] = random.random,
     ) -> None:
         self.account_id = account_id
         self.region = region
@@ -75,6 +79,8 @@ class FunctionService:
         self._credentials = credentials
         self._limits = limits
         self._client: Client = client or available_client()
+        self._random_unit = random_unit
+        # By `FunctionConfig.key`: a function's name is its $LATEST.
         self._pools: dict[str, FunctionPool] = {}
         self._retired: set[ExecutionEnvironment] = set()
         self._turns: deque[FunctionPool] = deque()
@@ -99,7 +105,7 @@ class FunctionService:
 
     def resume_events(self) -> int:
         """Run the asynchronous invocations that an earlier run accepted; call it when all functions are registered."""
-        return self._events.resume(self.config)
+        return self._events.resume(self._event_config)
 
     async def close(self, *, grace_s: float = 0.0) -> None:
         """Wait up to `grace_s` for running invocations, then end every environment."""
@@ -121,30 +127,42 @@ class FunctionService:
     # Registration
 
     def register(self, config: FunctionConfig) -> None:
-        """Add a function or replace it.
+        """Add a function or one version of it, or replace it.
 
         If anything changes that its processes see, the old environments finish what they run and end.
         """
-        pool = self._pools.get(config.name)
+        pool = self._pools.get(config.key)
         if pool is None:
-            self._pools[config.name] = FunctionPool(config)
+            self._pools[config.key] = FunctionPool(config)
             return
         old, pool.config = pool.config, config
-        unseen = replace(config, reserved_concurrency=old.reserved_concurrency, event_invoke=old.event_invoke)
-        if unseen != old:
+        if _seen_by_processes(config) != _seen_by_processes(old):
             self._retire(pool)
 
-    def unregister(self, name: str) -> None:
-        pool = self._find(name)
-        del self._pools[pool.config.name]
-        self._retire(pool)
+    def unregister(self, name: str, version: str = LATEST) -> None:
+        """Remove one version, or with `$LATEST` the function and all its versions.
+
+        Raises: ServiceError ResourceNotFoundException.
+        """
+        config = self._find(name if version == LATEST else f"{name}:{version}").config
+        gone = [pool for pool in self._pools_of(config.name) if version in (LATEST, pool.config.version)]
+        for pool in gone:
+            del self._pools[pool.config.key]
+            self._retire(pool)
 
     def reload(self, name: str) -> None:
         """Use the code as it is now: idle environments end, busy ones after their invocation."""
-        self._retire(self._find(name))
+        code_dir = self._find(name).config.code_dir
+        for pool in self._pools_of(name):
+            if pool.config.code_dir == code_dir:
+                self._retire(pool)
 
     def functions(self) -> list[FunctionConfig]:
-        return [pool.config for pool in self._pools.values()]
+        """Every function's `$LATEST`."""
+        return [pool.config for pool in self._pools.values() if pool.config.version == LATEST]
+
+    def _pools_of(self, name: str) -> list[FunctionPool]:
+        return [pool for pool in self._pools.values() if pool.config.name == name]
 
     def environment_counts(self, name: str) -> EnvironmentCounts:
         return self._find(name).counts()
@@ -169,7 +187,7 @@ class FunctionService:
         if missing <= 0:
             return
         ready: list[asyncio.Future[None]] = [loop.create_future() for _ in range(missing)]
-        self._warming.setdefault(pool.config.name, []).extend(ready)
+        self._warming.setdefault(pool.config.key, []).extend(ready)
         for _ in range(missing):
             self._spawn(pool)
         await asyncio.gather(*ready)
@@ -188,7 +206,7 @@ class FunctionService:
         `client_context` is base64-decoded JSON. A function's own failure is in the result.
         Raises: ServiceError ResourceNotFoundException, TooManyRequestsException, RequestTooLargeException.
         """
-        pool = self._find(name_or_arn)
+        pool, version = self._resolve(name_or_arn)
         self._admit(pool, payload)
         loop = asyncio.get_running_loop()
         invocation = Invocation(
@@ -204,7 +222,8 @@ class FunctionService:
         try:
             if not pool.submit(invocation):
                 self._serve(pool)
-            return await invocation.future
+            result = await invocation.future
+            return result if version == LATEST else replace(result, executed_version=version)
         finally:
             pool.in_flight -= 1
             self._in_flight -= 1
@@ -223,7 +242,7 @@ class FunctionService:
 
         Raises: ServiceError ResourceNotFoundException, RequestTooLargeException, TooManyRequestsException (queue full).
         """
-        config = self._find(name_or_arn).config
+        config = self._event_config(name_or_arn)
         if len(payload) > MAX_EVENT_BYTES:
             raise _too_large(len(payload), MAX_EVENT_BYTES)
         arn = name_or_arn if name_or_arn.startswith("arn:") else config.arn
@@ -236,29 +255,50 @@ class FunctionService:
             arn, payload, trace_header=trace_header, client_context=client_context, request_id=request_id
         )
 
+    def _event_config(self, name_or_arn: str) -> FunctionConfig:
+        """The configuration, with the settings for asynchronous calls by the reference's qualifier.
+
+        Raises: ServiceError ResourceNotFoundException.
+        """
+        config = self._find(name_or_arn).config
+        qualifier = parse_function_name(name_or_arn).qualifier
+        if qualifier is None or qualifier == LATEST:
+            return config
+        latest = self._pools[config.name].config
+        default = EventInvokeConfig(dead_letter=config.event_invoke.dead_letter)
+        settings = latest.event_invokes.get(qualifier, default)
+        return replace(config, event_invoke=settings, reserved_concurrency=latest.reserved_concurrency)
+
     def _find(self, name_or_arn: str) -> FunctionPool:
+        return self._resolve(name_or_arn)[0]
+
+    def _resolve(self, name_or_arn: str) -> tuple[FunctionPool, str]:
+        """The environments for a reference, and the version that it means."""
         pool = self._pools.get(name_or_arn)
         if pool is not None:
-            return pool
+            return pool, pool.config.version
         parsed = parse_function_name(name_or_arn)
-        pool = self._pools.get(parsed.name)
+        latest = self._pools.get(parsed.name)
         is_here = parsed.account_id in (None, self.account_id) and parsed.region in (None, self.region)
         arn = f"arn:aws:lambda:{self.region}:{self.account_id}:function:{parsed.name}"
-        if pool is None or not is_here:
-            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}", status=404)
-        qualifier = parsed.qualifier
-        known = (None, LATEST, *pool.config.aliases, *pool.config.versions, *pool.config.aliases.values())
-        if qualifier not in known:
-            raise ServiceError("ResourceNotFoundException", f"Function not found: {arn}:{qualifier}", status=404)
-        return pool
+        qualified = arn if parsed.qualifier is None else f"{arn}:{parsed.qualifier}"
+        if latest is None or not is_here:
+            raise _not_found(qualified)
+        version = resolve_version(latest.config, parsed.qualifier, self._random_unit)
+        published = self._pools.get(f"{parsed.name}:{version}")
+        if published is not None:
+            return published, version
+        if version not in (LATEST, *latest.config.versions, *latest.config.aliases.values()):
+            raise _not_found(qualified)
+        return latest, version
 
     def _admit(self, pool: FunctionPool, payload: bytes) -> None:
         if self._is_closed:
             raise ServiceError("ServiceException", "The runtime is shutting down.", status=500)
         if len(payload) > MAX_REQUEST_BYTES:
             raise _too_large(len(payload), MAX_REQUEST_BYTES)
-        reserved = pool.config.reserved_concurrency
-        if reserved is not None and pool.in_flight >= reserved:
+        reserved = self._pools[pool.config.name].config.reserved_concurrency
+        if reserved is not None and sum(one.in_flight for one in self._pools_of(pool.config.name)) >= reserved:
             raise _throttled("ReservedFunctionConcurrentInvocationLimitExceeded")
         if self._in_flight >= self._limits.concurrency:
             raise _throttled("ConcurrentInvocationLimitExceeded")
@@ -300,7 +340,7 @@ class FunctionService:
             self,
             region=self.region,
             client="node" if config.runtime == "node" else self._client,
-            log_stream=f"{stamp}/[{LATEST}]{uuid.uuid4().hex}",
+            log_stream=f"{stamp}/[{config.version}]{uuid.uuid4().hex}",
             clock=self.clock,
             sink=self._log,
         )
@@ -312,7 +352,7 @@ class FunctionService:
     def environment_idle(self, environment: ExecutionEnvironment) -> None:
         """Part of EnvironmentOwner."""
         self._end_warming(environment)
-        pool = self._pools.get(environment.config.name)
+        pool = self._pools.get(environment.config.key)
         if pool is None or environment not in pool.environments:
             environment.stop()
             return
@@ -324,7 +364,7 @@ class FunctionService:
         """Part of EnvironmentOwner."""
         self._end_warming(environment)
         self._retired.discard(environment)
-        pool = self._pools.get(environment.config.name)
+        pool = self._pools.get(environment.config.key)
         if pool is not None:
             pool.ended(environment)
             if init_error is not None:
@@ -333,7 +373,7 @@ class FunctionService:
         self._next_turn()
 
     def _end_warming(self, environment: ExecutionEnvironment) -> None:
-        waiting = self._warming.get(environment.config.name)
+        waiting = self._warming.get(environment.config.key)
         if waiting:
             future = waiting.pop()
             if not future.done():
@@ -400,6 +440,23 @@ def _with_request_id(payload: bytes, request_id: str) -> bytes:
         document["requestId"] = request_id
         return json.dumps(document, ensure_ascii=False).encode()
     return payload
+
+
+def _seen_by_processes(config: FunctionConfig) -> FunctionConfig:
+    """What is left of a configuration without what only its callers notice."""
+    return replace(
+        config,
+        reserved_concurrency=None,
+        event_invoke=EventInvokeConfig(),
+        event_invokes={},
+        aliases={},
+        alias_weights={},
+        description="",
+    )
+
+
+def _not_found(arn: str) -> ServiceError:
+    return ServiceError("ResourceNotFoundException", f"Function not found: {arn}", status=404, fields={"Type": "User"})
 
 
 def _throttled(reason: str) -> ServiceError:

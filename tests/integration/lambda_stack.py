@@ -17,10 +17,10 @@ from botocore.config import Config
 from headwater.errors import ServiceError
 from headwater.eventsource.mappings import EventSourceMappings, FunctionReference, MappingPorts
 from headwater.eventsource.ports import FailedBatch, QueueSource, RecordSource
+from headwater.functions.admin.code_store import CodeStore
+from headwater.functions.admin.functions import FunctionAdmin
 from headwater.functions.async_invocation import EventDelivery
-from headwater.functions.code_store import CodeStore
 from headwater.functions.config import FunctionConfig
-from headwater.functions.function_admin import FunctionAdmin
 from headwater.functions.lambda_api import LambdaApi
 from headwater.functions.service import FunctionService, MachineLimits
 from headwater.server.http.server import HttpServer

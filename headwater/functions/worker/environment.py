@@ -78,7 +78,7 @@ class ExecutionEnvironment:
         self._log_stream = log_stream
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._log = EnvironmentLog(config.name, log_stream, clock=clock, sink=sink)
+        self._log = EnvironmentLog(config.name, log_stream, clock=clock, sink=sink, version=config.version)
         self._server: asyncio.Server | None = None
         self._worker: WorkerProcess | None = None
         self._channel: RuntimeChannel | None = None

@@ -16,9 +16,16 @@ class EnvironmentLog:
     """Turns what a worker prints into log events; lines over 256 KB are cut into several (CloudWatch's limit)."""
 
     def __init__(
-        self, function_name: str, log_stream: str, *, clock: Callable[[], float], sink: LogSink | None
+        self,
+        function_name: str,
+        log_stream: str,
+        *,
+        clock: Callable[[], float],
+        sink: LogSink | None,
+        version: str = LATEST,
     ) -> None:
         self._function_name = function_name
+        self._version = version
         self._log_stream = log_stream
         self._clock = clock
         self._sink = sink
@@ -29,7 +36,7 @@ class EnvironmentLog:
     def begin(self, request_id: str) -> None:
         self._request_id = request_id
         self._tail.clear()
-        self._emit(f"START RequestId: {request_id} Version: {LATEST}")
+        self._emit(f"START RequestId: {request_id} Version: {self._version}")
 
     def end(self, report: str) -> str:
         """Close the invocation's log and give its last 4 KB."""

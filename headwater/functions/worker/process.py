@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from headwater.functions.config import LATEST, FunctionConfig
+from headwater.functions.config import FunctionConfig
 
 Client = Literal["awslambdaric", "bootstrap", "node"]
 _LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -37,7 +37,7 @@ def environment_variables(config: FunctionConfig, *, region: str, api_address: s
     is_node = config.runtime == "node"
     reserved = {
         "AWS_LAMBDA_FUNCTION_NAME": config.name,
-        "AWS_LAMBDA_FUNCTION_VERSION": LATEST,
+        "AWS_LAMBDA_FUNCTION_VERSION": config.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(config.memory_mb),
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": config.log_group_name,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.errors import ServiceError
-from headwater.functions.code_store import CodeStore, StoredCode
+from headwater.functions.admin.code_store import CodeStore, StoredCode
 from headwater.functions.config import LATEST, EventInvokeConfig, FunctionConfig
 from headwater.functions.runtimes import find_runtime
 from headwater.functions.service import FunctionService
