@@ -126,6 +126,7 @@ async def stream_performers() -> dict[str, Any]:
         kinesis=kinesis,
         dynamodb=unused,
         sqs=unused,
+        topics=unused,
         s3=unused,
         functions=unused,
         republish=unused,

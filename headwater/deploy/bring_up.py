@@ -203,6 +203,7 @@ def _deployment(
         kinesis=kinesis,
         dynamodb=dynamodb,
         sqs=sqs,
+        topics=topics,
         s3=s3,
         functions=function_service,
         republish=publish,

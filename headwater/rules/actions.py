@@ -23,6 +23,7 @@ _PARAMETERS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "Kinesis": (("StreamName", "RoleArn"), ("PartitionKey",)),
     "Republish": (("Topic", "RoleArn"), ("Qos", "Headers")),
     "Sqs": (("QueueUrl", "RoleArn"), ("UseBase64",)),
+    "Sns": (("TargetArn", "RoleArn"), ("MessageFormat",)),
     "DynamoDB": (
         ("TableName", "HashKeyField", "HashKeyValue", "RoleArn"),
         ("HashKeyType", "RangeKeyField", "RangeKeyValue", "RangeKeyType", "PayloadField"),
@@ -39,7 +40,10 @@ _HEADERS = frozenset(
     ("PayloadFormatIndicator", "ContentType", "ResponseTopic", "CorrelationData", "MessageExpiry", "UserProperties")
 )
 # Parameters in which substitution templates mean nothing.
-_VERBATIM = frozenset(("RoleArn", "FunctionArn", "UseBase64", "HashKeyType", "RangeKeyType", "CannedAcl"))
+_VERBATIM = frozenset(
+    ("RoleArn", "FunctionArn", "UseBase64", "MessageFormat", "HashKeyType", "RangeKeyType", "CannedAcl")
+)
+_MESSAGE_FORMATS = ("RAW", "JSON")
 
 
 class ActionRequest(msgspec.Struct, frozen=True, gc=False):
@@ -68,6 +72,7 @@ class Action:
             "StreamName",
             "Topic",
             "QueueUrl",
+            "TargetArn",
             "TableName",
             "BucketName",
             "LogGroupName",
@@ -126,6 +131,8 @@ def _check(kind: str, parameters: Mapping[str, Any]) -> None:
             raise TemplateError(f"{kind}.{name} is no parameter of this action")
     if kind == "DynamoDBv2" and "TableName" not in parameters["PutItem"]:
         raise TemplateError("DynamoDBv2.PutItem.TableName is missing")
+    if kind == "Sns" and parameters.get("MessageFormat", "RAW") not in _MESSAGE_FORMATS:
+        raise TemplateError(f"Sns.MessageFormat {parameters['MessageFormat']!r}, expected RAW or JSON")
     for name in parameters.get("Headers") or ():
         if name not in _HEADERS:
             raise TemplateError(f"{kind}.Headers.{name} is no header of this action")

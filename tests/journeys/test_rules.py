@@ -28,14 +28,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     assert running.terminate() == 0, running.log()
 
 
-def failures(stack: Product) -> list[dict[str, Any]]:
-    """What error actions put into the queue, and take it out."""
+def take(stack: Product, queue: str) -> list[dict[str, Any]]:
+    """The bodies waiting in a queue, which is empty afterwards."""
     sqs = stack.boto3("sqs")
-    url = sqs.get_queue_url(QueueName="failed")["QueueUrl"]
+    url = sqs.get_queue_url(QueueName=queue)["QueueUrl"]
     received = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
     for message in received:
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
     return [json.loads(message["Body"]) for message in received]
+
+
+def failures(stack: Product) -> list[dict[str, Any]]:
+    """What error actions put into the queue, and take it out."""
+    return take(stack, "failed")
 
 
 def records(stack: Product) -> list[dict[str, Any]]:
@@ -68,6 +73,28 @@ def test_what_fires_is_in_the_stream_when_it_is_acknowledged(stack: Product) -> 
     assert {record["PartitionKey"] for record in found} == {f"many-{number}" for number in range(20)}
     of_one = [json.loads(record["Data"]) for record in found if record["PartitionKey"] == "many-3"]
     assert of_one == [{"temperature": 51, "device": "many-3"}, {"temperature": 52, "device": "many-3"}]
+
+
+def test_an_sns_action_reaches_the_subscribers_of_its_topic(stack: Product) -> None:
+    device = Device(stack, "teller-1")
+
+    device.publish("tell/x", b'{"default":"to all","sqs":"to queues","n":1}')
+    told = take(stack, "told")
+    device.publish("tell/x", b'{"n":2}')
+    device.close()
+
+    assert all(one["Type"] == "Notification" and one["TopicArn"].endswith(":tidings") for one in told)
+    assert [one["Message"] for one in told] == ['{"default":"to all","sqs":"to queues","n":1}', "to queues"]
+    assert [one["Message"] for one in take(stack, "told")] == ['{"n":2}']
+    (failed,) = take(stack, "failed")
+    assert failed["failures"] == [
+        {
+            "failedAction": "SnsAction",
+            "failedResource": "arn:aws:sns:us-east-1:123456789012:tidings",
+            "errorMessage": failed["failures"][0]["errorMessage"],
+        }
+    ]
+    assert "No default entry" in failed["failures"][0]["errorMessage"]
 
 
 def test_a_failed_action_is_told_to_the_error_action(stack: Product) -> None:

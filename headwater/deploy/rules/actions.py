@@ -13,6 +13,7 @@ import msgspec
 
 from headwater.deploy.roles import Roles
 from headwater.deploy.rules.engine import ActionsFailedError, LocalRecords, Perform
+from headwater.deploy.topics.topics import Publication, Topics
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.functions.service import FunctionService
 from headwater.mqtt.codec.packets import Properties
@@ -50,6 +51,7 @@ class RuleActions:
         kinesis: KinesisService,
         dynamodb: DynamoDbService,
         sqs: SqsService,
+        topics: Topics,
         s3: S3Service,
         functions: FunctionService,
         republish: RepublishTo,
@@ -61,6 +63,7 @@ class RuleActions:
         self._kinesis = kinesis
         self._dynamodb = dynamodb
         self._sqs = sqs
+        self._topics = topics
         self._s3 = s3
         self._functions = functions
         self._republish_to = republish
@@ -74,6 +77,7 @@ class RuleActions:
             "Lambda": self._one_by_one(self._invoke),
             "Republish": self._one_by_one(self._republish),
             "Sqs": self._one_by_one(self._send),
+            "Sns": self._one_by_one(self._notify),
             "DynamoDB": self._one_by_one(self._put_payload),
             "DynamoDBv2": self._one_by_one(self._put_item),
             "S3": self._one_by_one(self._put_object),
@@ -192,6 +196,14 @@ class RuleActions:
         body = request.payload
         is_base64 = str(request.parameters.get("UseBase64", "false")).lower() == "true"
         await self._sqs.send(url, (base64.b64encode(body) if is_base64 else body).decode(errors="replace"))
+
+    async def _notify(self, request: ActionRequest) -> None:
+        """The payload is the message as it is, or with `MessageFormat` JSON one for each protocol."""
+        arn = str(request.parameters["TargetArn"])
+        self._authorize(request, "sns:Publish", "sns", arn)
+        is_structured = request.parameters.get("MessageFormat") == "JSON"
+        text = request.payload.decode(errors="replace")
+        await self._topics.publish(arn, Publication.structured(text) if is_structured else Publication(text))
 
     async def _put_object(self, request: ActionRequest) -> None:
         bucket, key = str(request.parameters["BucketName"]), str(request.parameters["Key"])

@@ -9,8 +9,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 from xml.sax.saxutils import escape
 
-import orjson
-
 from headwater.deploy.topics.topics import Publication, Subscription, Topics
 from headwater.errors import ServiceError
 from headwater.server.aws.permissions import Account, Permission
@@ -168,14 +166,10 @@ def _publication(form: Form, prefix: str) -> Publication:
             key: form[value + key] for key in ("DataType", "StringValue", "BinaryValue") if value + key in form
         }
         number += 1
-    message = form.get(f"{prefix}Message", "")
+    message, subject = form.get(f"{prefix}Message", ""), form.get(f"{prefix}Subject")
     if form.get(f"{prefix}MessageStructure") == "json":
-        try:
-            message = str(orjson.loads(message)["default"])
-        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-            text = "Invalid parameter: Message Structure - No default entry in JSON message body"
-            raise ServiceError("InvalidParameter", text) from error
-    return Publication(message, form.get(f"{prefix}Subject"), attributes)
+        return Publication.structured(message, subject, attributes)
+    return Publication(message, subject, attributes)
 
 
 def _subscriptions(found: list[Subscription]) -> str:

@@ -40,11 +40,40 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A message with its attributes in the API's shape (`DataType`, `StringValue`)."""
+    """A message with its attributes in the API's shape (`DataType`, `StringValue`).
+
+    `by_protocol` holds the texts of a message that has some of their own for `sqs` or `lambda`.
+    """
 
     message: str
     subject: str | None = None
     attributes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    by_protocol: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def structured(
+        cls,
+        document: str | bytes,
+        subject: str | None = None,
+        attributes: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> "Publication":
+        """A message whose `MessageStructure` is json: a text for each protocol, and one for all others.
+
+        Raises: ServiceError InvalidParameter. Source: SNS API Reference, Publish, "MessageStructure".
+        """
+        try:
+            texts = orjson.loads(document)
+        except orjson.JSONDecodeError as error:
+            text = "Invalid parameter: Message Structure - JSON message body failed to parse"
+            raise ServiceError("InvalidParameter", text) from error
+        if not isinstance(texts, dict) or not isinstance(texts.get("default"), str):
+            text = "Invalid parameter: Message Structure - No default entry in JSON message body"
+            raise ServiceError("InvalidParameter", text)
+        named = {protocol: text for protocol, text in texts.items() if isinstance(text, str)}
+        return cls(texts["default"], subject, attributes or {}, named)
+
+    def text_for(self, protocol: str) -> str:
+        return self.by_protocol.get(protocol, self.message)
 
 
 SendToQueue = Callable[[str, str, Mapping[str, Any] | None], Awaitable[None]]
@@ -185,7 +214,7 @@ class Topics:
             return True
         if subscription.filter_scope == "MessageBody":
             try:
-                body = orjson.loads(publication.message)
+                body = orjson.loads(publication.text_for(subscription.protocol))
             except orjson.JSONDecodeError:
                 return False
             return isinstance(body, dict) and matches(body)
@@ -193,7 +222,7 @@ class Topics:
 
     async def _deliver(self, subscription: Subscription, publication: Publication, message_id: str) -> None:
         if subscription.protocol == "sqs" and subscription.is_raw:
-            await self._send(subscription.endpoint, publication.message, publication.attributes)
+            await self._send(subscription.endpoint, publication.text_for("sqs"), publication.attributes)
             return
         document = self._document(subscription, publication, message_id)
         if subscription.protocol == "sqs":
@@ -211,7 +240,7 @@ class Topics:
             "Type": "Notification",
             "MessageId": message_id,
             "TopicArn": subscription.topic_arn,
-            "Message": publication.message,
+            "Message": publication.text_for(subscription.protocol),
             "Timestamp": moment.replace("+00:00", "Z"),
             "SignatureVersion": "1",
             "Signature": _SIGNATURE,
@@ -231,7 +260,7 @@ class Topics:
         if subscription.dead_letter is None:
             _log.error("topic %s: %s did not take a message: %s", subscription.topic_arn, subscription.endpoint, error)
             return
-        await self._send(subscription.dead_letter, publication.message, publication.attributes)
+        await self._send(subscription.dead_letter, publication.text_for(subscription.protocol), publication.attributes)
 
 
 def subscription_of(

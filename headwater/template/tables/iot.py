@@ -5,12 +5,12 @@ from typing import Any
 
 from headwater.template.tables.type_table import TypeTable, one_of, required, table
 
-_ACTIONS = ("Lambda", "Kinesis", "Republish", "Sqs", "DynamoDB", "DynamoDBv2", "S3", "Sns")
+_ACTIONS = (
+    *("Lambda", "Kinesis", "Republish", "Sqs", "Sns", "DynamoDB", "DynamoDBv2", "S3"),
+    *("CloudwatchLogs", "CloudwatchMetric"),
+)
 _ACTION_LIVE = " ".join(
-    f"TopicRulePayload.{place}.{action}"
-    for place in ("Actions", "ErrorAction")
-    for action in _ACTIONS
-    if action != "Sns"
+    f"TopicRulePayload.{place}.{action}" for place in ("Actions", "ErrorAction") for action in _ACTIONS
 )
 
 _NO_CERTIFICATES = "certificates are made while the instance runs: `headwater device add NAME` makes and attaches one"
@@ -29,8 +29,7 @@ IOT: dict[str, TypeTable] = {
     "AWS::IoT::TopicRule": table(
         live=f"""RuleName TopicRulePayload.Sql TopicRulePayload.AwsIotSqlVersion TopicRulePayload.RuleDisabled
             TopicRulePayload.Description {_ACTION_LIVE}""",
-        deploy_only="Tags TopicRulePayload.Actions.CloudwatchLogs TopicRulePayload.ErrorAction.CloudwatchLogs "
-        "TopicRulePayload.Actions.CloudwatchMetric TopicRulePayload.ErrorAction.CloudwatchMetric",
+        deploy_only="Tags",
         checks=(required("TopicRulePayload"), _actions_are_few),
     ),
     "AWS::IoT::Policy": table(

@@ -195,7 +195,8 @@ def test_an_error_action_may_not_ask_other_services() -> None:
 @pytest.mark.parametrize(
     ("action", "fault"),
     [
-        ({"Sns": {"TargetArn": "a", "RoleArn": "r"}}, "Sns does not work here"),
+        ({"Firehose": {"DeliveryStreamName": "a", "RoleArn": "r"}}, "Firehose does not work here"),
+        ({"Sns": {"TargetArn": "a", "RoleArn": "r", "MessageFormat": "XML"}}, "expected RAW or JSON"),
         ({"Kinesis": {"StreamName": "s"}}, "RoleArn is missing"),
         ({"Kinesis": {"StreamName": "s", "RoleArn": "r", "Shard": 1}}, "no parameter"),
         ({"Republish": {"Topic": "t", "RoleArn": "r", "Headers": {"Color": "red"}}}, "no header"),
