@@ -120,19 +120,35 @@ class Roles:
         """Whether the principal's policies allow an action on one resource."""
         return self._decide(principal, action, resource).allowed
 
+    def is_denied(self, principal: AwsPrincipal, action: str, resource: str) -> bool:
+        """Whether a Deny statement of the principal's policies covers an action on one resource.
+
+        For what needs no grant: unlike `is_allowed`, only a refusal counts as a use.
+        """
+        if principal.role_name is None or not self.checks_policies:
+            return False
+        is_denied = self._kept(principal.role_name, action, resource).is_explicit
+        if is_denied:
+            self._count(principal.role_name, action, resource, is_allowed=False)
+        return is_denied
+
     def _decide(self, principal: AwsPrincipal, action: str, resource: str) -> Decision:
         if principal.role_name is None:
             return _ALLOWED
         if not self.checks_policies:
             self._count(principal.role_name, action, resource, is_allowed=True)
             return _ALLOWED
-        key = (principal.role_name, action, resource)
+        decision = self._kept(principal.role_name, action, resource)
+        self._count(principal.role_name, action, resource, is_allowed=decision.allowed)
+        return decision
+
+    def _kept(self, role_name: str, action: str, resource: str) -> Decision:
+        key = (role_name, action, resource)
         decision = self._decisions.get(key)
         if decision is None:
             if len(self._decisions) >= _KEPT_DECISIONS:
                 self._decisions.clear()
-            decision = self._decisions[key] = decide(self._policies.get(principal.role_name, ()), action, resource)
-        self._count(*key, is_allowed=decision.allowed)
+            decision = self._decisions[key] = decide(self._policies.get(role_name, ()), action, resource)
         return decision
 
     def _count(self, role_name: str, action: str, resource: str, *, is_allowed: bool) -> None:

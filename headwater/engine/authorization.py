@@ -1,15 +1,14 @@
 """Decide which callers may see a field, from the schema's directives and the API's authorization modes."""
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Hashable, Mapping
 from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from graphql import DirectiveNode
 
 from headwater.engine.schema import ApiSchema, string_list_argument
 from headwater.values.identity import AuthMode, AwsPrincipal, GraphQLCaller
 
-AuthorizeIam = Callable[[AwsPrincipal, str, str], bool]
 _COGNITO: Final = "AMAZON_COGNITO_USER_POOLS"
 _MODES: Final[Mapping[str, AuthMode]] = MappingProxyType(
     {
@@ -24,12 +23,24 @@ _MODES: Final[Mapping[str, AuthMode]] = MappingProxyType(
 _Rule = Mapping[AuthMode, frozenset[str] | None]
 
 
+class IamPolicies(Protocol):
+    """What the policies of a principal say of `appsync:GraphQL` on a field."""
+
+    def allows(self, principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
+        """Whether the field is granted and not denied."""
+        ...
+
+    def denies(self, principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
+        """Whether a Deny statement covers the field."""
+        ...
+
+
 class Authorization:
     """The access rules of one API.
 
     A field's directives override its type's; with neither, only the default mode may see it. `default_action` is the
-    Cognito user pool's: DENY hides fields without a directive. `authorize_iam` is asked for root fields only: the
-    service checks `types/<Root>/fields/<field>`, and grants on them are enough to read what they return.
+    Cognito user pool's: DENY hides fields without a directive. `iam_policies` have to grant root fields; grants on them
+    are enough to read what they return, unless a statement denies a field below.
     """
 
     def __init__(
@@ -38,13 +49,13 @@ class Authorization:
         *,
         default_mode: AuthMode,
         modes: tuple[AuthMode, ...],
-        authorize_iam: AuthorizeIam | None = None,
+        iam_policies: IamPolicies | None = None,
         default_action: Literal["ALLOW", "DENY"] = "ALLOW",
     ) -> None:
         self._schema = schema
         self._default_mode = default_mode
         self._is_cognito_only = set(modes) | {default_mode} == {_COGNITO}
-        self._authorize_iam = authorize_iam
+        self._iam_policies = iam_policies
         self._roots = _root_names(schema)
         closed = default_action == "DENY" and default_mode == _COGNITO
         self._default: _Rule = {} if closed else {default_mode: None}
@@ -55,7 +66,7 @@ class Authorization:
 
     def key(self, caller: GraphQLCaller) -> Hashable:
         """Equal for callers who may see exactly the same fields, so that compiled plans can be shared."""
-        principal = caller.principal if caller.mode == "AWS_IAM" and self._authorize_iam else None
+        principal = caller.principal if caller.mode == "AWS_IAM" and self._iam_policies else None
         groups = self._groups.intersection(caller.groups) if caller.mode == _COGNITO and self._groups else None
         return (caller.mode, groups, caller.denied_fields, principal)
 
@@ -69,9 +80,18 @@ class Authorization:
         groups = rule[caller.mode]
         if groups is not None and groups.isdisjoint(caller.groups):
             return False
-        if caller.mode == "AWS_IAM" and self._authorize_iam and type_name in self._roots:
-            return caller.principal is not None and self._authorize_iam(caller.principal, type_name, field_name)
-        return True
+        return not self.is_withheld(caller, type_name, field_name)
+
+    def is_withheld(self, caller: GraphQLCaller, type_name: str, field_name: str) -> bool:
+        """Whether the policies of an IAM caller keep a field from it."""
+        policies = self._iam_policies
+        if caller.mode != "AWS_IAM" or policies is None:
+            return False
+        if caller.principal is None:
+            return True
+        if type_name in self._roots:
+            return not policies.allows(caller.principal, type_name, field_name)
+        return policies.denies(caller.principal, type_name, field_name)
 
     def _rule(self, directives: tuple[DirectiveNode, ...]) -> _Rule | None:
         """None if no directive says anything about access."""

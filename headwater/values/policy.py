@@ -11,10 +11,14 @@ from headwater.values.policy_conditions import Condition, Context, Pattern, Unre
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer of `decide`; `reason` completes the sentence "User: … is not authorized to perform: …"."""
+    """The answer of `decide`; `reason` completes the sentence "User: … is not authorized to perform: …".
+
+    `is_explicit` tells that a Deny statement refused, and not just that nothing allows it.
+    """
 
     allowed: bool
     reason: str = ""
+    is_explicit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def decide(policies: Iterable[PolicyDocument], action: str, resource: str, conte
             if statement.applies(action, resource, found):
                 if not statement.is_allow:
                     where = "with an explicit deny in an identity-based policy"
-                    return Decision(False, f"{action} on resource: {resource} {where}")
+                    return Decision(False, f"{action} on resource: {resource} {where}", is_explicit=True)
                 is_allowed = True
     if is_allowed:
         return Decision(True)

@@ -10,12 +10,32 @@ from headwater.auth.appsync import ApiKeys, AppSyncAuthenticator, AuthSettings, 
 from headwater.auth.authorizer import LambdaAuthorizer
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.graphql.oidc import oidc_provider
+from headwater.deploy.roles import Roles
 from headwater.errors import RequestError, TemplateError
 from headwater.template.attributes import ATTRIBUTES, Named
 from headwater.template.intrinsics import Resource
-from headwater.values.identity import AuthMode
+from headwater.values.identity import AuthMode, AwsPrincipal
 
 _MODES = ("API_KEY", "AWS_IAM", "AWS_LAMBDA", "AMAZON_COGNITO_USER_POOLS", "OPENID_CONNECT")
+
+
+class FieldPolicies:
+    """What the stack's roles may do with the fields of one API, known by its ARN."""
+
+    def __init__(self, roles: Roles, api_arn: str) -> None:
+        self._roles = roles
+        self._api_arn = api_arn
+
+    def allows(self, principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
+        """See IamPolicies.allows."""
+        return self._roles.is_allowed(principal, "appsync:GraphQL", self._field(type_name, field_name))
+
+    def denies(self, principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
+        """See IamPolicies.denies."""
+        return self._roles.is_denied(principal, "appsync:GraphQL", self._field(type_name, field_name))
+
+    def _field(self, type_name: str, field_name: str) -> str:
+        return f"{self._api_arn}/types/{type_name}/fields/{field_name}"
 
 
 class ApiAccess:

@@ -16,7 +16,7 @@ from headwater.datasource.resolvers import (
 from headwater.datasource.sources.lambda_source import LambdaSource
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.faults import Faults, FollowUpError
-from headwater.deploy.graphql.access import ApiAccess
+from headwater.deploy.graphql.access import ApiAccess, FieldPolicies
 from headwater.deploy.graphql.caching import ResolverCaching
 from headwater.deploy.graphql.calls import ApiCalls
 from headwater.deploy.graphql.data_sources import data_source
@@ -30,7 +30,6 @@ from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.server.appsync.request_ids import RequestIds
 from headwater.template.attributes import ATTRIBUTES, Named
 from headwater.template.intrinsics import Resource
-from headwater.values.identity import AwsPrincipal
 
 # The service refuses starts beyond some rate on a connection without saying which; this is more than clients do.
 _STARTS_PER_S: Final = 100
@@ -126,7 +125,7 @@ class _ApiBuilder:
                 max_resolvers=int(self.properties.get("ResolverCountLimit") or 10_000),
                 is_introspection_enabled=self.properties.get("IntrospectionConfig", "ENABLED") == "ENABLED",
             ),
-            authorize_iam=self._authorize_iam,
+            iam_policies=FieldPolicies(deployment.roles, self.arn),
             default_action=access.default_action,
         )
         new_request_id = RequestIds()
@@ -180,10 +179,6 @@ class _ApiBuilder:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise TemplateError(f"cannot read {path}: {reason}", property_path=name) from error
-
-    def _authorize_iam(self, principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
-        resource = f"{self.arn}/types/{type_name}/fields/{field_name}"
-        return self.deployment.roles.is_allowed(principal, "appsync:GraphQL", resource)
 
     def _module(self, resource: Resource) -> JsModule | None:
         if "Code" in resource.properties:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from headwater.engine import GraphQLRequest, SubscriptionRefused
 from headwater.values.identity import AwsPrincipal, GraphQLCaller
 
 SDL = """
@@ -115,19 +116,58 @@ async def test_denied_fields_of_a_lambda_authorizer_are_null(make_api: Any) -> N
     assert await api.data("{ open }", caller=GraphQLCaller("AWS_LAMBDA")) == {"open": "yes"}
 
 
-async def test_the_policy_of_an_iam_caller_decides_on_root_fields(make_api: Any) -> None:
-    asked: list[tuple[str, str, str | None]] = []
+class Policies:
+    """Policies that grant and deny the fields they are made with."""
 
-    def authorize(principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
-        asked.append((type_name, field_name, principal.role_name))
-        return field_name == "iam"
+    def __init__(self, grants: set[str], *denials: str) -> None:
+        self.grants = grants
+        self.denials = denials
 
-    api = make_api(SDL, resolvers(), modes=MODES, authorize_iam=authorize)
+    def allows(self, principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
+        return f"{type_name}.{field_name}" in self.grants and not self.denies(principal, type_name, field_name)
+
+    def denies(self, principal: AwsPrincipal, type_name: str, field_name: str) -> bool:
+        assert principal.role_name == "role"
+        return f"{type_name}.{field_name}" in self.denials
+
+
+async def test_the_policies_of_an_iam_caller_grant_root_fields_and_with_them_what_they_return(make_api: Any) -> None:
+    api = make_api(SDL, resolvers(), modes=MODES, iam_policies=Policies({"Query.iam"}))
 
     result = await api.run("{ iam { id } both { id } }", caller=IAM)
 
     assert result.body["data"] == {"iam": {"id": "1"}, "both": None}
-    assert asked == [("Query", "iam", "role"), ("Query", "both", "role")]
+    assert [error["message"] for error in result.body["errors"]] == ["Not Authorized to access both on type Query"]
+
+
+async def test_an_explicit_deny_of_a_policy_hides_a_field_below_a_granted_one(make_api: Any) -> None:
+    policies = Policies({"Query.iam"}, "Thing.shared")
+    api = make_api(SDL, resolvers(), modes=MODES, iam_policies=policies)
+
+    result = await api.run("{ iam { id shared } }", caller=IAM)
+
+    assert result.body["data"] == {"iam": {"id": "1", "shared": None}}
+    assert [error["path"] for error in result.body["errors"]] == [["iam", "shared"]]
+    assert result.body["errors"][0]["message"] == "Not Authorized to access shared on type Thing"
+
+
+async def test_an_operation_of_which_no_field_is_granted_is_refused_as_a_whole(make_api: Any) -> None:
+    api = make_api(SDL, resolvers(), modes=MODES, iam_policies=Policies({"Query.open"}))
+
+    result = await api.run("{ __typename iam { id } both { id } }", caller=IAM)
+
+    assert result.status == 401
+    assert result.body == {"errors": [{"errorType": "UnauthorizedException", "message": "Permission denied"}]}
+    assert api.resolvers["Query", "iam"].calls == []
+
+
+async def test_a_field_closed_to_iam_by_its_directives_is_not_a_matter_of_policies(make_api: Any) -> None:
+    api = make_api(SDL, resolvers(), modes=MODES, iam_policies=Policies({"Query.open"}))
+
+    result = await api.run("{ open }", caller=IAM)
+
+    assert result.status == 200
+    assert [error["message"] for error in result.body["errors"]] == ["Not Authorized to access open on type Query"]
 
 
 async def test_introspection_and_typename_need_no_permission(api: Any) -> None:
@@ -143,3 +183,17 @@ async def test_callers_with_other_rights_do_not_share_a_plan(api: Any) -> None:
 
     assert answers[0] == answers[2] == {"keyOnly": "yes", "both": {"id": None}}
     assert answers[1] == {"keyOnly": None, "both": {"id": "1"}}
+
+
+def test_a_subscription_the_policies_do_not_grant_is_refused_at_its_start(make_api: Any) -> None:
+    sdl = """
+    type Query { a: ID }
+    type Mutation { m: ID @aws_iam }
+    type Subscription { s: ID @aws_iam @aws_subscribe(mutations: ["m"]) }
+    """
+    api = make_api(sdl, {}, modes=MODES, iam_policies=Policies({"Mutation.m"}))
+
+    with pytest.raises(SubscriptionRefused) as refused:
+        api.engine.prepare_subscription(GraphQLRequest("subscription { s }"), IAM)
+
+    assert refused.value.errors == [{"errorType": "UnauthorizedException", "message": "Permission denied"}]
