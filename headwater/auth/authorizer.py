@@ -19,6 +19,7 @@ CONNECT_OPERATION = "DeepDish:Connect"
 
 _log = logging.getLogger(__name__)
 _FIELD_ARN = re.compile(r"arn:[^:]*:appsync:[^:]*:[^:]*:apis/([^/]+)/types/([^/]+)/fields/(.+)")
+_FIELD_NAME = re.compile(r"\w+\.\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,13 @@ def accept_reply(reply: Any, *, api_id: str, ttl_s: float, source_ip: Sequence[s
     """The caller an authorizer's reply lets in, and the seconds its reply may be reused.
 
     Raises: RequestError `UnauthorizedException` unless `isAuthorized` is true; also for nested `resolverContext`
-    values, which the service does not support.
+    values, which the service does not support, and for `deniedFields` that are no list, which would deny nothing.
     """
-    if not isinstance(reply, Mapping) or reply.get("isAuthorized") is not True:
+    is_authorized = reply.get("isAuthorized") if isinstance(reply, Mapping) else None
+    if not isinstance(reply, Mapping) or not isinstance(is_authorized, bool):
+        _log.warning("the authorizer's reply has no isAuthorized of true or false: the caller is refused")
+        raise refused()
+    if not is_authorized:
         raise refused()
     context = reply.get("resolverContext") or {}
     if not isinstance(context, Mapping) or any(isinstance(v, dict | list) for v in context.values()):
@@ -119,12 +124,24 @@ def accept_reply(reply: Any, *, api_id: str, ttl_s: float, source_ip: Sequence[s
 
 
 def _denied_fields(raw: Any, api_id: str) -> frozenset[str]:
-    """Both forms as `Type.field`; an ARN of another API denies nothing here."""
+    """Both forms as `Type.field`; an ARN of another API denies nothing here.
+
+    Raises: RequestError if there are some and they are no list.
+    """
+    if raw is None:
+        return frozenset()
+    if not isinstance(raw, list):
+        _log.warning("the authorizer's deniedFields are no list: the caller is refused")
+        raise refused()
     denied = set()
-    for entry in raw if isinstance(raw, list) else ():
-        arn = _FIELD_ARN.fullmatch(str(entry))
-        if arn is None:
-            denied.add(str(entry))
-        elif arn[1] in (api_id, "*"):
-            denied.add(f"{arn[2]}.{arn[3]}")
+    for entry in map(str, raw):
+        arn = _FIELD_ARN.fullmatch(entry)
+        if arn is not None:
+            if arn[1] in (api_id, "*"):
+                denied.add(f"{arn[2]}.{arn[3]}")
+        elif _FIELD_NAME.fullmatch(entry):
+            denied.add(entry)
+        else:
+            # Recorded in aws-appsync-community#272: "Mutation" and "Mutation.*" deny nothing, and nobody is told.
+            _log.warning("%r in the authorizer's deniedFields denies nothing; expected Type.field or an ARN", entry)
     return frozenset(denied)

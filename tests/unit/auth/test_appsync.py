@@ -258,6 +258,7 @@ async def test_a_time_to_live_of_zero_keeps_nothing() -> None:
         {"isAuthorized": "true"},
         None,
         {"isAuthorized": True, "resolverContext": {"nested": {}}},
+        {"isAuthorized": True, "deniedFields": "Query.secret"},
         ServiceError("TooManyRequestsException", "busy"),
     ],
 )
@@ -265,6 +266,24 @@ async def test_any_other_reply_of_an_authorizer_refuses(reply: Any) -> None:
     subject = authenticator(Authorizer(reply), authorizer=LambdaAuthorizer("authorize"))
 
     assert await refusal(subject, {"authorization": "t"}) == "You are not authorized to make this call."
+
+
+async def test_denied_fields_that_deny_nothing_are_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    reply = {"isAuthorized": True, "deniedFields": ["Mutation", "Mutation.*", "Query.secret"]}
+    subject = authenticator(Authorizer(reply), authorizer=LambdaAuthorizer("authorize"))
+
+    caller = await call(subject, {"authorization": "t"})
+
+    assert caller.denied_fields == {"Query.secret"}
+    assert [record.args for record in caplog.records] == [("Mutation",), ("Mutation.*",)]
+
+
+async def test_an_authorizer_that_says_neither_yes_nor_no_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    subject = authenticator(Authorizer({"authorized": True}), authorizer=LambdaAuthorizer("authorize"))
+
+    await refusal(subject, {"authorization": "t"})
+
+    assert "isAuthorized" in caplog.text
 
 
 async def test_a_token_that_fails_the_validation_expression_does_not_reach_the_authorizer() -> None:
