@@ -1,6 +1,6 @@
 """HTTP messages as values, so that an endpoint is one callable and needs no socket in its tests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,5 +44,11 @@ class HttpResponse:
     body: bytes = field(default=b"", repr=False)
     unique_headers: tuple[tuple[str, str], ...] = ()
 
+    def __await__(self) -> Generator[Any, None, "HttpResponse"]:
+        """Itself, so that a handler that waits for nothing may be a plain function that returns its answer."""
+        return self
+        yield
 
+
+# A coroutine function, or a function that returns a coroutine or an answer that is there already.
 HttpHandler = Callable[[HttpRequest], Awaitable[HttpResponse]]

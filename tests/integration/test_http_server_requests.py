@@ -9,8 +9,9 @@ import uvloop
 
 from headwater.server.http.answers import HttpLimits
 from headwater.server.http.server import HttpServer
+from headwater.server.http.shared import KnownHead, KnownHeads
 from headwater.values.http import HttpRequest, HttpResponse
-from tests.integration.raw_http import connected, echo, on_both_loops, serving
+from tests.integration.raw_http import RawClient, connected, echo, on_both_loops, serving
 
 GET = b"GET /a?b=1 HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -337,3 +338,92 @@ async def test_localhost_is_served_on_every_address_it_has() -> None:
 
     assert len(answers) == len(addresses)
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
+
+
+POST = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n"
+CHUNKED = b"POST /c HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+# Each entry is one read of the server: heads it has seen before, whole and cut anywhere, alone and with company.
+REPEATED_HEADS = {
+    "the same request again": [POST + b"abc", POST + b"abc"],
+    "another body": [POST + b"abc", POST + b"def", POST + b"\r\n\r"],
+    "a body that comes later": [POST + b"abc", POST, b"def", POST + b"d", b"ef"],
+    "a head in two reads": [POST + b"abc", POST[:20], POST[20:] + b"def"],
+    "a head behind half of one": [POST + b"abc", b"P", POST[1:] + b"def"],
+    "pipelined behind a known head": [POST + b"abc", POST + b"def" + GET, POST + b"ghi" + POST + b"jkl"],
+    "a known head behind empty lines": [POST + b"abc", b"\r\n", POST + b"def"],
+    "a known head as a body": [
+        GET,
+        b"POST /b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(GET),
+        GET,
+        GET,
+    ],
+    "chunks": [CHUNKED + b"3\r\nabc\r\n0\r\n\r\n", CHUNKED + b"0\r\n\r\n", CHUNKED, b"1\r\na\r\n0\r\n\r\n"],
+    "a known head while the answer waits": [GET.replace(b"/a", b"/wait"), GET.replace(b"/a", b"/wait"), GET, GET],
+}
+
+
+@pytest.mark.parametrize("reads", REPEATED_HEADS.values(), ids=REPEATED_HEADS.keys())
+def test_a_head_that_came_before_means_what_it_means_to_the_parser(reads: list[bytes]) -> None:
+    async def answers(pieces: list[bytes]) -> list[bytes]:
+        async with serving() as (_, port), connected(port) as client:
+            for piece in pieces:
+                client.write(piece)
+                await client.writer.drain()
+                # Lets the server read each piece by itself; the answers are the same if it does not.
+                for _ in range(5):
+                    await asyncio.sleep(0)
+            client.write(b"GET /end HTTP/1.1\r\nHost: x\r\n\r\n")
+            found: list[bytes] = []
+            while not found or not found[-1].startswith(b"GET /end"):
+                found.append((await client.answer()).body)
+            return found
+
+    parsed = uvloop.run(answers([bytes([byte]) for read in reads for byte in read]))
+
+    assert uvloop.run(answers(reads)) == parsed
+
+
+@on_both_loops
+async def test_a_known_head_is_not_shared_between_peers_that_differ() -> None:
+    async def peer(request: HttpRequest) -> HttpResponse:
+        seen = request.derived.setdefault("peer", request.peer)
+        return HttpResponse(200, (), f"{request.peer} {seen}".encode())
+
+    async with serving(peer) as (_, port):
+        bodies = []
+        for address in ("127.0.0.1", "127.0.0.2") * 2:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+            client = RawClient(reader, writer)
+            client.write(GET)
+            bodies.append((await client.answer()).body)
+            writer.close()
+
+    assert bodies == [b"127.0.0.1 127.0.0.1", b"127.0.0.2 127.0.0.2"] * 2
+
+
+@on_both_loops
+async def test_an_expectation_and_a_last_request_are_never_taken_from_memory() -> None:
+    expecting = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
+    async with serving() as (_, port):
+        for _ in range(2):
+            async with connected(port) as client:
+                client.write(expecting + b"ok")
+                first = await client.answer()
+                last = first if first.status == 200 else await client.answer()
+                client.write(expecting)
+                interim = await client.answer()
+                client.write(b"ok")
+                assert (last.body, interim.status, (await client.answer()).body) == (b"POST /p? ok", 100, last.body)
+                client.write(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+                assert (await client.answer()).headers["connection"] == "close"
+                assert await client.is_closed()
+
+
+def test_known_heads_are_bounded_in_number_and_size() -> None:
+    heads = KnownHeads()
+    for number in range(1000):
+        heads.keep((b"head %d" % number, "peer", False), KnownHead("GET", "/", "", (), 0, {}))
+    heads.keep((b"x" * 5000, "peer", False), KnownHead("GET", "/", "", (), 0, {}))
+
+    assert len(heads) == 256
+    assert [*heads][-1] == (b"head 999", "peer", False)

@@ -70,16 +70,20 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
             return
         if self._phase is LINGERING:
             return
-        self._read_bytes = len(data)
-        try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._on_upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError as error:
-            self._on_parser_error(error)
-        if self._phase is HEAD or self._phase is BODY:
-            self._check_unparsed(len(data))
+        if self._phase is not IDLE or not self._read_known(data):
+            is_first = self._phase is IDLE
+            self._read_bytes = len(data)
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as upgrade:
+                self._on_upgrade(data[upgrade.args[0] :])
+                return
+            except httptools.HttpParserError as error:
+                self._on_parser_error(error)
+            if self._phase is HEAD or self._phase is BODY:
+                self._check_unparsed(len(data))
+            elif is_first:
+                self._keep_head(data)
         if self._pending:
             self._advance()
         elif self._wants_continue:
@@ -172,9 +176,14 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
                 self._write_refusal(entry.response)
                 return
             request, keeps_alive = entry
+            outcome: HttpResponse | asyncio.Task[HttpResponse]
             try:
-                coro: Coroutine[Any, Any, HttpResponse] = self._shared.handler(request)  # type: ignore[assignment]  # handlers are coroutine functions
-                outcome = start_eagerly(coro, self._shared.loop)
+                answer = self._shared.handler(request)
+                if isinstance(answer, HttpResponse):
+                    outcome = answer
+                else:
+                    coro: Coroutine[Any, Any, HttpResponse] = answer  # type: ignore[assignment]  # see HttpHandler
+                    outcome = start_eagerly(coro, self._shared.loop)
             except Exception:
                 outcome = self._failed(request)
             if isinstance(outcome, asyncio.Task):

@@ -9,10 +9,12 @@ from typing import Any
 import httptools
 
 from headwater.server.http.answers import error_response
-from headwater.server.http.shared import HttpShared
+from headwater.server.http.shared import HttpShared, KnownHead
 from headwater.values.http import HttpRequest, HttpResponse
 
 logger = logging.getLogger(__name__)
+
+_END_OF_HEAD = b"\r\n\r\n"
 
 
 class Phase(Enum):
@@ -155,6 +157,46 @@ class RequestReader:
     def _forget_parser(self) -> None:
         """Break the cycle between reader and parser, so that a connection is freed when it ends."""
         self._parser = None  # type: ignore[assignment]  # nothing is read any more
+
+    # heads that came before
+
+    def _read_known(self, data: bytes) -> bool:
+        """Take a read that is one whole request whose head the parser has read before; called between requests."""
+        end = data.find(_END_OF_HEAD) + 4
+        known = self._shared.known_heads.get((data[:end], self._peer, self._is_tls))
+        if known is None or len(data) - end != known.content_length:
+            return False
+        request = HttpRequest(
+            known.method, known.path, known.query, known.headers, data[end:], self._peer, self._is_tls, known.derived
+        )
+        self._pending.append((request, True))
+        self._phase = HANDLING
+        self._is_armed = False
+        return True
+
+    def _keep_head(self, data: bytes) -> None:
+        """Remember the head of a request that was all of `data`, so that the same bytes need no parser again.
+
+        What chunks mean, and the end of a connection, depends on more than the head.
+        """
+        if self._phase is not HANDLING or len(self._pending) != 1:
+            return
+        entry = self._pending[0]
+        end = data.find(_END_OF_HEAD) + 4
+        if isinstance(entry, Refused) or len(data) - end != self._content_length:
+            return
+        request, keeps_alive = entry
+        if keeps_alive and len(request.body) == self._content_length:
+            key = (data[:end], self._peer, self._is_tls)
+            head = KnownHead(
+                request.method,
+                request.raw_path,
+                request.raw_query,
+                request.headers,
+                self._content_length,
+                request.derived,
+            )
+            self._shared.known_heads.keep(key, head)
 
     # parsing rules
 
