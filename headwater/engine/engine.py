@@ -1,6 +1,6 @@
 """The GraphQL engine of one API: documents and plans are compiled once and kept, operations run on them."""
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Coroutine, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -30,7 +30,7 @@ from headwater.engine.execution.deadline import DeadlinePassed, within
 from headwater.engine.execution.faults import document_error, request_error
 from headwater.engine.execution.inputs import InputTypes, VariablePlan, VariableRefusal, coerce_variables
 from headwater.engine.execution.plan import ObjectPlan, PlanCompiler, PlanScope
-from headwater.engine.execution.run import execute_mutation, execute_query
+from headwater.engine.execution.run import execute, mutation_steps, query_steps
 from headwater.engine.introspection import Introspection
 from headwater.engine.schema import ApiSchema
 from headwater.engine.subscription import PreparedSubscription, Projection
@@ -120,6 +120,13 @@ class GraphQLEngine:
 
     async def execute(self, request: GraphQLRequest, context: RequestContext) -> GraphQLResult:
         """Run a query or mutation; faults of the request become the result's `errors` and status."""
+        outcome = self.start(request, context)
+        return outcome if isinstance(outcome, GraphQLResult) else await outcome
+
+    def start(
+        self, request: GraphQLRequest, context: RequestContext
+    ) -> GraphQLResult | Coroutine[Any, Any, GraphQLResult]:
+        """As execute; the result at once if no resolver has to be waited for."""
         raw_variables = request.variables or {}
         try:
             document = self._document(request.query, request.operation_name)
@@ -137,15 +144,20 @@ class GraphQLEngine:
             run.introspection = self._introspection.answers(
                 plan.root, document.fragments, document.operation, raw_variables
             )
-        return await self._run(document, plan, run)
-
-    async def _run(self, document: CompiledDocument, plan: OperationPlan, run: Run) -> GraphQLResult:
         published: list[PublishedMutation] = []
-        data: dict[str, Any] | None = None
         if document.is_mutation:
-            work = execute_mutation(run, plan.root, self._published_fields, published)
+            steps = mutation_steps(run, plan.root, self._published_fields, published)
         else:
-            work = execute_query(run, plan.root)
+            steps = query_steps(run, plan.root)
+        data = execute(run, steps)
+        if data is None or isinstance(data, dict):
+            return _result(run, data, published)
+        return self._wait(run, data, published)
+
+    async def _wait(
+        self, run: Run, work: Coroutine[Any, Any, dict[str, Any] | None], published: list[PublishedMutation]
+    ) -> GraphQLResult:
+        data: dict[str, Any] | None = None
         try:
             data = await within(self._limits.timeout_s, work)
         except DeadlinePassed:
@@ -159,12 +171,7 @@ class GraphQLEngine:
                     "message": "Execution timed out.",
                 }
             )
-        body: dict[str, Any] = {"data": data}
-        if run.errors:
-            body["errors"] = run.errors
-        if run.context.extensions:
-            body["extensions"] = run.context.extensions
-        return GraphQLResult(body, published=tuple(published))
+        return _result(run, data, published)
 
     def prepare_subscription(self, request: GraphQLRequest, caller: GraphQLCaller) -> PreparedSubscription:
         """Check a subscription operation and compile what its subscriber will be sent.
@@ -310,6 +317,15 @@ def _permission_denied() -> dict[str, Any]:
     # Recorded in amplify-cli#4343, #13712 and gql#239: an operation that the caller's policies do not grant is refused
     # as a whole. Of several fields some of which are granted, the others are null (inferred).
     return request_error("Permission denied", "UnauthorizedException")
+
+
+def _result(run: Run, data: dict[str, Any] | None, published: list[PublishedMutation]) -> GraphQLResult:
+    body: dict[str, Any] = {"data": data}
+    if run.errors:
+        body["errors"] = run.errors
+    if run.context.extensions:
+        body["extensions"] = run.context.extensions
+    return GraphQLResult(body, published=tuple(published))
 
 
 def _coerced(document: CompiledDocument, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Flow 7/8: resolve the fields of an operation and complete its response."""
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Generator, Sequence
 from typing import Any, TypeVar
 
 from headwater.engine.calls import FieldCall, FieldResolver, PublishedMutation
@@ -25,7 +25,11 @@ from headwater.errors import RequestError
 T = TypeVar("T")
 
 
-async def execute_query(run: Run, plan: ObjectPlan) -> dict[str, Any] | None:
+# What is left to resolve is yielded; when it has been, the generator goes on.
+Steps = Generator[list[Job], None, dict[str, Any] | None]
+
+
+def query_steps(run: Run, plan: ObjectPlan) -> Steps:
     """The `data` of a query; the errors are in the run.
 
     Sibling fields resolve concurrently, and what is below one starts without waiting for the others.
@@ -34,13 +38,15 @@ async def execute_query(run: Run, plan: ObjectPlan) -> dict[str, Any] | None:
         data = complete_object(run, plan, {}, None, None)
     except Bubble:
         return None
-    await _run_jobs(run, run.jobs)
+    left = _run_at_once(run, run.jobs)
+    if left:
+        yield left
     return None if run.is_data_null else data
 
 
-async def execute_mutation(
+def mutation_steps(
     run: Run, plan: ObjectPlan, published_fields: frozenset[str], published: list[PublishedMutation]
-) -> dict[str, Any] | None:
+) -> Steps:
     """The `data` of a mutation. `published` grows as fields complete, so that a time-out keeps what has happened.
 
     A root field that may not be null and is ends the operation; the fields after it do not run.
@@ -55,11 +61,9 @@ async def execute_mutation(
         except Bubble:
             return None
         if run.jobs:
-            jobs = run.jobs
-            # A field that waits for nothing needs no coroutine; fan-out sends many of them in one request.
-            started = _run_now(run, jobs[0]) if one.resolve_now is not None and len(jobs) == 1 else jobs
-            if started:
-                await _run_jobs(run, started)
+            left = _run_at_once(run, run.jobs)
+            if left:
+                yield left
             if run.is_data_null:
                 return None
         value = data[key]
@@ -68,6 +72,37 @@ async def execute_mutation(
                 one.selected = selected_tree(one)
             published.append(PublishedMutation(one.name, real_names(run, one.shape, value), one.selected))
     return data
+
+
+def execute(run: Run, steps: Steps) -> dict[str, Any] | Coroutine[Any, Any, dict[str, Any] | None] | None:
+    """What the steps return, or the coroutine that resolves what they have to wait for.
+
+    Most operations wait for nothing or for one data source, and a coroutine and a task cost more than a small one does.
+    """
+    try:
+        left = next(steps)
+    except StopIteration as stop:
+        data: dict[str, Any] | None = stop.value
+        return data
+    return _execute_rest(run, steps, left)
+
+
+async def _execute_rest(run: Run, steps: Steps, left: list[Job]) -> dict[str, Any] | None:
+    while True:
+        await _run_jobs(run, left)
+        try:
+            left = next(steps)
+        except StopIteration as stop:
+            data: dict[str, Any] | None = stop.value
+            return data
+
+
+def _run_at_once(run: Run, jobs: list[Job]) -> list[Job] | None:
+    """Run a job that never waits, and then the one below it; what is left."""
+    left: list[Job] | None = jobs
+    while left and len(left) == 1 and left[0].plan.resolve_now is not None:
+        left = _run_now(run, left[0])
+    return left
 
 
 async def _run_jobs(run: Run, jobs: list[Job]) -> None:
