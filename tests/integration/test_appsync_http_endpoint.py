@@ -93,7 +93,7 @@ class Endpoint:
             raise RequestError("You are not authorized to make this call.", "UnauthorizedException")
         return GraphQLCaller("API_KEY")
 
-    async def publish(self, published: PublishedMutation, context: RequestContext) -> None:
+    def publish(self, published: PublishedMutation, context: RequestContext) -> None:
         self.published.append((published, context.request_id))
 
     async def request(

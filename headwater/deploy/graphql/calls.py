@@ -1,6 +1,6 @@
 """Flow 7/8 and 8/8: what the HTTP endpoint and the real-time side of an API ask for."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import orjson
@@ -39,7 +39,7 @@ class ApiCalls:
         self._has_authorizer = has_authorizer
         self.realtime: AppSyncRealtime | None = None
 
-    async def authenticate_http(self, request: HttpRequest, request_id: str) -> GraphQLCaller:
+    def authenticate_http(self, request: HttpRequest, request_id: str) -> GraphQLCaller | Awaitable[GraphQLCaller]:
         authenticator, now = self._authenticator, self._clock()
         known = authenticator.quick_caller(request, now)
         if known is not None:
@@ -55,7 +55,7 @@ class ApiCalls:
             )
         else:
             attempt = authenticator.http_attempt(request, request_id=request_id)
-        return await authenticator.authenticate(attempt, now=now)
+        return authenticator.authenticate(attempt, now=now)
 
     async def authenticate_realtime(
         self, header: Mapping[str, str], kind: Literal["connect", "start"], body: str, source_ip: tuple[str, ...]

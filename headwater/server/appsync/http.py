@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-import orjson
-
 from headwater.engine import (
     GraphQLEngine,
     GraphQLRequest,
@@ -20,6 +18,7 @@ from headwater.errors import RequestError
 from headwater.server.appsync.log import RequestLog
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import GraphQLCaller
+from headwater.values.json_text import NestedTooDeeply, parse_json
 
 MAX_BODY_BYTES: Final = 1024 * 1024
 # The service compresses responses of these sizes only.
@@ -35,9 +34,9 @@ _MALFORMED: Final = "MalformedHttpRequestException"
 _UNPARSABLE: Final = "Unable to parse GraphQL query."
 
 # request, request id
-Authenticate = Callable[[HttpRequest, str], Awaitable[GraphQLCaller]]
-Publish = Callable[[PublishedMutation, RequestContext], Awaitable[None] | None]
-Invalidate = Callable[[RequestContext], Awaitable[None] | None]
+Authenticate = Callable[[HttpRequest, str], GraphQLCaller | Awaitable[GraphQLCaller]]
+Publish = Callable[[PublishedMutation, RequestContext], None]
+Invalidate = Callable[[RequestContext], None]
 
 
 class HttpFault(RequestError):
@@ -51,7 +50,8 @@ class HttpFault(RequestError):
 class AppSyncHttp:
     """The `/graphql` endpoint; an instance is an HttpHandler.
 
-    `authenticate` raises RequestError for bad credentials, which is answered with 401. `publish` is called for each
+    `authenticate` gives the caller, or awaits it where that takes more than a look at the headers, and then raises
+    RequestError for bad credentials, which is answered with 401. `publish` is called for each
     mutation field that subscriptions follow, and `invalidate` if handlers asked for invalidations, before the
     response goes out. `clock` gives epoch seconds, `api_id` is for the log.
     """
@@ -79,46 +79,73 @@ class AppSyncHttp:
         """Counters named as the CloudWatch metrics of the service; they only rise."""
         return self._log.metrics()
 
-    async def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer one request; faults of ours propagate."""
+    def __call__(self, request: HttpRequest) -> Awaitable[HttpResponse]:
+        """Answer one request, at once if nothing has to be waited for; faults of ours propagate."""
         request_id = self._new_request_id()
         if request.method == "OPTIONS":
             return _preflight(request, request_id)
-        started_at = self._clock()
+        now = self._clock()
         try:
-            response = await self._answer(request, request_id, started_at)
+            _check(request)
+            caller = self._authenticate(request, request_id)
+            if isinstance(caller, GraphQLCaller):
+                return self._execute(request, RequestContext(caller, request_id=request_id, now=now))
         except HttpFault as fault:
-            response = _fault_response(request, request_id, fault)
-        self._log.request(request_id, response.status, started_at)
-        return response
+            return self._refuse(request, request_id, now, fault)
+        return self._execute_for(caller, request, request_id, now)
 
-    async def _answer(self, request: HttpRequest, request_id: str, now: float) -> HttpResponse:
-        if request.method not in ("GET", "POST"):
-            raise HttpFault(405, "UnsupportedOperation", f"The method {request.method} is not supported.")
-        if len(request.body) > MAX_BODY_BYTES:
-            raise HttpFault(
-                413,
-                "RequestEntityTooLargeException",
-                f"The request body has {len(request.body)} bytes; the limit is {MAX_BODY_BYTES}.",
-            )
+    async def _execute_for(
+        self, known: Awaitable[GraphQLCaller], request: HttpRequest, request_id: str, now: float
+    ) -> HttpResponse:
+        """Go on when it is known who calls."""
         try:
-            caller = await self._authenticate(request, request_id)
-        except RequestError as error:
-            raise HttpFault(401, error.error_type or "UnauthorizedException", error.message) from error
-        graphql_request = read_request(request)
+            try:
+                caller = await known
+            except RequestError as error:
+                raise HttpFault(401, error.error_type or "UnauthorizedException", error.message) from error
+            return await self._execute(request, RequestContext(caller, request_id=request_id, now=now))
+        except HttpFault as fault:
+            return self._refuse(request, request_id, now, fault)
+
+    def _execute(self, request: HttpRequest, context: RequestContext) -> Awaitable[HttpResponse]:
+        """Raises: HttpFault."""
         client = _client_of(request)
-        context = RequestContext(caller, headers=client.headers, request_id=request_id, now=now)
-        result = await self._engine.execute(graphql_request, context)
+        context.headers = client.headers
+        outcome = self._engine.start(read_request(request), context)
+        if isinstance(outcome, GraphQLResult):
+            return self._finish(client, context, outcome)
+        return self._finish_later(client, context, outcome)
+
+    async def _finish_later(
+        self, client: "_Client", context: RequestContext, work: Awaitable[GraphQLResult]
+    ) -> HttpResponse:
+        return self._finish(client, context, await work)
+
+    def _finish(self, client: "_Client", context: RequestContext, result: GraphQLResult) -> HttpResponse:
         self._log.execution(context)
         for published in result.published:
-            delivery = self._publish(published, context)
-            if delivery is not None:
-                await delivery
+            self._publish(published, context)
         if context.invalidations and self._invalidate is not None:
-            invalidation = self._invalidate(context)
-            if invalidation is not None:
-                await invalidation
-        return _result_response(client, context, result)
+            self._invalidate(context)
+        response = _result_response(client, context, result)
+        self._log.request(context.request_id, response.status, context.now)
+        return response
+
+    def _refuse(self, request: HttpRequest, request_id: str, started_at: float, fault: HttpFault) -> HttpResponse:
+        self._log.request(request_id, fault.status, started_at)
+        return _fault_response(request, request_id, fault)
+
+
+def _check(request: HttpRequest) -> None:
+    """Raises: HttpFault for a method or a size the service does not take."""
+    if request.method not in ("GET", "POST"):
+        raise HttpFault(405, "UnsupportedOperation", f"The method {request.method} is not supported.")
+    if len(request.body) > MAX_BODY_BYTES:
+        raise HttpFault(
+            413,
+            "RequestEntityTooLargeException",
+            f"The request body has {len(request.body)} bytes; the limit is {MAX_BODY_BYTES}.",
+        )
 
 
 def read_request(request: HttpRequest) -> GraphQLRequest:
@@ -130,8 +157,10 @@ def read_request(request: HttpRequest) -> GraphQLRequest:
     content_type = request.header("content-type")
     text = _utf8_body(request.body, content_type) if "charset" in content_type.lower() else request.body
     try:
-        document: Any = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        document: Any = parse_json(text)
+    except NestedTooDeeply as error:
+        raise HttpFault(400, _MALFORMED, f"The request body cannot be read: {error}.") from error
+    except ValueError as error:
         # With this type the body may also be the bare query.
         if content_type.partition(";")[0].strip().lower() == "application/graphql":
             return GraphQLRequest(text.decode("utf-8", "replace"))
@@ -161,8 +190,10 @@ def _from_query(raw_query: str) -> GraphQLRequest:
     for name, value in parse_qsl(raw_query, keep_blank_values=True):
         if name in ("variables", "extensions"):
             try:
-                document[name] = orjson.loads(value) if value else None
-            except orjson.JSONDecodeError as error:
+                document[name] = parse_json(value) if value else None
+            except NestedTooDeeply as error:
+                raise HttpFault(400, _MALFORMED, f"The query parameter {name} cannot be read: {error}.") from error
+            except ValueError as error:
                 raise HttpFault(400, _MALFORMED, f"The query parameter {name} is not JSON.") from error
         else:
             document[name] = value
