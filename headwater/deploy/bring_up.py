@@ -14,7 +14,7 @@ from typing import Any
 from headwater.auth.jwt import PoolKey, make_pool_key
 from headwater.datasource.tables.page_tokens import PageTokens
 from headwater.deploy import data, event_sources, policies
-from headwater.deploy.aws_services import AsynchronousDelivery, aws_api, function_admin
+from headwater.deploy.aws_services import AsynchronousDelivery, aws_api
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
 from headwater.deploy.events import resources as event_resources
@@ -85,7 +85,7 @@ async def bring_up(
     deployment.faults.raise_found()
     deployment.mappings = event_sources.event_source_mappings(deployment)
     await ports.listen_for_devices(deployment.mqtt)
-    ports.router.fallback = aws_api(deployment, function_admin(deployment)).handle
+    ports.router.fallback = aws_api(deployment).handle
     return deployment
 
 
@@ -131,6 +131,7 @@ async def _deploy_rest(deployment: Deployment) -> None:
         *((kind, graphql.check_api_part) for kind in graphql.API_PARTS),
         ("AWS::AppSync::GraphQLApi", graphql.deploy_api),
         ("AWS::IoT::ThingType", iot.deploy_thing_type),
+        ("AWS::IoT::ThingGroup", iot.deploy_thing_group),
         ("AWS::IoT::Thing", iot.deploy_thing),
         ("AWS::IoT::Policy", iot.deploy_policy),
         ("AWS::IoT::TopicRule", iot.deploy_rule),

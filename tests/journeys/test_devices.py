@@ -334,8 +334,8 @@ def test_boto3_manages_things_certificates_and_policies(product: Product) -> Non
         iot.delete_certificate(certificateId=key_id)
     with pytest.raises(iot.exceptions.MalformedPolicyException):
         iot.create_policy(policyName="broken", policyDocument="{}")
-    with pytest.raises(ClientError, match="CreateThingGroup does not work here"):
-        iot.create_thing_group(thingGroupName="g")
+    with pytest.raises(ClientError, match="CreateBillingGroup does not work here"):
+        iot.create_billing_group(billingGroupName="g")
     iot.detach_thing_principal(thingName="boto:2", principal=arn)
     iot.update_certificate(certificateId=key_id, newStatus="INACTIVE")
     iot.delete_certificate(certificateId=key_id, forceDelete=True)
@@ -343,6 +343,44 @@ def test_boto3_manages_things_certificates_and_policies(product: Product) -> Non
     iot.delete_thing(thingName="boto:2")
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.describe_thing(thingName="boto:2")
+
+
+def test_a_group_gives_its_things_what_its_policy_allows_until_they_leave(product: Product, tmp_path: Path) -> None:
+    iot = product.boto3("iot")
+    name, folder = "grouped-1", tmp_path / "grouped-1"
+    add_device(product, name, folder)
+    arn = "arn:aws:iot:us-east-1:123456789012"
+    extra = {"Effect": "Allow", "Action": "iot:Publish", "Resource": f"{arn}:topic/notes/${{iot:ClientId}}"}
+    iot.create_policy(policyName="notes", policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [extra]}))
+    root = iot.create_thing_group(thingGroupName="writers", thingGroupProperties={"thingGroupDescription": "all"})
+    iot.create_thing_group(thingGroupName="new-writers", parentGroupName="writers")
+    iot.attach_policy(policyName="notes", target=root["thingGroupArn"])
+    assert not connected(product, name, folder).publish(f"notes/{name}", b"x")
+
+    iot.add_thing_to_thing_group(thingGroupName="new-writers", thingName=name)
+    client = connected(product, name, folder)
+
+    assert client.publish(f"notes/{name}", b"x")
+    assert iot.list_things_in_thing_group(thingGroupName="writers", recursive=True)["things"] == [name]
+    assert [one["groupName"] for one in iot.list_thing_groups_for_thing(thingName=name)["thingGroups"]] == [
+        "new-writers"
+    ]
+    effective = iot.get_effective_policies(thingName=name)["effectivePolicies"]
+    assert [one["policyName"] for one in effective] == ["notes"]
+    iot.create_policy_version(
+        policyName="notes",
+        policyDocument=json.dumps({"Version": "2012-10-17", "Statement": [{**extra, "Effect": "Deny"}]}),
+        setAsDefault=True,
+    )
+    assert not client.publish(f"notes/{name}", b"x")
+    iot.set_default_policy_version(policyName="notes", policyVersionId="1")
+    again = connected(product, name, folder)
+    assert again.publish(f"notes/{name}", b"x")
+    iot.remove_thing_from_thing_group(thingGroupName="new-writers", thingName=name)
+    assert not again.publish(f"notes/{name}", b"x")
+    iot.detach_policy(policyName="notes", target=root["thingGroupArn"])
+    iot.delete_policy_version(policyName="notes", policyVersionId="2")
+    iot.delete_policy(policyName="notes")
 
 
 def signed_path(product: Product, secret: str, service: str = "iotdevicegateway") -> str:

@@ -12,6 +12,8 @@ from headwater.values.policy import PolicyDocument
 
 MAX_POLICY_CHARACTERS = 2048
 MAX_POLICIES_OF_A_CERTIFICATE = 10
+MAX_POLICIES_OF_A_GROUP = 2
+MAX_POLICY_VERSIONS = 5
 MAX_CSR_CHARACTERS = 4096
 _MAX_ATTRIBUTES = 50
 _MAX_ATTRIBUTES_WITHOUT_TYPE = 3
@@ -80,10 +82,32 @@ def check_type_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
         raise invalid(f"searchableAttributes is a list of at most {_MAX_SEARCHABLE_ATTRIBUTES} names")
     for name in searchable:
         _checked(name, "searchableAttributes", _ATTRIBUTE_NAME, 1, 128)
-    description = properties.get("thingTypeDescription", "")
-    if not isinstance(description, str) or len(description) > _MAX_DESCRIPTION_CHARACTERS:
-        raise invalid(f"thingTypeDescription is text of at most {_MAX_DESCRIPTION_CHARACTERS} characters")
+    description = _description(properties.get("thingTypeDescription", ""), "thingTypeDescription")
     return {"thingTypeDescription": description, "searchableAttributes": searchable}
+
+
+def check_group_properties(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """`thingGroupProperties` as they are kept. Raises: ServiceError InvalidRequestException."""
+    unknown = sorted(set(properties) - {"thingGroupDescription", "attributePayload"})
+    if unknown:
+        raise invalid(f"thingGroupProperties.{unknown[0]} does not work here")
+    kept: dict[str, Any] = {}
+    if properties.get("thingGroupDescription") is not None:
+        kept["thingGroupDescription"] = _description(properties["thingGroupDescription"], "thingGroupDescription")
+    payload = properties.get("attributePayload")
+    if payload is not None:
+        attributes = payload.get("attributes") or {} if isinstance(payload, Mapping) else None
+        if not isinstance(attributes, Mapping):
+            raise invalid("attributePayload.attributes is an object")
+        check_attributes(attributes, has_type=True)
+        kept["attributePayload"] = {"attributes": dict(attributes)}
+    return kept
+
+
+def _description(text: object, member: str) -> str:
+    if not isinstance(text, str) or len(text) > _MAX_DESCRIPTION_CHARACTERS:
+        raise invalid(f"{member} is text of at most {_MAX_DESCRIPTION_CHARACTERS} characters")
+    return text
 
 
 def check_policy_document(text: object) -> PolicyDocument:

@@ -30,7 +30,7 @@ class Operation:
 
 
 _CERTIFICATE, _THING, _POLICY = "cert/{certificateId}", "thing/{thingName}", "policy/{policyName}"
-_TYPE = "thingtype/{thingTypeName}"
+_TYPE, _GROUP = "thingtype/{thingTypeName}", "thinggroup/{thingGroupName}"
 
 OPERATIONS: tuple[Operation, ...] = tuple(
     Operation(*row)
@@ -53,10 +53,31 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         ("ListThingTypes", "GET", "thing-types", "*"),
         ("CreateThingType", "POST", "thing-types/{thingTypeName}", _TYPE),
         ("DescribeThingType", "GET", "thing-types/{thingTypeName}", _TYPE),
+        ("DeprecateThingType", "POST", "thing-types/{thingTypeName}/deprecate", _TYPE),
+        ("DeleteThingType", "DELETE", "thing-types/{thingTypeName}", _TYPE),
+        ("AddThingToThingGroup", "PUT", "thing-groups/addThingToThingGroup", _GROUP),
+        ("RemoveThingFromThingGroup", "PUT", "thing-groups/removeThingFromThingGroup", _GROUP),
+        ("UpdateThingGroupsForThing", "PUT", "thing-groups/updateThingGroupsForThing", _THING),
+        ("ListThingGroups", "GET", "thing-groups", "*"),
+        ("CreateThingGroup", "POST", "thing-groups/{thingGroupName}", _GROUP),
+        ("DescribeThingGroup", "GET", "thing-groups/{thingGroupName}", _GROUP),
+        ("UpdateThingGroup", "PATCH", "thing-groups/{thingGroupName}", _GROUP),
+        ("DeleteThingGroup", "DELETE", "thing-groups/{thingGroupName}", _GROUP),
+        ("ListThingsInThingGroup", "GET", "thing-groups/{thingGroupName}/things", _GROUP),
+        ("ListThingGroupsForThing", "GET", "things/{thingName}/thing-groups", _THING),
         ("ListPolicies", "GET", "policies", "*"),
         ("CreatePolicy", "POST", "policies/{policyName}", _POLICY),
         ("GetPolicy", "GET", "policies/{policyName}", _POLICY),
         ("DeletePolicy", "DELETE", "policies/{policyName}", _POLICY),
+        ("CreatePolicyVersion", "POST", "policies/{policyName}/version", _POLICY),
+        ("ListPolicyVersions", "GET", "policies/{policyName}/version", _POLICY),
+        ("GetPolicyVersion", "GET", "policies/{policyName}/version/{policyVersionId}", _POLICY),
+        ("SetDefaultPolicyVersion", "PATCH", "policies/{policyName}/version/{policyVersionId}", _POLICY),
+        ("DeletePolicyVersion", "DELETE", "policies/{policyName}/version/{policyVersionId}", _POLICY),
+        ("AttachPrincipalPolicy", "PUT", "principal-policies/{policyName}", "{principal}"),
+        ("DetachPrincipalPolicy", "DELETE", "principal-policies/{policyName}", "{principal}"),
+        ("ListPrincipalPolicies", "GET", "principal-policies", "{principal}"),
+        ("GetEffectivePolicies", "POST", "effective-policies", "{principal}"),
         ("AttachPolicy", "PUT", "target-policies/{policyName}", "{principal}"),
         ("DetachPolicy", "POST", "target-policies/{policyName}", "{principal}"),
         ("ListAttachedPolicies", "POST", "attached-policies/{target}", "{principal}"),
@@ -90,7 +111,7 @@ def read_call(request: HttpRequest) -> Call | None:
         members = _match(operation, request.method, parts)
         if members is not None:
             body = _body(request)
-            target = body.get("target") or members.get("target") or request.header("x-amzn-principal")
+            target = body.get("target") or body.get("principal") or members.get("target") or _principal(request)
             query = {name: values[0] for name, values in parse_qs(request.raw_query).items()}
             return Call(operation, members, query, body, target if isinstance(target, str) else "")
     return None
@@ -109,10 +130,16 @@ def permissions(request: HttpRequest, account: Account) -> list[Permission]:
     if resource == "{principal}":
         arn = call.principal if is_arn(call.principal) else "*"
     else:
-        for name, value in call.path.items():
-            resource = resource.replace("{" + name + "}", value)
-        arn = "*" if resource == "*" else account.arn("iot", resource)
+        for name, value in {**call.body, **call.path}.items():
+            if isinstance(value, str):
+                resource = resource.replace("{" + name + "}", value)
+        # A member that is missing, or that the body gives as an ARN, leaves a resource no policy names.
+        arn = "*" if "{" in resource or resource == "*" else account.arn("iot", resource)
     return [Permission(f"iot:{operation.name}", (arn,))]
+
+
+def _principal(request: HttpRequest) -> str:
+    return request.header("x-amzn-principal") or request.header("x-amzn-iot-principal")
 
 
 def _match(operation: Operation, method: str, parts: list[str]) -> dict[str, str] | None:

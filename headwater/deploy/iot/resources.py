@@ -15,6 +15,8 @@ from headwater.server.aws.permissions import Account, Permission
 from headwater.template.intrinsics import Resource
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 
+_GROUP_TYPE = "AWS::IoT::ThingGroup"
+
 
 async def deploy_rule(deployment: Deployment, resource: Resource) -> None:
     """Compile a rule and let it see publishes."""
@@ -38,19 +40,43 @@ async def deploy_thing_type(deployment: Deployment, resource: Resource) -> None:
     """Make a thing type what the template says."""
     name = deployment.stack.physical_id(resource.logical_id)
     given: Mapping[str, Any] = resource.properties.get("ThingTypeProperties") or {}
-    properties = {member[:1].lower() + member[1:]: value for member, value in given.items()}
-    await deployment.devices.things.replace_type(name, properties)
+    is_deprecated = str(resource.properties.get("DeprecateThingType", "false")).lower() == "true"
+    await deployment.devices.things.replace_type(name, _uncapitalized(given), is_deprecated=is_deprecated)
     deployment.report(resource, name)
+
+
+async def deploy_thing_group(deployment: Deployment, resource: Resource) -> None:
+    """Make a thing group what the template says, after those of the template that it is below; its things stay."""
+    groups = {deployment.stack.physical_id(one.logical_id): one for one in deployment.of_type(_GROUP_TYPE)}
+    name = deployment.stack.physical_id(resource.logical_id)
+    lineage: dict[str, Resource] = {}
+    while name in groups and name not in lineage:
+        lineage[name] = groups[name]
+        name = str(groups[name].properties.get("ParentGroupName", ""))
+    for one, group in reversed(lineage.items()):
+        given: Mapping[str, Any] = group.properties.get("ThingGroupProperties") or {}
+        properties = _uncapitalized(given)
+        if "attributePayload" in properties:
+            properties["attributePayload"] = {"attributes": _attributes(given["AttributePayload"])}
+        await deployment.devices.groups.replace(one, group.properties.get("ParentGroupName"), properties)
+    deployment.report(resource, next(iter(lineage)))
 
 
 async def deploy_thing(deployment: Deployment, resource: Resource) -> None:
     """Make a thing what the template says; its certificates stay attached."""
     name = deployment.stack.physical_id(resource.logical_id)
-    payload: Mapping[str, Any] = resource.properties.get("AttributePayload") or {}
-    given: Mapping[str, Any] = payload.get("Attributes") or {}
-    attributes = {member: _text(value) for member, value in given.items()}
+    attributes = _attributes(resource.properties.get("AttributePayload") or {})
     await deployment.devices.things.replace(name, None, attributes)
     deployment.report(resource, name)
+
+
+def _attributes(payload: Mapping[str, Any]) -> dict[str, Any]:
+    return {member: _text(value) for member, value in (payload.get("Attributes") or {}).items()}
+
+
+def _uncapitalized(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """The API's names of CloudFormation's properties."""
+    return {member[:1].lower() + member[1:]: value for member, value in properties.items()}
 
 
 def _text(value: Any) -> Any:

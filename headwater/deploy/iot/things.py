@@ -19,6 +19,8 @@ from headwater.errors import ServiceError
 from headwater.server.aws.permissions import Account
 
 THING, TYPE, PRINCIPAL_OF = "thing", "thing-type", "principal-of"
+GROUP, GROUP_OF, MEMBER_OF = "thing-group", "group-of", "member-of"
+_DEPRECATION_S = 300
 
 
 class Things:
@@ -106,7 +108,7 @@ class Things:
 
         def write(changes: Changes) -> None:
             thing = thing_of(changes, name)
-            _check_version(thing, expected_version)
+            check_version(thing, expected_version, f"thing {name}")
             if type_name is not None and type_name != thing.get("thingTypeName"):
                 _usable_type(changes, type_name)
             wanted_type = None if removes_type else type_name or thing.get("thingTypeName")
@@ -128,9 +130,12 @@ class Things:
             thing = changes.get(THING, name)
             if thing is None:
                 return
-            _check_version(thing, expected_version)
+            check_version(thing, expected_version, f"thing {name}")
             if changes.names_below(PRINCIPAL_OF, name):
                 raise invalid(f"Cannot delete. Thing {name} is still attached to one or more principals")
+            for group in changes.names_below(GROUP_OF, name):
+                changes.delete(GROUP_OF, name, group)
+                changes.delete(MEMBER_OF, group, name)
             changes.delete(THING, name)
 
         await self._database.write(write, Change(thing_name=name))
@@ -154,7 +159,7 @@ class Things:
 
         return await self._database.write(write, Change())
 
-    async def replace_type(self, name: str, properties: Mapping[str, Any]) -> None:
+    async def replace_type(self, name: str, properties: Mapping[str, Any], *, is_deprecated: bool = False) -> None:
         """A thing type as the template has it, whatever it was before."""
         check_thing_name(name, "thingTypeName")
         kept = check_type_properties(properties)
@@ -164,16 +169,49 @@ class Things:
             existing = changes.get(TYPE, name)
             found_id = existing["thingTypeId"] if existing else type_id
             created = existing["thingTypeMetadata"]["creationDate"] if existing else now
-            changes.put(TYPE, name, document=self._type_document(name, found_id, kept, created))
+            kind = self._type_document(name, found_id, kept, created)
+            if is_deprecated:
+                kind["thingTypeMetadata"] |= {"deprecated": True, "deprecationDate": now}
+            changes.put(TYPE, name, document=kind)
 
         await self._database.write(write, Change())
 
     def describe_type(self, name: str) -> Document:
         check_thing_name(name, "thingTypeName")
-        found = self._database.read(lambda documents: documents.get(TYPE, name))
-        if found is None:
-            raise not_found(f"Thing type {name} not found")
-        return found
+        return self._database.read(lambda documents: _type_of(documents, name))
+
+    async def deprecate_type(self, name: str, *, is_deprecated: bool) -> None:
+        """A deprecated type takes no more things."""
+        check_thing_name(name, "thingTypeName")
+        now = self._clock()
+
+        def write(changes: Changes) -> None:
+            kind = _type_of(changes, name)
+            metadata = {"deprecated": is_deprecated, "creationDate": kind["thingTypeMetadata"]["creationDate"]}
+            if is_deprecated:
+                metadata["deprecationDate"] = now
+            changes.put(TYPE, name, document={**kind, "thingTypeMetadata": metadata})
+
+        await self._database.write(write, Change())
+
+    async def delete_type(self, name: str) -> None:
+        """Only a type that has been deprecated for five minutes, and that no thing has."""
+        check_thing_name(name, "thingTypeName")
+        now = self._clock()
+
+        def write(changes: Changes) -> None:
+            metadata = _type_of(changes, name)["thingTypeMetadata"]
+            if not metadata["deprecated"]:
+                raise invalid(f"Cannot delete thing type : {name}. Thing type must be deprecated first")
+            if now - metadata["deprecationDate"] < _DEPRECATION_S:
+                raise invalid(
+                    f"Cannot delete thing type : {name}. Please wait for 5 minutes after deprecation and then retry"
+                )
+            if any(thing.get("thingTypeName") == name for _, thing in changes.below(THING)):
+                raise invalid(f"Cannot delete thing type : {name} when there are still resources attached to it")
+            changes.delete(TYPE, name)
+
+        await self._database.write(write, Change())
 
     def list_types(self, *, name: str, token: str, size: int | None) -> tuple[list[Document], str]:
 
@@ -213,13 +251,21 @@ def thing_of(documents: Documents, name: str) -> Document:
     return thing
 
 
+def check_version(document: Document, expected: int | None, what: str) -> None:
+    """Raises: ServiceError VersionConflictException."""
+    if expected is not None and expected != document["version"]:
+        message = f"Version {document['version']} of {what} does not match the expected {expected}"
+        raise ServiceError("VersionConflictException", message, status=409)
+
+
 def _usable_type(documents: Documents, name: str) -> None:
     check_thing_name(name, "thingTypeName")
-    if not documents.has(TYPE, name):
+    if _type_of(documents, name)["thingTypeMetadata"]["deprecated"]:
+        raise invalid(f"Cannot create or update thing with deprecated thing type {name}")
+
+
+def _type_of(documents: Documents, name: str) -> Document:
+    found = documents.get(TYPE, name)
+    if found is None:
         raise not_found(f"Thing type {name} not found")
-
-
-def _check_version(thing: Document, expected: int | None) -> None:
-    if expected is not None and expected != thing["version"]:
-        message = f"Version {thing['version']} of thing {thing['thingName']} does not match the expected {expected}"
-        raise ServiceError("VersionConflictException", message, status=409)
+    return found

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headwater.template.tables.type_table import TypeTable, one_of, required, table
+from headwater.template.tables.type_table import TypeTable, required, table
 
 _ACTIONS = (
     *("Lambda", "Kinesis", "Republish", "Sqs", "Sns", "DynamoDB", "DynamoDBv2", "S3"),
@@ -40,8 +40,15 @@ IOT: dict[str, TypeTable] = {
         live="""ThingTypeName DeprecateThingType ThingTypeProperties.SearchableAttributes
             ThingTypeProperties.ThingTypeDescription""",
         deploy_only="Tags",
-        checks=(one_of("DeprecateThingType", ("false", "False"), "a thing type cannot be deprecated here"),),
+        refused={"ThingTypeProperties.Mqtt5Configuration": "attributes are not propagated to publishes here"},
     ),
+    "AWS::IoT::ThingGroup": table(
+        live="""ThingGroupName ParentGroupName ThingGroupProperties.ThingGroupDescription
+            ThingGroupProperties.AttributePayload.Attributes""",
+        deploy_only="Tags",
+        refused={"QueryString": "dynamic groups need fleet indexing, which does not run here; name the things instead"},
+    ),
+    "AWS::IoT::BillingGroup": TypeTable(verdict="refused", why="there are no bills here; leave it out locally"),
     "AWS::IoT::PolicyPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
     "AWS::IoT::ThingPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
     "AWS::IoT::Certificate": TypeTable(verdict="refused", why=_NO_CERTIFICATES),

@@ -35,12 +35,15 @@ JSON = st.recursive(
 )
 MEMBERS = st.sampled_from(
     "attributePayload thingTypeName policyDocument target certificateSigningRequest thingTypeProperties "
-    "expectedVersion removeThingType billingGroupName".split()
+    "expectedVersion removeThingType billingGroupName parentGroupName thingGroupProperties thingGroupName thingName "
+    "thingArn thingGroupArn thingGroupsToAdd thingGroupsToRemove undoDeprecate principal".split()
 )
 QUERY = st.dictionaries(
     st.sampled_from(
         "setAsActive newStatus forceDelete pageSize marker maxResults nextToken isAscendingOrder expectedVersion "
-        "endpointType attributeName attributeValue thingPrincipalType qos retain messageExpiry responseTopic".split()
+        "endpointType attributeName attributeValue thingPrincipalType "
+        "parentGroup namePrefixFilter recursive setAsDefault thingName "
+        "qos retain messageExpiry responseTopic".split()
     ),
     TEXT,
     max_size=3,

@@ -107,8 +107,8 @@ def test_data_plane_requests_need_their_own_permissions() -> None:
     ("sent", "name"),
     [
         (request("POST", "/certificate/register", {"certificatePem": "x"}), "RegisterCertificate"),
-        (request("POST", "/thing-groups/g", {}), "CreateThingGroup"),
-        (request("POST", "/policies/p/version", {}), "CreatePolicyVersion"),
+        (request("POST", "/billing-groups/g", {}), "CreateBillingGroup"),
+        (request("POST", "/dynamic-thing-groups/g", {}), "CreateDynamicThingGroup"),
         (request("POST", "/rules/r", {}), "CreateTopicRule"),
         (request("TRACE", "/nothing/like/it"), "TRACE /nothing/like/it"),
         (request("GET", "/"), "GET /"),

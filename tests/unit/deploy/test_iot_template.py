@@ -22,6 +22,17 @@ Resources:
   Pump:
     Type: AWS::IoT::Thing
     Properties: {ThingName: pump-1, AttributePayload: {Attributes: {floor: 3, isNew: true}}}
+  Big:
+    Type: AWS::IoT::ThingGroup
+    Properties: {ThingGroupName: big, ParentGroupName: !Ref Pumps}
+  Pumps:
+    Type: AWS::IoT::ThingGroup
+    Properties:
+      ThingGroupName: pumps
+      ThingGroupProperties: {ThingGroupDescription: move water, AttributePayload: {Attributes: {floor: 3}}}
+  Old:
+    Type: AWS::IoT::ThingType
+    Properties: {ThingTypeName: old, DeprecateThingType: true}
   Access:
     Type: AWS::IoT::Policy
     Properties:
@@ -67,6 +78,10 @@ async def test_a_template_fills_the_registry(store: Store, tmp_path: Path) -> No
     devices = deployment.devices
     assert devices.things.describe("pump-1")["attributes"] == {"floor": "3", "isNew": "true"}
     assert devices.things.describe_type("pump")["thingTypeProperties"]["searchableAttributes"] == ["site"]
+    assert devices.things.describe_type("old")["thingTypeMetadata"]["deprecated"] is True
+    big, pumps = devices.groups.describe("big"), devices.groups.describe("pumps")
+    assert big["thingGroupMetadata"]["parentGroupName"] == "pumps"
+    assert pumps["thingGroupProperties"]["attributePayload"] == {"attributes": {"floor": "3"}}
     assert devices.policies.get("access")["policyArn"] == "arn:aws:iot:us-east-1:123456789012:policy/access"
 
 

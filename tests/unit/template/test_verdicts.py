@@ -43,7 +43,7 @@ def test_nested_properties_have_verdicts_of_their_own() -> None:
 
     assert found["TopicRulePayload.Actions.Kinesis"] == "live"
     assert found["TopicRulePayload.Actions.Firehose"] == "refused"
-    assert found["TopicRulePayload.Actions.CloudwatchLogs"] == "deploy-only"
+    assert found["TopicRulePayload.Actions.CloudwatchLogs"] == "live"
 
 
 def test_a_type_in_no_table_is_refused() -> None:
