@@ -14,6 +14,7 @@ from headwater.appsync_js.syntax import SourceTree
 from headwater.appsync_js.usage import ContextUsage, computes_members, context_usage, needs_entropy, returns_result
 from headwater.appsync_js.zones import zone_table
 from headwater.errors import RequestError, TemplateError
+from headwater.values.json_text import NestedTooDeeply, parse_json
 
 HandlerName = Literal["request", "response"]
 RawHandler = Callable[..., str]
@@ -217,9 +218,11 @@ class JsModule:
             return HandlerOutcome()
         try:
             if kind not in PLAIN_ANSWER_EXCEPT:
-                return plain_outcome(orjson.loads(answer))
-            outcome = outcome_from(orjson.loads(answer[1:]))
-        except orjson.JSONDecodeError:
+                return plain_outcome(parse_json(answer))
+            outcome = outcome_from(parse_json(answer[1:]))
+        except NestedTooDeeply as error:
+            return HandlerOutcome(error=RequestError(f"{self.name} returned a value, but {error}", "Code"))
+        except ValueError:
             # JavaScript strings may hold half a surrogate pair, which is no Unicode text.
             return HandlerOutcome(error=RequestError(f"{self.name} returned a string that is not Unicode", "Code"))
         if outcome.error is not None and "out of memory" in outcome.error.message:

@@ -18,6 +18,8 @@ from graphql import (
     ValueNode,
 )
 
+from headwater.values.json_text import NestedTooDeeply, parse_json
+
 MIN_INT: Final = -(2**31)
 MAX_INT: Final = 2**31 - 1
 
@@ -287,8 +289,10 @@ def _json(value: Any) -> Any:
     if not isinstance(value, str):
         raise ScalarFault(f"Unable to parse `{java_text(value)}` as valid JSON.")
     try:
-        return orjson.loads(value)
-    except orjson.JSONDecodeError as error:
+        return parse_json(value)
+    except NestedTooDeeply as error:
+        raise ScalarFault(f"Unable to parse a value as valid JSON: {error}.") from error
+    except ValueError as error:
         raise ScalarFault(f"Unable to parse `{value}` as valid JSON.") from error
 
 

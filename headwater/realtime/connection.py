@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from headwater.realtime.handshake import lower_case_header
+from headwater.values.json_text import parse_json
 
 CONNECTION_TIMEOUT_MS = 300_000
 MAX_EVENT_BYTES = 240 * 1024
@@ -108,8 +109,8 @@ class RealtimeConnection:
         if self._state is _State.CLOSED:
             return []
         try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
+            message = parse_json(text)
+        except ValueError:
             message = None
         kind = message.get("type") if isinstance(message, dict) else None
         transition = _TRANSITIONS.get((self._state, kind)) if isinstance(kind, str) else None
@@ -264,8 +265,8 @@ def _parse_start(message: Mapping[str, Any]) -> StartRequested | None:
     if not isinstance(identifier, str) or not isinstance(payload, dict) or not isinstance(data, str):
         return None
     try:
-        operation = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        operation = parse_json(data)
+    except ValueError:
         return None
     if not isinstance(operation, dict) or not isinstance(operation.get("query"), str):
         return None

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from headwater.errors import RequestError
+from headwater.values.json_text import parse_json
 
 MAX_FIELDS_PER_FILTER = 5
 MAX_FILTERS_PER_GROUP = 10
@@ -173,8 +174,8 @@ def _key(value: Any) -> bytes:
 
 def _parsed(text: str) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
+        return parse_json(text)
+    except ValueError as error:
         raise _refused("a filter given as text must be JSON", text) from error
 
 

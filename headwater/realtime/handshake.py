@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
-import orjson
-
 from headwater.errors import RemoteProtocolError
+from headwater.values.json_text import parse_json
 
 SUBPROTOCOL = "graphql-ws"
 
@@ -79,7 +78,7 @@ def _decoded(encoded: str) -> dict[str, str]:
         raise HandshakeRefused("Required headers are missing.")
     try:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        value = orjson.loads(raw)
+        value = parse_json(raw)
     except (binascii.Error, ValueError) as error:
         raise HandshakeRefused("Required headers are missing.") from error
     if not isinstance(value, dict):

@@ -204,6 +204,11 @@ UNPARSABLE = "Unable to parse GraphQL query."
         (b'{"query":5}', MALFORMED, UNPARSABLE),
         (b'{"query":"{"}', MALFORMED, UNPARSABLE),
         (b'{"query":"{hello}","variables":[]}', MALFORMED, "variables must be a JSON object, not list."),
+        (
+            b'{"query":"{hello}","variables":{"a":' + b"[" * 300 + b"]" * 300 + b"}}",
+            MALFORMED,
+            "The request body cannot be read: it is nested more than 200 levels deep.",
+        ),
         (b'{"query":"{hello}","operationName":5}', MALFORMED, "operationName must be a string, not int."),
         (b'{"query":"query A{hello} query B{hello}"}', "BadRequestException", "Missing operation name."),
         (

@@ -7,6 +7,7 @@ import orjson
 
 from headwater.datasource.ports import SourceCall, malformed, require, unsupported_operation
 from headwater.errors import DataSourceError, ServiceError
+from headwater.values.json_text import parse_json
 
 MAX_BATCH_SIZE = 2000
 OPERATIONS = ("Invoke", "BatchInvoke")
@@ -76,9 +77,9 @@ class LambdaSource:
         if not reply.payload:
             return None
         try:
-            return orjson.loads(reply.payload)
-        except orjson.JSONDecodeError as error:
-            raise DataSourceError(f"The function's reply is not JSON: {error}", "Lambda:IllegalArgument") from error
+            return parse_json(reply.payload)
+        except ValueError as error:
+            raise DataSourceError(f"The function's reply cannot be read: {error}", "Lambda:IllegalArgument") from error
 
     async def invoke_batch(self, payloads: list[Any]) -> list[Any]:
         """One invocation with the list of payloads; the reply's items in the same order."""
@@ -102,8 +103,8 @@ class LambdaSource:
 
 def _function_fault(payload: bytes, *, is_direct: bool) -> DataSourceError:
     try:
-        fault = orjson.loads(payload)
-    except orjson.JSONDecodeError:
+        fault = parse_json(payload)
+    except ValueError:
         fault = None
     if not isinstance(fault, dict):
         fault = {"errorMessage": payload.decode("utf-8", "replace")}

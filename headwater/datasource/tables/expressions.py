@@ -2,10 +2,9 @@
 
 from typing import Any
 
-import orjson
-
 from headwater.datasource.ports import malformed
 from headwater.datasource.tables.typed_values import to_wire_map
+from headwater.values.json_text import parse_json
 
 
 def read_expression(request: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -13,8 +12,8 @@ def read_expression(request: dict[str, Any], name: str) -> dict[str, Any] | None
     expression = request.get(name)
     if isinstance(expression, str):
         try:
-            expression = orjson.loads(expression)
-        except orjson.JSONDecodeError as error:
+            expression = parse_json(expression)
+        except ValueError as error:
             raise malformed(f"Expected JSON object for field '$[{name}]' but got '{expression}' instead.") from error
     if expression is None:
         return None

@@ -15,6 +15,7 @@ from headwater.errors import RequestError, TemplateError
 from headwater.template.attributes import ATTRIBUTES, Named
 from headwater.template.intrinsics import Resource
 from headwater.values.identity import AuthMode, AwsPrincipal
+from headwater.values.json_text import parse_json
 
 _MODES = ("API_KEY", "AWS_IAM", "AWS_LAMBDA", "AMAZON_COGNITO_USER_POOLS", "OPENID_CONNECT")
 
@@ -110,7 +111,10 @@ class ApiAccess:
         result = await self._deployment.functions.invoke(function, orjson.dumps(event))
         if result.function_error is not None:
             raise RequestError(result.payload.decode(errors="replace"), "UnauthorizedException")
-        return orjson.loads(result.payload)
+        try:
+            return parse_json(result.payload)
+        except ValueError as error:
+            raise RequestError(f"its reply cannot be read: {error}", "UnauthorizedException") from error
 
     def _pool(self, config: Mapping[str, Any]) -> UserPool:
         pool_id = str(config.get("UserPoolId"))

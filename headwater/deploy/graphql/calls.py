@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
-import orjson
-
 from headwater.auth.appsync import AppSyncAuthenticator
 from headwater.engine import (
     GraphQLEngine,
@@ -18,6 +16,7 @@ from headwater.server.appsync.http import read_request
 from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.values.http import HttpRequest
 from headwater.values.identity import GraphQLCaller
+from headwater.values.json_text import parse_json
 
 
 class ApiCalls:
@@ -106,7 +105,7 @@ def _readable(request: HttpRequest) -> GraphQLRequest:
 
 def _data(body: str) -> dict[str, Any]:
     try:
-        found = orjson.loads(body)
+        found = parse_json(body)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}

@@ -14,6 +14,7 @@ from headwater.errors import ServiceError, TemplateError
 from headwater.server.aws.permissions import Account, permissions_of
 from headwater.template.intrinsics import Resource
 from headwater.values.identity import AwsPrincipal
+from headwater.values.json_text import parse_json
 
 
 def data_source(deployment: Deployment, resource: Resource) -> Any:
@@ -85,7 +86,10 @@ def _table_source(deployment: Deployment, properties: dict[str, Any], principal:
         result = await deployment.functions.invoke(function, orjson.dumps(event))
         if result.function_error is not None:
             raise ServiceError("ConditionHandlerException", result.payload.decode(errors="replace"))
-        return orjson.loads(result.payload)
+        try:
+            return parse_json(result.payload)
+        except ValueError as error:
+            raise ServiceError("ConditionHandlerException", f"its reply cannot be read: {error}") from error
 
     return DynamoDbSource(
         call, name, region=deployment.options.region, tokens=deployment.page_tokens, handle_condition=handle_condition

@@ -312,3 +312,11 @@ def test_a_response_handler_that_only_returns_its_result_is_told_from_others(
     tree = SourceTree.parse(f"export function request(ctx) {{ return {{}}; }}\n{response}")
 
     assert returns_result(tree) is is_only_result
+
+
+def test_a_result_nested_too_deeply_is_an_error_of_the_code() -> None:
+    outcome = ask("let v = 1; for (const i of ctx.args.list) { v = [v]; } return v;", arguments={"list": [0] * 300})
+
+    assert outcome.error is not None
+    assert outcome.error.error_type == "Code"
+    assert outcome.error.message == "test.js returned a value, but it is nested more than 200 levels deep"

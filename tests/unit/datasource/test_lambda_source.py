@@ -164,3 +164,13 @@ async def test_a_request_without_an_operation_is_a_mapping_template_error() -> N
 async def test_an_unknown_operation_is_refused() -> None:
     with pytest.raises(RequestError, match="Unsupported operation 'Call'"):
         await unit(Function().source(), "return { operation: 'Call' };").resolve(FieldCall())
+
+
+@pytest.mark.parametrize("levels", [201, 254, 900, 5000])
+async def test_a_reply_nested_too_deeply_is_an_error_of_the_function(levels: int) -> None:
+    function = Function(b"[" * levels + b"]" * levels)
+
+    with pytest.raises(DataSourceError, match="cannot be read") as caught:
+        await direct(function).resolve(create_call())
+
+    assert caught.value.error_type == "Lambda:IllegalArgument"

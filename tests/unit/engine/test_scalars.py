@@ -211,3 +211,10 @@ def test_no_value_makes_a_scalar_fail_otherwise_than_by_refusing(name: str, valu
             function(value)
         except ScalarFault:
             continue
+
+
+def test_json_nested_too_deeply_is_refused_without_repeating_it() -> None:
+    with pytest.raises(ScalarFault) as caught:
+        SCALARS["AWSJSON"].parse("[" * 300 + "]" * 300)
+
+    assert str(caught.value) == "Unable to parse a value as valid JSON: it is nested more than 200 levels deep."
