@@ -13,8 +13,6 @@ from headwater.deploy.iot import resources as iot
 from headwater.deploy.topics.api import TopicsApi, sns_permissions
 from headwater.deploy.topics.topics import Publication, Topics
 from headwater.errors import HeadwaterError, ServiceError
-from headwater.functions.admin.code_store import CodeStore
-from headwater.functions.admin.functions import FunctionAdmin
 from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.lambda_api import LambdaApi
 from headwater.functions.service import FunctionService
@@ -29,14 +27,16 @@ _SWEEP_INTERVAL_S = 60.0
 _RESTART_PAUSE_S = 1.0
 
 
-def function_admin(deployment: Deployment) -> FunctionAdmin:
-    """Functions made through the Lambda API, those of earlier runs registered again."""
-    admin = FunctionAdmin(deployment.functions, CodeStore(deployment.data_dir / "lambda"), clock=deployment.clock)
-    admin.restore()
-    return admin
+def lambda_api(deployment: Deployment) -> LambdaApi:
+    """The Lambda API; functions made through it in earlier runs are registered again."""
+    api = LambdaApi(
+        deployment.functions, deployment.mappings, deployment.data_dir / "lambda", fetch_object=deployment.s3.get
+    )
+    api.restore()
+    return api
 
 
-def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
+def aws_api(deployment: Deployment) -> AwsApi:
     """Everything that SDKs find at the AWS endpoint."""
     options = deployment.options
     streams = DynamoDbStreamsService(
@@ -45,7 +45,7 @@ def aws_api(deployment: Deployment, admin: FunctionAdmin) -> AwsApi:
     events = EventsApi(deployment.events, deployment.store, deployment.roles.authorize)
     rest: Mapping[str, HttpHandler] = {
         **iot.rest_services(deployment),
-        "lambda": LambdaApi(deployment.functions, admin, deployment.mappings),
+        "lambda": lambda_api(deployment),
         "s3": S3Api(deployment.s3, region=options.region).handle,
         "scheduler": SchedulerApi(deployment.schedules).handle,
         "sns": TopicsApi(deployment.topics).handle,

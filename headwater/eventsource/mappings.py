@@ -4,7 +4,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from headwater.errors import ServiceError
@@ -157,6 +157,15 @@ class EventSourceMappings:
     def mapping(self, mapping_id: str) -> StreamMapping | QueueMapping:
         """The running mapping, for counts."""
         return self._entry(mapping_id).mapping
+
+    def tags(self, mapping_id: str) -> Mapping[str, str]:
+        """Raises: ServiceError ResourceNotFoundException, as `set_tags` does."""
+        return self._entry(mapping_id).settings.values.get("Tags") or {}
+
+    async def set_tags(self, mapping_id: str, tags: Mapping[str, str]) -> None:
+        entry = self._entry(mapping_id)
+        entry.settings = replace(entry.settings, values={**entry.settings.values, "Tags": tags})
+        await self._keep(mapping_id)
 
     # Parts
 

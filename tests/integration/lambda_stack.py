@@ -17,8 +17,6 @@ from botocore.config import Config
 from headwater.errors import ServiceError
 from headwater.eventsource.mappings import EventSourceMappings, FunctionReference, MappingPorts
 from headwater.eventsource.ports import FailedBatch, QueueSource, RecordSource
-from headwater.functions.admin.code_store import CodeStore
-from headwater.functions.admin.functions import FunctionAdmin
 from headwater.functions.async_invocation import EventDelivery
 from headwater.functions.config import FunctionConfig
 from headwater.functions.lambda_api import LambdaApi
@@ -73,6 +71,7 @@ class LambdaStack:
     slept: list[float]
     lambda_client: Any
     collector_url: str
+    restore: Callable[[], None]
 
     async def call(self, operation: str, **request: Any) -> Any:
         """One boto3 call of the Lambda API."""
@@ -153,10 +152,10 @@ async def lambda_stack(directory: Path, *, limits: MachineLimits = MachineLimits
         backoff=lambda attempt: 0.01,
     )
     mappings = EventSourceMappings(ports)
-    admin = FunctionAdmin(functions, CodeStore(directory), clock=functions.clock)
-    admin.restore()
     collector = Collector()
-    api = HttpServer(LambdaApi(functions, admin, mappings))
+    lambda_api = LambdaApi(functions, mappings, directory)
+    lambda_api.restore()
+    api = HttpServer(lambda_api)
     collecting = HttpServer(collector)
     port = await api.start("127.0.0.1", 0)
     collector_port = await collecting.start("127.0.0.1", 0)
@@ -171,7 +170,18 @@ async def lambda_stack(directory: Path, *, limits: MachineLimits = MachineLimits
     url = f"http://127.0.0.1:{collector_port}/"
     try:
         yield LambdaStack(
-            functions, mappings, kinesis, dynamodb, sqs, collector, failures, deliveries, slept, client, url
+            functions,
+            mappings,
+            kinesis,
+            dynamodb,
+            sqs,
+            collector,
+            failures,
+            deliveries,
+            slept,
+            client,
+            url,
+            lambda_api.restore,
         )
     finally:
         await mappings.stop()

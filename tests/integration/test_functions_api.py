@@ -191,8 +191,21 @@ async def test_function_from_a_zip_survives_a_restart(tmp_path: Path) -> None:
         ({"Code": {"ZipFile": b"no zip"}}, "InvalidParameterValueException", "Could not unzip"),
         ({"Code": {"ZipFile": deployment_package({"../x.py": ""})}}, "InvalidParameterValueException", "outside"),
         ({"Code": {"S3Bucket": "b" * 3, "S3Key": "k"}}, "InvalidParameterValueException", "ZipFile"),
-        ({"Timeout": 901}, "InvalidParameterValueException", "901"),
-        ({"Layers": ["arn:aws:lambda:us-east-1:1:layer:l:1"]}, "InvalidParameterValueException", "Layers"),
+        ({"Timeout": 901}, "ValidationException", "'901' at 'timeout'"),
+        ({"MemorySize": 32_769}, "ValidationException", "less than or equal to 32768"),
+        ({"Role": "r1"}, "ValidationException", "Value 'r1' at 'role'"),
+        ({"FunctionName": "no name"}, "ValidationException", "'no name' at 'functionName'"),
+        ({"Layers": ["arn:aws:lambda:us-east-1:1:layer:l:1"]}, "ValidationException", "at 'layers'"),
+        (
+            {"Layers": ["arn:aws:lambda:us-east-1:123456789012:layer:l:1"]},
+            "InvalidParameterValueException",
+            "layer:l:1 does not exist",
+        ),
+        ({"Environment": {"Variables": {"A": "x" * 4096}}}, "InvalidParameterValueException", "exceeded the 4KB limit"),
+        ({"Environment": {"Variables": {"AWS_REGION": "x"}}}, "InvalidParameterValueException", "reserved keys"),
+        ({"PackageType": "Image"}, "InvalidParameterValueException", "Image is not supported"),
+        ({"VpcConfig": {"SubnetIds": ["s"]}}, "InvalidParameterValueException", "VpcConfig"),
+        ({"Tags": {str(number): "x" for number in range(51)}}, "InvalidParameterValueException", "tag limit"),
     ],
 )
 async def test_create_function_refuses(stack: LambdaStack, changes: dict[str, Any], code: str, text: str) -> None:
@@ -231,10 +244,10 @@ async def test_waiters_and_descriptions_work(stack: LambdaStack) -> None:
 
 
 async def test_operation_that_does_not_exist_here_says_so(stack: LambdaStack) -> None:
-    code, message, _ = await refused(stack, "list_layers")
+    code, message, _ = await refused(stack, "create_function_url_config", FunctionName="echo", AuthType="NONE")
 
     assert code == "UnknownOperationException"
-    assert "/layers" in message
+    assert "Function URLs do not work here" in message
 
 
 async def test_permissions_are_kept_shown_and_removed(stack: LambdaStack) -> None:

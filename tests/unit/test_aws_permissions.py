@@ -39,6 +39,14 @@ def test_every_name_a_request_gives_must_be_allowed() -> None:
         ("POST", "functions", "lambda:CreateFunction"),
         ("POST", "event-source-mappings", "lambda:CreateEventSourceMapping"),
         ("DELETE", "event-source-mappings/u", "lambda:DeleteEventSourceMapping"),
+        ("POST", "functions/F/versions", "lambda:PublishVersion"),
+        ("POST", "functions/F/aliases", "lambda:CreateAlias"),
+        ("PUT", "functions/F/aliases/A", "lambda:UpdateAlias"),
+        ("GET", "functions/F/event-invoke-config/list", "lambda:ListFunctionEventInvokeConfigs"),
+        ("DELETE", "functions/F/policy/S", "lambda:RemovePermission"),
+        ("POST", "tags/arn%3Aaws%3Alambda", "lambda:TagResource"),
+        ("POST", "layers/L/versions", "lambda:PublishLayerVersion"),
+        ("GET", "account-settings", "lambda:GetAccountSettings"),
     ],
 )
 def test_lambda_calls_need_their_own_action(method: str, path: str, action: str) -> None:

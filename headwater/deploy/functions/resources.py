@@ -11,7 +11,7 @@ from typing import Any
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.functions.requirements import installed_requirements
 from headwater.errors import TemplateError
-from headwater.functions.config import EventInvokeConfig, FunctionConfig
+from headwater.functions.config import LATEST, EventInvokeConfig, FunctionConfig
 from headwater.functions.runtimes import Runtime, find_runtime, handler_files, layer_folder
 from headwater.template.intrinsics import Resource
 
@@ -101,28 +101,36 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _event_invoke(deployment: Deployment, resource: Resource, name: str) -> EventInvokeConfig:
-    settings: dict[str, Any] = {}
-    dead_letter = (resource.properties.get("DeadLetterConfig") or {}).get("TargetArn")
-    if dead_letter:
-        settings["dead_letter"] = dead_letter
+def _event_invokes(deployment: Deployment, resource: Resource, name: str) -> dict[str, EventInvokeConfig]:
+    """How asynchronous calls end, by qualifier; `$LATEST` is always there, for it has the dead-letter queue."""
+    dead_letter = (resource.properties.get("DeadLetterConfig") or {}).get("TargetArn") or None
+    _check_destination("DeadLetterConfig", dead_letter)
+    found = {LATEST: EventInvokeConfig(dead_letter=dead_letter)}
     for config in deployment.of_type("AWS::Lambda::EventInvokeConfig"):
-        if str(config.properties["FunctionName"]).rsplit(":", 1)[-1] == name:
-            given = config.properties
-            destinations = given.get("DestinationConfig") or {}
-            if "MaximumRetryAttempts" in given:
-                settings["maximum_retry_attempts"] = int(given["MaximumRetryAttempts"])
-            if "MaximumEventAgeInSeconds" in given:
-                settings["maximum_event_age_s"] = float(given["MaximumEventAgeInSeconds"])
-            settings["on_success"] = (destinations.get("OnSuccess") or {}).get("Destination")
-            settings["on_failure"] = (destinations.get("OnFailure") or {}).get("Destination")
-    for name in ("dead_letter", "on_success", "on_failure"):
-        arn = settings.get(name)
-        if arn is not None and arn.split(":")[2:3] not in (["sqs"], ["lambda"], ["sns"]):
-            raise TemplateError(
-                f"{arn} cannot be delivered to here: queues, functions and topics can", property_path=name
-            )
-    return EventInvokeConfig(**settings)
+        given = config.properties
+        if str(given["FunctionName"]).rsplit(":", 1)[-1] != name:
+            continue
+        default = EventInvokeConfig()
+        destinations = given.get("DestinationConfig") or {}
+        success = (destinations.get("OnSuccess") or {}).get("Destination")
+        failure = (destinations.get("OnFailure") or {}).get("Destination")
+        _check_destination("DestinationConfig.OnSuccess", success)
+        _check_destination("DestinationConfig.OnFailure", failure)
+        found[str(given.get("Qualifier") or LATEST)] = EventInvokeConfig(
+            maximum_retry_attempts=int(given.get("MaximumRetryAttempts", default.maximum_retry_attempts)),
+            maximum_event_age_s=float(given.get("MaximumEventAgeInSeconds", default.maximum_event_age_s)),
+            on_success=success,
+            on_failure=failure,
+            dead_letter=dead_letter,
+        )
+    return found
+
+
+def _check_destination(property_path: str, arn: str | None) -> None:
+    if arn is not None and arn.split(":")[2:3] not in (["sqs"], ["lambda"], ["sns"]):
+        raise TemplateError(
+            f"{arn} cannot be delivered to here: queues, functions and topics can", property_path=property_path
+        )
 
 
 def _runtime(resource: Resource) -> Runtime:
@@ -148,6 +156,18 @@ def _aliases(deployment: Deployment, name: str) -> dict[str, str]:
         for alias in deployment.of_type("AWS::Lambda::Alias")
         if str(alias.properties.get("FunctionName")).rsplit(":", 1)[-1] == name
     }
+
+
+def _versions(deployment: Deployment, name: str) -> tuple[str, ...]:
+    """The numbers that the template's versions and aliases of a function have; all of them run its code."""
+    published = [
+        str(deployment.stack.get_att([version.logical_id, "Version"]))
+        for version in deployment.of_type("AWS::Lambda::Version")
+        if str(version.properties.get("FunctionName")).rsplit(":", 1)[-1] == name
+    ]
+    return tuple(
+        dict.fromkeys(number for number in (*published, *_aliases(deployment, name).values()) if number != LATEST)
+    )
 
 
 def _debug_port(deployment: Deployment, logical_id: str, name: str, runtime: Runtime) -> int | None:
@@ -194,6 +214,7 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
     _check_handler(handler, runtime, (code_dir, *layers))
     if runtime == "python" and "BuildMethod" not in resource.metadata:
         layers = (*layers, *await installed_requirements(code_dir, deployment.requirements_dir))
+    event_invokes = _event_invokes(deployment, resource, name)
     config = FunctionConfig(
         name=name,
         arn=deployment.stack.environment.arn("lambda", f"function:{name}"),
@@ -209,8 +230,9 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
         role_arn=str(properties.get("Role", "")),
         description=str(properties.get("Description", "")),
         aliases=_aliases(deployment, name),
-        versions=("1",) if _aliases(deployment, name) else (),
-        event_invoke=_event_invoke(deployment, resource, name),
+        versions=_versions(deployment, name),
+        event_invoke=event_invokes.pop(LATEST),
+        event_invokes=event_invokes,
         debug_port=_debug_port(deployment, resource.logical_id, name, runtime),
         log_format="JSON" if logging.get("LogFormat") == "JSON" else "Text",
         log_level=logging.get("ApplicationLogLevel"),

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import stat
+import uuid
 import zipfile
+import zlib
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 from headwater.errors import ServiceError
 
 _MAX_UNPACKED_BYTES = 262_144_000
+_MAX_ZIPPED_BYTES = 52_428_800
 _SETTINGS = "function.json"
 
 
@@ -41,10 +44,14 @@ class CodeStore:
         digest = hashlib.sha256(archive).digest()
         target = self._directory / function_name / digest.hex()[:16]
         if not target.exists():
-            partial = target.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            _extract(archive, partial)
-            os.replace(partial, target)
+            # Its own name, for another request may be unpacking the same.
+            partial = target.with_suffix(f".{uuid.uuid4().hex[:8]}.partial")
+            try:
+                unpack_archive(archive, partial)
+                if not target.exists():
+                    os.replace(partial, target)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
         return StoredCode(target, b64encode(digest).decode(), len(archive))
 
     def save(self, function_name: str, settings: dict[str, Any]) -> None:
@@ -63,7 +70,14 @@ class CodeStore:
         shutil.rmtree(self._directory / function_name, ignore_errors=True)
 
 
-def _extract(archive: bytes, target: Path) -> None:
+def unpack_archive(archive: bytes, target: Path) -> None:
+    """Unpack a zip file into a new folder.
+
+    Raises: ServiceError InvalidParameterValueException for what is no zip, is too large or leaves its folder.
+    """
+    if len(archive) > _MAX_ZIPPED_BYTES:  # (recorded on AWS)
+        message = f"Zipped size must be smaller than {_MAX_ZIPPED_BYTES} bytes"
+        raise ServiceError("RequestEntityTooLargeException", message, status=413)
     try:
         package = zipfile.ZipFile(io.BytesIO(archive))
     except zipfile.BadZipFile as error:
@@ -76,15 +90,23 @@ def _extract(archive: bytes, target: Path) -> None:
         target.mkdir(parents=True)
         root = target.resolve()
         for member in members:
-            path = (root / member.filename).resolve()
-            if not path.is_relative_to(root):
-                raise _invalid(f"The deployment package names a path outside of itself: {member.filename}")
-            if stat.S_ISLNK(member.external_attr >> 16):
-                raise _invalid(f"The deployment package holds a symbolic link: {member.filename}")
-            package.extract(member, root)
-            mode = (member.external_attr >> 16) & 0o777
-            if mode and not member.is_dir():
-                path.chmod(mode | 0o600)
+            try:
+                _extract_member(package, member, root)
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
+                # A wrong checksum, a password, a file where another needs a folder.
+                raise _invalid(f"Could not unzip uploaded file: {member.filename}: {error}") from error
+
+
+def _extract_member(package: zipfile.ZipFile, member: zipfile.ZipInfo, root: Path) -> None:
+    path = (root / member.filename).resolve()
+    if not path.is_relative_to(root):
+        raise _invalid(f"The deployment package names a path outside of itself: {member.filename}")
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise _invalid(f"The deployment package holds a symbolic link: {member.filename}")
+    package.extract(member, root)
+    mode = (member.external_attr >> 16) & 0o777
+    if mode and not member.is_dir():
+        path.chmod(mode | 0o600)
 
 
 def _invalid(message: str) -> ServiceError:

@@ -1,340 +1,388 @@
-"""The Lambda API's operations on functions: create, update, delete, describe, concurrency, event invoke config."""
+"""The Lambda API's operations on functions: create, update, delete, describe, list."""
 
+import asyncio
 import base64
 import binascii
-import json
-import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from headwater.errors import ServiceError
-from headwater.functions.admin.code_store import CodeStore, StoredCode
-from headwater.functions.config import LATEST, EventInvokeConfig, FunctionConfig
-from headwater.functions.runtimes import find_runtime
+from headwater.functions.admin.answers import between, check_revision, checked, conflict, invalid, page, required
+from headwater.functions.admin.asynchronous import with_settings
+from headwater.functions.admin.code_store import StoredCode
+from headwater.functions.admin.layers import Layers
+from headwater.functions.admin.records import FunctionRecord, FunctionRecords, PublishedVersion, new_revision
+from headwater.functions.admin.request import build_config, check_tags, function_name_of
+from headwater.functions.config import LATEST, FunctionConfig
 from headwater.functions.service import FunctionService
 
-FetchObject = Callable[[str, str], bytes]
+FetchObject = Callable[[str, str], Awaitable[bytes]]
 # Accepted and shown again; they do not change what code or clients see here.
-_SHOWN = ("Architectures", "TracingConfig", "EphemeralStorage", "SnapStart", "VpcConfig", "KMSKeyArn")
-_REFUSED = ("ImageConfig", "FileSystemConfigs", "Layers", "CapacityProviderConfig", "DurableConfig")
-
-
-@dataclass(slots=True)
-class _Facts:
-    """What the API shows of a function beside its configuration."""
-
-    code_sha256: str
-    code_size: int
-    modified_s: float
-    revision_id: str
-    shown: dict[str, Any]
+_SHOWN = ("Architectures", "TracingConfig", "EphemeralStorage", "SnapStart", "KMSKeyArn", "DeadLetterConfig")
+_MAX_RESERVED = 900  # the account's 1000 less the 100 that stay unreserved
 
 
 class FunctionAdmin:
-    """Functions as the API manages them; those made here are kept in the code store and come back after a restart."""
+    """Functions as the API manages them; those made here come back after a restart."""
 
     def __init__(
         self,
         service: FunctionService,
-        store: CodeStore,
+        records: FunctionRecords,
+        layers: Layers,
         *,
-        clock: Callable[[], float],
         fetch_object: FetchObject | None = None,
     ) -> None:
         self._service = service
-        self._store = store
-        self._clock = clock
+        self._records = records
+        self._layers = layers
         self._fetch_object = fetch_object
-        self._facts: dict[str, _Facts] = {}
-        self._made_here: set[str] = set()
-        self._permissions: dict[str, dict[str, dict[str, Any]]] = {}
 
     def restore(self) -> None:
-        """Register the functions that earlier runs made through the API."""
-        for settings in self._store.load():
-            request, code = settings["request"], settings["code"]
-            stored = StoredCode(Path(code["directory"]), code["sha256"], code["size"])
-            self._register(request, stored, settings["modified"])
+        """Register what earlier runs made through the API: functions, versions and aliases."""
+        known = {config.name for config in self._service.functions()}
+        for record in self._records.load():
+            if record.is_of_template and record.name not in known:
+                continue  # the template has it no longer
+            if record.is_of_template:
+                own = self._service.config(record.name).aliases
+                record.aliases = {name: alias for name, alias in record.aliases.items() if name not in own}
+            else:
+                self._register(record)
+                for version in record.versions.values():
+                    self.register_version(record, version)
+            self.apply(record)
 
-    def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        name = _required(request, "FunctionName").split(":")[-1]
+    async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        name = function_name_of(request)
         if any(config.name == name for config in self._service.functions()):
-            message = f"Function already exist: {name}"
-            raise ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
+            raise conflict(f"Function already exist: {name}")
         for needed in ("Role", "Code"):
-            _required(request, needed)
-        stored = self._store.unpack(name, self._archive(request["Code"]))
-        kept = {key: value for key, value in request.items() if key not in ("Code", "Publish")}
+            required(request, needed)
+        kept = {key: value for key, value in request.items() if key not in ("Code", "Publish", "Tags")}
         kept["FunctionName"] = name
-        self._register(kept, stored, self._clock())
-        self._keep(kept, stored)
-        return self.describe(name)
+        tags = check_tags(request.get("Tags") or {})
+        self._config(kept, Path())
+        stored = await self._unpack(name, checked(request, "Code", dict))
+        if any(config.name == name for config in self._service.functions()):  # by a request at the same time
+            raise conflict(f"Function already exist: {name}")
+        record = FunctionRecord(name, self._service.clock(), kept, stored, tags=tags)
+        self._register(record)
+        self._records.add(record)
+        return self.publish_if(name, request)
 
-    def update_code(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        settings = self._settings(name)
-        stored = self._store.unpack(name, self._archive(request))
-        if not request.get("DryRun"):
-            self._register(settings["request"], stored, self._clock())
-            self._keep(settings["request"], stored)
-        return self.describe(name)
+    async def update_code(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        record = self._own(name)
+        check_revision(request.get("RevisionId"), record.revision_id)
+        stored = await self._unpack(name, request)
+        self._own(name)
+        if request.get("DryRun"):
+            return {**self.describe(name), "CodeSha256": stored.sha256, "CodeSize": stored.size_bytes}
+        if request.get("Architectures"):
+            assert record.request is not None
+            record.request["Architectures"] = request["Architectures"]
+        record.code = stored
+        self._changed(record)
+        return self.publish_if(name, request)
 
     def update_configuration(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        settings = self._settings(name)
-        code = settings["code"]
-        stored = StoredCode(Path(code["directory"]), code["sha256"], code["size"])
-        changes = {key: value for key, value in request.items() if value is not None and key != "FunctionName"}
-        merged = {**settings["request"], **changes}
-        self._register(merged, stored, self._clock())
-        self._keep(merged, stored)
+        record = self._own(name)
+        assert record.request is not None
+        check_revision(request.get("RevisionId"), record.revision_id)
+        without = ("FunctionName", "RevisionId")
+        changes = {key: value for key, value in request.items() if value is not None and key not in without}
+        merged = {**record.request, **changes}
+        assert record.code is not None
+        self._config(merged, record.code.directory)
+        record.request = merged
+        self._changed(record)
         return self.describe(name)
 
-    def delete(self, name: str) -> None:
-        self._settings(name)
-        self._service.unregister(name)
-        self._store.remove(name)
-        self._facts.pop(name, None)
-        self._permissions.pop(name, None)
-        self._made_here.discard(name)
+    def delete(self, name: str, qualifier: str | None = None) -> None:
+        """Remove a function, or one version of it."""
+        if qualifier == LATEST:
+            raise invalid("$LATEST version cannot be deleted without deleting the function.")
+        if qualifier is None:
+            self._own(name)
+            self._service.unregister(name)
+            self._records.remove(name)
+            return
+        record = self._records.of(name)
+        if not qualifier.isdecimal():
+            raise invalid("Deletion of aliases is not currently supported.")
+        users = [alias["Name"] for alias in record.aliases.values() if qualifier in _versions_of(alias)]
+        if users:
+            raise conflict(f"Unable to delete version because the following aliases reference it: {users}")
+        if record.versions.pop(qualifier, None) is not None:
+            if not record.is_of_template:
+                self._service.unregister(name, qualifier)
+            self.apply(record)
+            self._records.save(record)
 
     # Descriptions
 
-    def describe(self, name: str) -> dict[str, Any]:
-        """The function's configuration in the API's shape."""
-        config = self._service.config(name)
-        facts = self._facts.get(config.name) or _Facts("", 0, 0.0, "", {})
+    def describe(self, name: str, qualifier: str | None = None) -> dict[str, Any]:
+        """The configuration of a function, a version, or the version behind an alias, in the API's shape.
+
+        Raises: ServiceError ResourceNotFoundException.
+        """
+        config = self._service.config(f"{name}:{qualifier}" if qualifier else name)
+        record = self._records.of(name)
+        number = self._number(record, config, qualifier)
+        version = record.versions.get(number)
+        request, code = (record.request or {}), record.code
+        modified_s, revision = record.modified_s, record.revision_id
+        if version is not None:
+            modified_s, revision = version.published_s, version.revision_id
+            request, code = (version.request or request), (version.code or code)
+        environment = {"Environment": {"Variables": dict(config.environment)}} if config.environment else {}
+        layers = [self._layers.describe_used(arn) for arn in request.get("Layers") or ()]
         return {
             "FunctionName": config.name,
-            "FunctionArn": config.arn,
+            "FunctionArn": f"{config.arn}:{qualifier}" if qualifier else config.arn,
             "Runtime": config.runtime_name,
             "Role": config.role_arn,
             "Handler": config.handler,
-            "CodeSize": facts.code_size,
-            "Description": config.description,
+            "CodeSize": code.size_bytes if code else 0,
+            "Description": request.get("Description", config.description),
             "Timeout": int(config.timeout_s),
             "MemorySize": config.memory_mb,
-            "LastModified": datetime.fromtimestamp(facts.modified_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
-            "CodeSha256": facts.code_sha256,
-            "Version": LATEST,
-            "Environment": {"Variables": dict(config.environment)},
+            "LastModified": datetime.fromtimestamp(modified_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
+            "CodeSha256": code.sha256 if code else "",
+            "Version": number,
+            **environment,
+            **({"Layers": layers} if layers else {}),
             "TracingConfig": {"Mode": "PassThrough"},
-            "RevisionId": facts.revision_id,
+            "RevisionId": revision,
             "State": "Active",
             "LastUpdateStatus": "Successful",
             "PackageType": "Zip",
             "Architectures": ["x86_64"],
             "EphemeralStorage": {"Size": 512},
             "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
-            "LoggingConfig": {"LogFormat": config.log_format, "LogGroup": config.log_group_name},
-            **facts.shown,
+            "LoggingConfig": _logging(config),
+            **{key: request[key] for key in _SHOWN if key in request},
         }
 
-    def get(self, name: str) -> dict[str, Any]:
-        config = self._service.config(name)
+    def get(self, name: str, qualifier: str | None = None) -> dict[str, Any]:
+        config = self._service.config(f"{name}:{qualifier}" if qualifier else name)
         answer: dict[str, Any] = {
-            "Configuration": self.describe(name),
+            "Configuration": self.describe(name, qualifier),
             "Code": {"RepositoryType": "S3", "Location": config.code_dir.as_uri()},
         }
-        if config.reserved_concurrency is not None:
-            answer["Concurrency"] = {"ReservedConcurrentExecutions": config.reserved_concurrency}
+        if (tags := self._records.of(name).tags) and qualifier is None:
+            answer["Tags"] = tags
+        reserved = self._service.config(name).reserved_concurrency
+        if reserved is not None:
+            answer["Concurrency"] = {"ReservedConcurrentExecutions": reserved}
         return answer
 
-    def list_functions(self) -> dict[str, Any]:
-        return {"Functions": [self.describe(config.name) for config in self._service.functions()]}
+    def list_functions(self, query: Mapping[str, str]) -> dict[str, Any]:
+        shown = query.get("FunctionVersion")
+        if shown not in (None, "ALL"):
+            raise ServiceError(
+                "ValidationException",
+                f"1 validation error detected: Value '{shown}' at 'functionVersion' failed to satisfy constraint: "
+                "Member must satisfy enum value set: [ALL]",
+            )
+        found = []
+        for config in sorted(self._service.functions(), key=lambda one: one.name):
+            if shown is None:
+                found.append(self.describe(config.name))
+                continue
+            numbers = [LATEST, *self.version_numbers(config.name)]
+            found += [self.describe(config.name, number) for number in numbers]
+        return page("Functions", found, query)
 
-    def aliases(self, name: str) -> list[dict[str, Any]]:
-        config = self._service.config(name)
-        return [
-            {"AliasArn": f"{config.arn}:{alias}", "Name": alias, "FunctionVersion": version, "Description": ""}
-            for alias, version in config.aliases.items()
-        ]
+    def account_settings(self) -> dict[str, Any]:
+        configs = self._service.functions()
+        reserved = sum(config.reserved_concurrency or 0 for config in configs)
+        sizes = [code.size_bytes for one in configs if (code := self._records.of(one.name).code)]
+        return {
+            "AccountLimit": {
+                "TotalCodeSize": 80_530_636_800,
+                "CodeSizeUnzipped": 262_144_000,
+                "CodeSizeZipped": 52_428_800,
+                "ConcurrentExecutions": 1000,
+                "UnreservedConcurrentExecutions": 1000 - reserved,
+            },
+            "AccountUsage": {"TotalCodeSize": sum(sizes), "FunctionCount": len(configs)},
+        }
 
-    def versions(self, name: str) -> dict[str, Any]:
-        config = self._service.config(name)
-        latest = self.describe(name)
-        numbered = [
-            {**latest, "Version": version, "FunctionArn": f"{config.arn}:{version}"} for version in config.versions
-        ]
-        return {"Versions": [{**latest, "FunctionArn": f"{config.arn}:{LATEST}"}, *numbered]}
+    # Concurrency
 
-    # Concurrency and asynchronous invocation
+    def put_concurrency(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        required_number = between(request, "ReservedConcurrentExecutions", None, 0, 2**31 - 1)
+        if required_number is None:
+            required(request, "ReservedConcurrentExecutions")
+        others = [one for one in self._service.functions() if one.name != name]
+        if sum(one.reserved_concurrency or 0 for one in others) + (required_number or 0) > _MAX_RESERVED:
+            raise invalid(
+                "Specified ReservedConcurrentExecutions for function decreases account's "
+                "UnreservedConcurrentExecution below its minimum value of [100]."
+            )
+        self._reserve(name, required_number)
+        return {"ReservedConcurrentExecutions": required_number}
 
-    def put_concurrency(self, name: str, reserved: int | None) -> dict[str, Any]:
-        if reserved is not None and (not isinstance(reserved, int) or reserved < 0):
-            raise _invalid(f"ReservedConcurrentExecutions must be 0 or more, not {reserved}")
-        self._service.register(replace(self._service.config(name), reserved_concurrency=reserved))
-        return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
+    def delete_concurrency(self, name: str) -> None:
+        self._reserve(name, None)
 
     def concurrency(self, name: str) -> dict[str, Any]:
         reserved = self._service.config(name).reserved_concurrency
         return {} if reserved is None else {"ReservedConcurrentExecutions": reserved}
 
-    def put_event_invoke(self, name: str, request: Mapping[str, Any], *, is_update: bool) -> dict[str, Any]:
-        config = self._service.config(name)
-        if not any(key in request for key in ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")):
-            raise _invalid("You must specify at least one of error handling or destination setting.")
-        base = config.event_invoke if is_update else EventInvokeConfig(dead_letter=config.event_invoke.dead_letter)
-        retries = request.get("MaximumRetryAttempts", base.maximum_retry_attempts)
-        age_s = request.get("MaximumEventAgeInSeconds", base.maximum_event_age_s)
-        if not 0 <= retries <= 2 or not 60 <= age_s <= 21_600:
-            raise _invalid("MaximumRetryAttempts is 0 to 2 and MaximumEventAgeInSeconds 60 to 21600.")
-        destinations = request.get("DestinationConfig")
-        settings = replace(base, maximum_retry_attempts=retries, maximum_event_age_s=age_s)
-        if destinations is not None:
-            settings = replace(
-                settings,
-                on_success=(destinations.get("OnSuccess") or {}).get("Destination"),
-                on_failure=(destinations.get("OnFailure") or {}).get("Destination"),
-            )
-        self._service.register(replace(config, event_invoke=settings))
-        return self.event_invoke(name)
+    def _reserve(self, name: str, reserved: int | None) -> None:
+        record = self._records.of(self._service.config(name).name)
+        record.reserved_concurrency = reserved
+        self._service.register(replace(self._service.config(name), reserved_concurrency=reserved))
+        self._records.save(record)
 
-    def delete_event_invoke(self, name: str) -> None:
-        config = self._service.config(name)
-        default = EventInvokeConfig(dead_letter=config.event_invoke.dead_letter)
-        self._service.register(replace(config, event_invoke=default))
+    # Versions, as far as they are functions
 
-    def event_invoke(self, name: str) -> dict[str, Any]:
-        config = self._service.config(name)
-        settings = config.event_invoke
-        if settings == EventInvokeConfig(dead_letter=settings.dead_letter):
-            message = f"The function {config.arn}:{LATEST} doesn't have an EventInvokeConfig"
-            raise ServiceError("ResourceNotFoundException", message, status=404, fields={"Type": "User"})
-        return {
-            "FunctionArn": f"{config.arn}:{LATEST}",
-            "LastModified": self._clock(),
-            "MaximumRetryAttempts": settings.maximum_retry_attempts,
-            "MaximumEventAgeInSeconds": int(settings.maximum_event_age_s),
-            "DestinationConfig": {
-                "OnSuccess": {"Destination": settings.on_success} if settings.on_success else {},
-                "OnFailure": {"Destination": settings.on_failure} if settings.on_failure else {},
-            },
-        }
+    def publish_if(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
+        """The description, after publishing a version if the request asks for one."""
+        if not request.get("Publish"):
+            return self.describe(name)
+        version = self.publish(self._records.of(name))
+        return self.describe(name, version)
 
-    # Resource policies: shown, never asked, since who calls a function here is the instance itself
+    def publish(self, record: FunctionRecord, description: str | None = None) -> str:
+        """A number for what `$LATEST` is; the last one if nothing has changed since."""
+        last = max(self.version_numbers(record.name), key=int, default=None)
+        if last is not None and (record.is_of_template or self._is_unchanged(record, record.versions.get(last))):
+            return last
+        record.last_number += 1
+        request = dict(record.request or {})
+        if description is not None and not record.is_of_template:
+            request["Description"] = description
+        number = str(record.last_number)
+        version = PublishedVersion(number, request, record.code, self._service.clock(), new_revision())
+        record.versions[number] = version
+        self.register_version(record, version)
+        self.apply(record)
+        self._records.save(record)
+        return number
 
-    def add_permission(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
-        config = self._service.config(name)
-        sid = _required(request, "StatementId")
-        principal = _required(request, "Principal")
-        statements = self._permissions.setdefault(config.name, {})
-        if sid in statements:
-            message = (
-                f"The statement id ({sid}) provided already exists. Please provide a new statement id, or remove the "
-                "existing statement."
-            )
-            raise ServiceError("ResourceConflictException", message, status=409, fields={"Type": "User"})
-        statement: dict[str, Any] = {
-            "Sid": sid,
-            "Effect": "Allow",
-            "Principal": {"Service": principal} if "." in principal else {"AWS": principal},
-            "Action": _required(request, "Action"),
-            "Resource": config.arn,
-        }
-        conditions = {}
-        if request.get("SourceArn"):
-            conditions["ArnLike"] = {"AWS:SourceArn": request["SourceArn"]}
-        if request.get("SourceAccount"):
-            conditions["StringEquals"] = {"AWS:SourceAccount": request["SourceAccount"]}
-        if conditions:
-            statement["Condition"] = conditions
-        statements[sid] = statement
-        return {"Statement": json.dumps(statement)}
+    def version_numbers(self, name: str) -> list[str]:
+        """The versions there are, those of the template too, in order."""
+        numbers = {*self._service.config(name).versions, *self._records.of(name).versions}
+        return sorted((number for number in numbers if number.isdecimal()), key=int)
 
-    def remove_permission(self, name: str, sid: str) -> None:
-        if self._permissions.get(self._service.config(name).name, {}).pop(sid, None) is None:
-            message = f"Statement {sid} is not found in resource policy."
-            raise ServiceError("ResourceNotFoundException", message, status=404, fields={"Type": "User"})
+    def register_version(self, record: FunctionRecord, version: PublishedVersion) -> None:
+        """A function made here runs a version in environments of its own; a template's runs the template's code."""
+        if record.is_of_template or version.code is None:
+            return
+        self._service.register(self._config(version.request, version.code.directory, version.number))
 
-    def policy(self, name: str) -> dict[str, Any]:
-        statements = list(self._permissions.get(self._service.config(name).name, {}).values())
-        if not statements:
-            message = "The resource you requested does not exist."
-            raise ServiceError("ResourceNotFoundException", message, status=404, fields={"Type": "User"})
-        document = {"Version": "2012-10-17", "Id": "default", "Statement": statements}
-        return {"Policy": json.dumps(document), "RevisionId": str(uuid.uuid4())}
+    def apply(self, record: FunctionRecord) -> None:
+        """Bring the record's aliases, versions and settings into the running function; the template's own stay."""
+        config = self._service.config(record.name)
+        own = self._template_parts(record, config)
+        weights = {}
+        for alias in record.aliases.values():
+            for number, weight in ((alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}).items():
+                weights[alias["Name"]] = (number, float(weight))
+        aliases = {name: alias["FunctionVersion"] for name, alias in record.aliases.items()}
+        numbers = tuple(record.versions) if record.is_of_template else ()
+        changed = replace(
+            config,
+            aliases={**aliases, **own.aliases},
+            alias_weights=weights,
+            versions=(*own.versions, *(number for number in numbers if number not in own.versions)),
+        )
+        if record.reserved_concurrency is not None:
+            changed = replace(changed, reserved_concurrency=record.reserved_concurrency)
+        for qualifier, document in record.event_invokes.items():
+            changed = with_settings(changed, qualifier, document)
+        self._service.register(changed)
+
+    def template_aliases(self, name: str) -> Mapping[str, str]:
+        """The aliases that the template names, which are changed there."""
+        return self._template_parts(self._records.of(name), self._service.config(name)).aliases
 
     # Parts
 
-    def _settings(self, name: str) -> dict[str, Any]:
-        """What was kept of a function made here.
+    def _template_parts(self, record: FunctionRecord, config: FunctionConfig) -> FunctionConfig:
+        """The configuration with what the template names only."""
+        aliases = {name: number for name, number in config.aliases.items() if name not in record.aliases}
+        versions = tuple(number for number in config.versions if number not in record.versions)
+        return replace(config, aliases=aliases if record.is_of_template else {}, versions=versions)
 
-        Raises: ServiceError for an unknown function, or one that the template owns.
-        """
+    def _number(self, record: FunctionRecord, config: FunctionConfig, qualifier: str | None) -> str:
+        if qualifier is None or qualifier == LATEST:
+            return LATEST
+        return self._service.config(record.name).aliases.get(qualifier, qualifier)
+
+    def _is_unchanged(self, record: FunctionRecord, version: PublishedVersion | None) -> bool:
+        if version is None or version.code is None or record.code is None:
+            return False
+        ignored = {"Description": None}
+        same_request = {**(record.request or {}), **ignored} == {**version.request, **ignored}
+        described = (record.request or {}).get("Description") == version.request.get("Description")
+        is_newer = record.modified_s > version.published_s
+        return same_request and version.code.sha256 == record.code.sha256 and (described or not is_newer)
+
+    def _own(self, name: str) -> FunctionRecord:
+        """Raises: ServiceError for an unknown function, or one that the template owns."""
         self._service.config(name)
-        for settings in self._store.load():
-            if settings["request"]["FunctionName"] == name and name in self._made_here:
-                return settings
-        raise _invalid(f"The function {name} comes from the template; change it there.")
+        record = self._records.of(name)
+        if record.is_of_template:
+            raise invalid(f"The function {name} comes from the template; change it there.")
+        return record
 
-    def _keep(self, request: Mapping[str, Any], stored: StoredCode) -> None:
-        code = {"directory": str(stored.directory), "sha256": stored.sha256, "size": stored.size_bytes}
-        name = request["FunctionName"]
-        modified_s = self._facts[name].modified_s
-        self._store.save(name, {"request": dict(request), "code": code, "modified": modified_s})
+    def _changed(self, record: FunctionRecord) -> None:
+        record.modified_s, record.revision_id = self._service.clock(), new_revision()
+        self._register(record)
+        self.apply(record)
+        self._records.save(record)
 
-    def _register(self, request: Mapping[str, Any], stored: StoredCode, modified_s: float) -> None:
-        name = request["FunctionName"]
-        self._service.register(self._function_config(request, stored.directory))
-        shown = {key: request[key] for key in _SHOWN if key in request}
-        self._facts[name] = _Facts(stored.sha256, stored.size_bytes, modified_s, str(uuid.uuid4()), shown)
-        self._made_here.add(name)
+    def _register(self, record: FunctionRecord) -> None:
+        assert record.request is not None
+        assert record.code is not None
+        self._service.register(self._config(record.request, record.code.directory))
 
-    def _function_config(self, request: Mapping[str, Any], code_dir: Path) -> FunctionConfig:
-        for refused in _REFUSED:
-            if request.get(refused):
-                raise _invalid(f"{refused} is not supported here for a function made through the API.")
-        runtime = request.get("Runtime") or ""
+    def _config(self, request: Mapping[str, Any], code_dir: Path, version: str = LATEST) -> FunctionConfig:
+        service = self._service
+        arn = f"arn:aws:lambda:{service.region}:{service.account_id}:function:{request['FunctionName']}"
+        layers = self._layers.folders(checked(request, "Layers", list, []))
+        return build_config(request, arn=arn, code_dir=code_dir, layers=layers, version=version)
+
+    async def _unpack(self, name: str, code: Mapping[str, Any]) -> StoredCode:
+        archive = await archive_of(code, self._fetch_object)
+        # Up to 250 MB of files, which the event loop must not wait for.
+        return await asyncio.to_thread(self._records.store.unpack, name, archive)
+
+
+async def archive_of(code: Mapping[str, Any], fetch_object: FetchObject | None) -> bytes:
+    """The zip file of a request.
+
+    Raises: ServiceError when there is none, or S3 does not have it.
+    """
+    if code.get("ZipFile") is not None:
         try:
-            runtime_kind = find_runtime(runtime)
-        except ValueError as error:
-            raise _invalid(f"The runtime {runtime or '(none)'} is not supported here: {error}") from error
-        timeout_s, memory_mb = request.get("Timeout", 3), request.get("MemorySize", 128)
-        if not 1 <= timeout_s <= 900 or not 128 <= memory_mb <= 32_768:
-            raise _invalid(f"Timeout is 1 to 900 s and MemorySize 128 to 32768 MB, not {timeout_s} and {memory_mb}.")
-        logging = request.get("LoggingConfig") or {}
-        name = request["FunctionName"]
-        return FunctionConfig(
-            name=name,
-            arn=f"arn:aws:lambda:{self._service.region}:{self._service.account_id}:function:{name}",
-            handler=_required(request, "Handler"),
-            code_dir=code_dir,
-            environment=dict((request.get("Environment") or {}).get("Variables") or {}),
-            timeout_s=timeout_s,
-            memory_mb=memory_mb,
-            runtime=runtime_kind,
-            runtime_name=runtime,
-            role_arn=request.get("Role", ""),
-            description=request.get("Description", ""),
-            event_invoke=EventInvokeConfig(dead_letter=(request.get("DeadLetterConfig") or {}).get("TargetArn")),
-            log_format=logging.get("LogFormat", "Text"),
-            log_level=logging.get("ApplicationLogLevel"),
-            log_group=logging.get("LogGroup", ""),
-        )
-
-    def _archive(self, code: Mapping[str, Any]) -> bytes:
-        if code.get("ZipFile") is not None:
-            try:
-                return base64.b64decode(code["ZipFile"], validate=True)
-            except (binascii.Error, TypeError) as error:
-                raise _invalid("ZipFile must be base64.") from error
-        if code.get("S3Bucket") and code.get("S3Key") and self._fetch_object is not None:
-            return self._fetch_object(code["S3Bucket"], code["S3Key"])
-        raise _invalid("Please provide a source for function code: a ZipFile, or an S3Bucket with an S3Key.")
+            return base64.b64decode(code["ZipFile"], validate=True)
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise invalid("ZipFile must be base64.") from error
+    if code.get("S3Bucket") and code.get("S3Key") and fetch_object is not None:
+        try:
+            return await fetch_object(str(code["S3Bucket"]), str(code["S3Key"]))
+        except ServiceError as error:
+            raise invalid(
+                f"Error occurred while GetObject. S3 Error Code: {error.code}. S3 Error Message: {error.message}"
+            ) from error
+    raise invalid("Please provide a source for function code: a ZipFile, or an S3Bucket with an S3Key.")
 
 
-def _required(request: Mapping[str, Any], name: str) -> Any:
-    value = request.get(name)
-    if value:
-        return value
-    member = name[0].lower() + name[1:]
-    raise ServiceError(
-        "ValidationException",
-        f"1 validation error detected: Value null at '{member}' failed to satisfy constraint: Member must not be null",
-    )
+def _versions_of(alias: Mapping[str, Any]) -> set[str]:
+    weights = (alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}
+    return {alias["FunctionVersion"], *weights}
 
 
-def _invalid(message: str) -> ServiceError:
-    return ServiceError("InvalidParameterValueException", message, status=400, fields={"Type": "User"})
+def _logging(config: FunctionConfig) -> dict[str, Any]:
+    shown = {"LogFormat": config.log_format, "LogGroup": config.log_group_name}
+    if config.log_format == "JSON":
+        shown |= {"ApplicationLogLevel": config.log_level or "INFO", "SystemLogLevel": "INFO"}
+    return shown

@@ -174,7 +174,27 @@ _FUNCTION_ACTIONS = {
     ("POST", "event-invoke-config"): "UpdateFunctionEventInvokeConfig",
     ("DELETE", "event-invoke-config"): "DeleteFunctionEventInvokeConfig",
     ("GET", "aliases"): "ListAliases",
+    ("POST", "aliases"): "CreateAlias",
     ("GET", "versions"): "ListVersionsByFunction",
+    ("POST", "versions"): "PublishVersion",
+    ("GET", "policy"): "GetPolicy",
+    ("POST", "policy"): "AddPermission",
+    ("DELETE", "policy"): "RemovePermission",
+}
+# What a path with a name behind it needs: /functions/NAME/aliases/ALIAS and the like.
+_NAMED_ACTIONS = {
+    ("GET", "aliases"): "GetAlias",
+    ("PUT", "aliases"): "UpdateAlias",
+    ("DELETE", "aliases"): "DeleteAlias",
+    ("GET", "event-invoke-config"): "ListFunctionEventInvokeConfigs",
+}
+_TAG_ACTIONS = {"GET": "ListTags", "POST": "TagResource", "DELETE": "UntagResource"}
+_LAYER_ACTIONS = {
+    ("GET", 1): "ListLayers",
+    ("GET", 3): "ListLayerVersions",
+    ("POST", 3): "PublishLayerVersion",
+    ("GET", 4): "GetLayerVersion",
+    ("DELETE", 4): "DeleteLayerVersion",
 }
 _MAPPING_ACTIONS = {
     ("POST", False): "CreateEventSourceMapping",
@@ -193,10 +213,20 @@ def _lambda(method: str, path: list[str], account: Account) -> Iterator[Permissi
     elif parts[:1] == ["functions"]:
         what = parts[2] if len(parts) > 2 else ""
         action = _FUNCTION_ACTIONS.get((method, what), f"{method}{what}")
+        if len(parts) > 3:
+            action = _NAMED_ACTIONS.get((method, what), action)
         yield Permission(f"lambda:{action}", (_function_arn(unquote(parts[1]), account),))
     elif parts[:1] == ["event-source-mappings"]:
         action = _MAPPING_ACTIONS.get((method, len(parts) > 1), method)
         yield Permission(f"lambda:{action}", ("*",))
+    elif parts[:1] == ["tags"] and len(parts) > 1:
+        yield Permission(f"lambda:{_TAG_ACTIONS.get(method, method)}", (unquote(parts[1]),))
+    elif parts[:1] == ["layers"]:
+        action = _LAYER_ACTIONS.get((method, len(parts)), method)
+        layer = ":".join(("layer", *map(unquote, parts[1:2]), *parts[3:4]))
+        yield Permission(f"lambda:{action}", (account.arn("lambda", layer) if len(parts) > 1 else "*",))
+    elif parts[:1] == ["account-settings"]:
+        yield Permission("lambda:GetAccountSettings", ("*",))
     else:
         yield Permission(f"lambda:{method}", ("*",))
 

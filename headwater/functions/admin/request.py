@@ -1,0 +1,121 @@
+"""Create and update requests of the Lambda API: checked as the service does, and made a configuration.
+
+Source: Lambda API Reference, CreateFunction; messages marked (recorded) were recorded on AWS.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from headwater.functions.admin.answers import between, checked, constraint, invalid, required
+from headwater.functions.config import EventInvokeConfig, FunctionConfig
+from headwater.functions.runtimes import find_runtime
+
+_NAME = re.compile(r"(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:function:|\d{12}:function:)?([a-zA-Z0-9-_]{1,64})")
+_ROLE_PATTERN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
+_ROLE = re.compile(_ROLE_PATTERN)
+_MAX_ENVIRONMENT_BYTES = 4096
+_MAX_TAGS = 50
+# What Lambda sets itself and a request may not. Source: developer guide, "Defined runtime environment variables".
+_RESERVED_VARIABLES = frozenset(
+    """_HANDLER _X_AMZN_TRACE_ID AWS_DEFAULT_REGION AWS_REGION AWS_EXECUTION_ENV AWS_LAMBDA_FUNCTION_NAME
+    AWS_LAMBDA_FUNCTION_MEMORY_SIZE AWS_LAMBDA_FUNCTION_VERSION AWS_LAMBDA_INITIALIZATION_TYPE
+    AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_ACCESS_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
+    AWS_SESSION_TOKEN AWS_LAMBDA_RUNTIME_API LAMBDA_TASK_ROOT LAMBDA_RUNTIME_DIR""".split()
+)
+_REFUSED = ("ImageConfig", "FileSystemConfigs", "CapacityProviderConfig", "DurableConfig")
+
+
+def function_name_of(request: Mapping[str, Any]) -> str:
+    """The plain name a function is created under."""
+    text = str(required(request, "FunctionName"))
+    match = _NAME.fullmatch(text)
+    if match is None:
+        raise constraint(
+            "functionName",
+            text,
+            "satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?"
+            "(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)",
+        )
+    return match[1]
+
+
+def check_tags(tags: Any) -> dict[str, str]:
+    """Raises: ServiceError for more than 50 tags, or what are no texts."""
+    if not isinstance(tags, dict) or not all(isinstance(value, str) for value in tags.values()):
+        raise invalid("Tags is a map of texts.")
+    if len(tags) > _MAX_TAGS:  # (recorded)
+        raise invalid("Number of tags exceeds resource tag limit.")
+    return tags
+
+
+def build_config(
+    request: Mapping[str, Any], *, arn: str, code_dir: Path, layers: tuple[Path, ...], version: str
+) -> FunctionConfig:
+    """Raises: ServiceError with the service's code and message."""
+    for refused in _REFUSED:
+        if request.get(refused):
+            raise invalid(f"{refused} is not supported here.")
+    if (checked(request, "VpcConfig", dict, {})).get("SubnetIds"):
+        raise invalid("VpcConfig is not supported here: functions run on this machine's network.")
+    if checked(request, "PackageType", str, "Zip") != "Zip":
+        raise invalid("PackageType Image is not supported here; give a zip.")
+    runtime = checked(request, "Runtime", str, "")
+    try:
+        runtime_kind = find_runtime(runtime)
+    except ValueError as error:
+        raise invalid(f"The runtime {runtime or '(none)'} is not supported here: {error}") from error
+    role = checked(request, "Role", str, "")
+    if not _ROLE.fullmatch(role):  # (recorded)
+        raise constraint("role", role, f"satisfy regular expression pattern: {_ROLE_PATTERN}")
+    logging = checked(request, "LoggingConfig", dict, {})
+    return FunctionConfig(
+        name=str(request["FunctionName"]),
+        arn=arn,
+        handler=str(required(request, "Handler")),
+        code_dir=code_dir,
+        environment=_environment(request),
+        timeout_s=between(request, "Timeout", 3, 1, 900) or 3,
+        memory_mb=between(request, "MemorySize", 128, 128, 32_768) or 128,
+        layers=layers,
+        runtime=runtime_kind,
+        runtime_name=runtime,
+        role_arn=role,
+        description=checked(request, "Description", str, ""),
+        version=version,
+        event_invoke=EventInvokeConfig(dead_letter=checked(request, "DeadLetterConfig", dict, {}).get("TargetArn")),
+        log_format=_log_format(logging),
+        log_level=logging.get("ApplicationLogLevel"),
+        log_group=str(logging.get("LogGroup") or ""),
+    )
+
+
+def _log_format(logging: Mapping[str, Any]) -> Any:
+    given = logging.get("LogFormat") or "Text"
+    if given not in ("Text", "JSON"):
+        raise constraint("loggingConfig.logFormat", given, "satisfy enum value set: [JSON, Text]")
+    if given == "Text" and logging.get("ApplicationLogLevel"):
+        raise invalid("ApplicationLogLevel needs the LogFormat JSON.")
+    return given
+
+
+def _environment(request: Mapping[str, Any]) -> dict[str, str]:
+    variables = checked(checked(request, "Environment", dict, {}), "Variables", dict, {})
+    if not all(isinstance(value, str) for value in variables.values()):
+        raise invalid("The value of an environment variable is a text.")
+    reserved = sorted(_RESERVED_VARIABLES & set(variables))
+    if reserved:
+        raise invalid(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            "provided contains reserved keys that are currently not supported for modification. Reserved keys used in "
+            f"this request: {', '.join(reserved)}"
+        )
+    text = json.dumps(variables, separators=(",", ":"), ensure_ascii=False)
+    if len(text.encode()) > _MAX_ENVIRONMENT_BYTES:  # (recorded)
+        raise invalid(
+            "Lambda was unable to configure your environment variables because the environment variables you have "
+            f"provided exceeded the 4KB limit. String measured: {text}"
+        )
+    return dict(variables)

@@ -1,0 +1,192 @@
+"""What a template says of a function beside its code: alias, asynchronous settings, layer, log format, limits."""
+
+import base64
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.product import Product, eventually
+
+TEMPLATE = """\
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Failures:
+    Type: AWS::SQS::Queue
+    Properties:
+      QueueName: failures
+  Words:
+    Type: AWS::Serverless::LayerVersion
+    Properties:
+      LayerName: words
+      ContentUri: layer
+      CompatibleRuntimes: [python3.13]
+  Released:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: released
+      Runtime: python3.13
+      Handler: app.handler
+      CodeUri: code
+      AutoPublishAlias: live
+      Layers: [!Ref Words]
+      Tracing: Active
+      LoggingConfig: {LogFormat: JSON, ApplicationLogLevel: WARN}
+      EventInvokeConfig:
+        MaximumRetryAttempts: 0
+        DestinationConfig:
+          OnFailure: {Type: SQS, Destination: !GetAtt Failures.Arn}
+  Closed:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: closed
+      Runtime: python3.13
+      Handler: app.handler
+      CodeUri: code
+      ReservedConcurrentExecutions: 0
+  Numbered:
+    Type: AWS::Lambda::Version
+    Properties:
+      FunctionName: !Ref Closed
+"""
+CODE = """\
+import logging, os
+import words
+log = logging.getLogger()
+def handler(event, context):
+    if event.get("fail"):
+        raise RuntimeError("told to")
+    log.info("quiet")
+    log.warning("loud %s", words.WORD)
+    return {"word": words.WORD, "trace": os.environ["_X_AMZN_TRACE_ID"], "arn": context.invoked_function_arn}
+"""
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+    folder = tmp_path_factory.mktemp("deployed")
+    files = {"template.yaml": TEMPLATE, "code/app.py": CODE, "layer/python/words.py": "WORD = 'layered'\n"}
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    subject = Product(folder / "data", template=folder / "template.yaml")
+    try:
+        yield subject.start()
+        assert subject.terminate() == 0
+    finally:
+        subject.kill()
+
+
+def invoke(product: Product, name: str, **request: Any) -> dict[str, Any]:
+    answer: dict[str, Any] = product.boto3("lambda").invoke(FunctionName=name, **request)
+    return answer
+
+
+def test_alias_runs_the_template_version_with_its_layer(product: Product) -> None:
+    answer = invoke(product, "released:live")
+    document = json.load(answer["Payload"])
+
+    assert answer["ExecutedVersion"] == "1"
+    assert document["word"] == "layered"
+    assert document["arn"] == "arn:aws:lambda:us-east-1:123456789012:function:released:live"
+
+
+def test_trace_header_of_the_caller_reaches_the_handler(product: Product) -> None:
+    client = product.boto3("lambda")
+    header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1"
+
+    def trace(request: Any, **_: Any) -> None:
+        request.headers["X-Amzn-Trace-Id"] = header
+
+    client.meta.events.register("before-send.lambda.Invoke", trace)
+
+    document = json.load(client.invoke(FunctionName="released")["Payload"])
+
+    assert document["trace"] == header
+
+
+def test_json_log_has_the_levels_that_were_asked_for(product: Product) -> None:
+    answer = invoke(product, "released", LogType="Tail")
+    lines = base64.b64decode(answer["LogResult"]).decode().splitlines()
+    documents = [json.loads(line) for line in lines if line.startswith("{")]
+
+    assert [(one["level"], one["message"]) for one in documents] == [("WARNING", "loud layered")]
+    assert documents[0]["requestId"] == answer["ResponseMetadata"]["RequestId"]
+
+
+def test_failure_of_an_asynchronous_call_of_the_alias_goes_to_its_destination(product: Product) -> None:
+    invoke(product, "released:live", InvocationType="Event", Payload=b'{"fail": true}')
+
+    sqs = product.boto3("sqs")
+    url = sqs.get_queue_url(QueueName="failures")["QueueUrl"]
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    document = json.loads(message["Body"])
+
+    assert document["requestContext"]["functionArn"].endswith(":function:released:live")
+    assert document["requestContext"]["condition"] == "RetriesExhausted"
+    assert document["responseContext"]["executedVersion"] == "1"
+    assert document["responsePayload"]["errorMessage"] == "told to"
+
+
+def test_asynchronous_settings_are_those_of_the_alias_only(product: Product) -> None:
+    client = product.boto3("lambda")
+
+    found = client.get_function_event_invoke_config(FunctionName="released", Qualifier="live")
+
+    assert found["MaximumRetryAttempts"] == 0
+    with pytest.raises(ClientError, match="doesn't have an EventInvokeConfig"):
+        client.get_function_event_invoke_config(FunctionName="released")
+
+
+def test_reserved_concurrency_of_zero_throttles_every_version(product: Product) -> None:
+    for name in ("closed", "closed:1"):
+        with pytest.raises(ClientError) as refused:
+            invoke(product, name)
+
+        assert refused.value.response["Error"]["Code"] == "TooManyRequestsException"
+
+
+def test_waiters_of_boto3_end(product: Product) -> None:
+    client = product.boto3("lambda")
+
+    for waiter in ("function_exists", "function_active_v2", "function_updated_v2", "published_version_active"):
+        client.get_waiter(waiter).wait(FunctionName="released", WaiterConfig={"Delay": 1, "MaxAttempts": 1})
+
+
+def test_mapping_on_an_alias_outlives_a_restart(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text("def handler(event, context):\n    return event\n")
+    (tmp_path / "template.yaml").write_text(
+        "Transform: AWS::Serverless-2016-10-31\nResources:\n  F:\n    Type: AWS::Serverless::Function\n"
+        "    Properties: {FunctionName: f, Runtime: python3.13, Handler: app.handler, CodeUri: code, Timeout: 5}\n"
+    )
+    subject = Product(tmp_path / "data", template=tmp_path / "template.yaml").start()
+    try:
+        client = subject.boto3("lambda")
+        url = subject.boto3("sqs").create_queue(QueueName="q")["QueueUrl"]
+        client.publish_version(FunctionName="f")
+        client.create_alias(FunctionName="f", Name="live", FunctionVersion="1")
+        made = client.create_event_source_mapping(
+            FunctionName="f:live", EventSourceArn="arn:aws:sqs:us-east-1:123456789012:q"
+        )
+        subject.kill()
+        subject.start()
+
+        client, sqs = subject.boto3("lambda"), subject.boto3("sqs")
+        found = client.get_event_source_mapping(UUID=made["UUID"])
+        sqs.send_message(QueueUrl=sqs.get_queue_url(QueueName="q")["QueueUrl"], MessageBody="{}")
+
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+
+        def is_empty() -> bool:
+            counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+            return set(counts.values()) == {"0"}
+
+        assert found["FunctionArn"].endswith(":function:f:live")
+        assert found["State"] == "Enabled"
+        assert eventually(is_empty)
+    finally:
+        subject.kill()
