@@ -131,6 +131,27 @@ def evaluate() -> None:
 
 
 @application.command()
+def plan(
+    devices: Annotated[int, typer.Option(help="How many devices send.")],
+    rate: Annotated[float, typer.Option(help="Messages a second of one device.")] = 1.0,
+    payload_bytes: Annotated[int, typer.Option("--bytes", help="Size of one message's payload.")] = 200,
+    subscribers: Annotated[int, typer.Option(help="Clients that are connected.")] = 1,
+    watched: Annotated[float, typer.Option(help="The share of devices, 0 to 1, that each client watches.")] = 0.05,
+    basic_ingest: Annotated[bool, typer.Option("--basic-ingest", help="Devices publish to the rule itself.")] = False,
+    template: Annotated[Path, typer.Option(help="The template to plan for.")] = Path("infra/template.yaml"),
+    param: Annotated[list[str] | None, typer.Option(help="A template parameter, Name=Value.")] = None,
+    prices: Annotated[Path | None, typer.Option(help="A price list in place of the program's own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a load needs on AWS: shards, concurrency, capacity units, quotas it would hit, and its monthly cost."""
+    from headwater.cli.plan import run_plan
+    from headwater.plan.load import Load
+
+    load = Load(devices, rate, payload_bytes, subscribers, watched, is_basic_ingest=basic_ingest)
+    sys.exit(run_plan(template, _pairs(param or []), load, prices, as_json=as_json))
+
+
+@application.command()
 def token(
     username: Annotated[str, typer.Argument(help="The user the token is for.")] = "demo",
     claim: Annotated[

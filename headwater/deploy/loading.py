@@ -34,6 +34,12 @@ class LoadedTemplate:
         return found
 
     @property
+    def plan(self) -> dict[str, Any]:
+        """The template's `Metadata.Headwater.Plan`: what its functions use for a message, for `headwater plan`."""
+        found: dict[str, Any] = _headwater_metadata(self.document).get("Plan") or {}
+        return found
+
+    @property
     def examples(self) -> dict[str, str]:
         """Commands to print when ready, by heading; `${apiKey}` and the like are the ready file's members."""
         found = _headwater_metadata(self.document).get("Examples") or {}
