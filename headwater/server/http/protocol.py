@@ -70,20 +70,26 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
             return
         if self._phase is LINGERING:
             return
-        if self._phase is not IDLE or not self._read_known(data):
-            is_first = self._phase is IDLE
-            self._read_bytes = len(data)
-            try:
-                self._parser.feed_data(data)
-            except httptools.HttpParserUpgrade as upgrade:
-                self._on_upgrade(data[upgrade.args[0] :])
+        is_first = self._phase is IDLE
+        if is_first and not self._is_write_paused:
+            known = self._known_request(data)
+            if known is not None:
+                self._handle(known, True)
+                self._phase = IDLE if self._task is None else HANDLING
+                self._arm()
                 return
-            except httptools.HttpParserError as error:
-                self._on_parser_error(error)
-            if self._phase is HEAD or self._phase is BODY:
-                self._check_unparsed(len(data))
-            elif is_first:
-                self._keep_head(data)
+        self._read_bytes = len(data)
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._on_upgrade(data[upgrade.args[0] :])
+            return
+        except httptools.HttpParserError as error:
+            self._on_parser_error(error)
+        if self._phase is HEAD or self._phase is BODY:
+            self._check_unparsed(len(data))
+        elif is_first:
+            self._keep_head(data)
         if self._pending:
             self._advance()
         elif self._wants_continue:
@@ -175,21 +181,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
                 self._pending.clear()
                 self._write_refusal(entry.response)
                 return
-            request, keeps_alive = entry
-            outcome: HttpResponse | asyncio.Task[HttpResponse]
-            try:
-                answer = self._shared.handler(request)
-                if isinstance(answer, HttpResponse):
-                    outcome = answer
-                else:
-                    coro: Coroutine[Any, Any, HttpResponse] = answer  # type: ignore[assignment]  # see HttpHandler
-                    outcome = start_eagerly(coro, self._shared.loop)
-            except Exception:
-                outcome = self._failed(request)
-            if isinstance(outcome, asyncio.Task):
-                self._wait_for(outcome, request, keeps_alive)
-            else:
-                self._answer(request, keeps_alive, outcome)
+            self._handle(*entry)
         if self._is_read_paused and len(self._pending) < _MAX_PENDING and not self._transport.is_closing():
             self._is_read_paused = False
             self._transport.resume_reading()
@@ -200,6 +192,23 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
             elif self._phase is HANDLING:
                 self._phase = IDLE
                 self._arm()
+
+    def _handle(self, request: HttpRequest, keeps_alive: bool) -> None:
+        """Answer a request, or begin to wait for its answer."""
+        outcome: HttpResponse | asyncio.Task[HttpResponse]
+        try:
+            answer = self._shared.handler(request)
+            if isinstance(answer, HttpResponse):
+                outcome = answer
+            else:
+                coro: Coroutine[Any, Any, HttpResponse] = answer  # type: ignore[assignment]  # see HttpHandler
+                outcome = start_eagerly(coro, self._shared.loop)
+        except Exception:
+            outcome = self._failed(request)
+        if isinstance(outcome, HttpResponse):
+            self._answer(request, keeps_alive, outcome)
+        else:
+            self._wait_for(outcome, request, keeps_alive)
 
     @staticmethod
     def _failed(request: HttpRequest) -> HttpResponse:

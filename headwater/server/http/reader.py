@@ -160,19 +160,15 @@ class RequestReader:
 
     # heads that came before
 
-    def _read_known(self, data: bytes) -> bool:
-        """Take a read that is one whole request whose head the parser has read before; called between requests."""
+    def _known_request(self, data: bytes) -> HttpRequest | None:
+        """The request, if a read between requests is a whole one whose head the parser has read before."""
         end = data.find(_END_OF_HEAD) + 4
         known = self._shared.known_heads.get((data[:end], self._peer, self._is_tls))
         if known is None or len(data) - end != known.content_length:
-            return False
-        request = HttpRequest(
+            return None
+        return HttpRequest(
             known.method, known.path, known.query, known.headers, data[end:], self._peer, self._is_tls, known.derived
         )
-        self._pending.append((request, True))
-        self._phase = HANDLING
-        self._is_armed = False
-        return True
 
     def _keep_head(self, data: bytes) -> None:
         """Remember the head of a request that was all of `data`, so that the same bytes need no parser again.
