@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, cast
@@ -55,6 +55,9 @@ class PreparedThing:
 
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         return []
+
+    def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
+        return None
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ def explanation_lines(explanation: dict[str, Any]) -> list[str]:
     if not explanation["subscriptionFields"]:
         return [*lines, "  No subscription field follows this mutation: the schema has no @aws_subscribe for it."]
     if not explanation["subscriptions"]:
-        return [*lines, f"  Nobody subscribes to {' or '.join(explanation['subscriptionFields'])}."]
+        return [*lines, f"  Nobody subscribes to {' or '.join(explanation['subscriptionFields'])} now."]
     for verdict in explanation["subscriptions"]:
         lines += _verdict_lines(verdict)
     return lines

@@ -217,6 +217,7 @@ class GraphQLEngine:
             resolver=self._resolvers.get((root.parent_type, root.name)),
             variables=raw_variables,
             projection=projection,
+            schema=self.schema.graphql,
         )
 
     def _document(self, query: str, operation_name: str | None) -> CompiledDocument:

@@ -1,10 +1,13 @@
 """Flow 8/8: cut each subscriber's selection from the response of the mutation it follows."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graphql import GraphQLSchema
+
 from headwater.engine.calls import FieldCall, FieldResolver, RequestContext
+from headwater.engine.event_values import filter_fault
 from headwater.engine.execution.codegen import Bail
 from headwater.engine.execution.completion import Bubble, Run, Slot, complete
 from headwater.engine.execution.plan import FieldPlan, ObjectPlan, Shape
@@ -82,6 +85,7 @@ class PreparedSubscription:
     resolver: FieldResolver | None
     variables: dict[str, Any]
     projection: Projection = field(repr=False)
+    schema: GraphQLSchema = field(repr=False)
 
     def project(self, response: Any) -> bytes:
         """See Projection.project."""
@@ -90,6 +94,12 @@ class PreparedSubscription:
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         """See Projection.unselected_fields."""
         return self.projection.unselected_fields(selected)
+
+    def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
+        """See event_values.filter_fault."""
+        root = self.schema.subscription_type
+        assert root is not None, "validated subscriptions have a root type"
+        return filter_fault(self.schema, root.fields[self.field_name].type, path, values)
 
     def field_call(self, request: RequestContext) -> FieldCall:
         """The call for the subscription's resolver."""

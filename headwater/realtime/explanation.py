@@ -96,18 +96,21 @@ def _reasons(cohort: Cohort[Any], published: Published) -> list[str]:
         return [] if cohort.filter(response) else ["the event is a list, and filters look at fields of objects only"]
     failed = cohort.filter.failed_rules(response)
     if all(failed):
-        return [" and ".join(_reason(rule, response, published.selected) for rule in group) for group in failed]
+        return [" and ".join(_reason(rule, cohort, published) for rule in group) for group in failed]
     size = len(cohort.project(response))
     if size > MAX_EVENT_BYTES:
         return [f"the event has {size} bytes for this subscription; above {MAX_EVENT_BYTES} it is dropped"]
     return []
 
 
-def _reason(rule: Rule, response: Mapping[str, Any], selected: Mapping[str, Any]) -> str:
+def _reason(rule: Rule, cohort: Cohort[Any], published: Published) -> str:
     condition = f"{'.'.join(rule.path)} {rule.operator} {_text(rule.value)}"
-    if selected and not is_selected(selected, rule.path):
+    fault = cohort.find_fault(rule.path, rule.values) if cohort.find_fault is not None else None
+    if fault is not None:
+        return f"{condition}: {fault}"
+    if published.selected and not is_selected(published.selected, rule.path):
         return f"{condition}: the mutation did not select it"
-    return f"{condition}: the event has {_text(value_at(response, rule.path))}"
+    return f"{condition}: the event has {_text(value_at(published.response, rule.path))}"
 
 
 def _text(value: Any) -> str:

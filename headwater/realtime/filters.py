@@ -19,6 +19,8 @@ MAX_CONTAINS_ANY_VALUES = 20
 MAX_STRING_CHARACTERS = 256
 MAX_NESTED_LEVELS = 5
 
+_TAKE_LISTS = frozenset({"in", "notIn", "between", "containsAny"})
+
 Scalar = str | int | float | bool
 Path = tuple[str, ...]
 IndexKey = tuple[type, Scalar | None]
@@ -37,6 +39,11 @@ class Rule:
     equals: tuple[IndexKey, ...] | None = None
     operator: str = "eq"
     value: Any = None
+
+    @property
+    def values(self) -> list[Any]:
+        """What a field's value is compared with."""
+        return self.value if self.operator in _TAKE_LISTS else [self.value]
 
 
 @dataclass(slots=True)

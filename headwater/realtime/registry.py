@@ -5,7 +5,7 @@ filter, so a mutation looks at the cohorts that may match, never at all subscrib
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -18,6 +18,8 @@ ConnectionT = TypeVar("ConnectionT")
 Project = Callable[[Any], bytes]
 # Which of the subscriber's fields a mutation's selection (nested mappings of field names) lacks.
 FindUnselected = Callable[[Mapping[str, Any]], list[str]]
+# Why events never have one of these values at a path; None if they can.
+FindFault = Callable[[Path, Iterable[Any]], str | None]
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +38,7 @@ class Subscription(Generic[ConnectionT]):
     project: Project
     invalidation_filter: CompiledFilter | None = None
     find_unselected: FindUnselected | None = None
+    find_fault: FindFault | None = None
 
     @property
     def frame_head(self) -> bytes:
@@ -51,6 +54,7 @@ class Cohort(Generic[ConnectionT]):
     group_key: Hashable
     project: Project
     find_unselected: FindUnselected | None
+    find_fault: FindFault | None = None
     heads: dict[Subscription[ConnectionT], bytes] = field(default_factory=dict)
 
 
@@ -81,6 +85,7 @@ class _FieldIndex(Generic[ConnectionT]):
                 subscription.group_key,
                 subscription.project,
                 subscription.find_unselected,
+                subscription.find_fault,
             )
             self.paths.update(cohort.filter.paths())
             self.cohorts[key] = cohort

@@ -1,10 +1,10 @@
 """Say once what AWS AppSync keeps silent about: fields a mutation did not select, and events it drops."""
 
 import logging
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any, Protocol
 
-from headwater.realtime.filters import Path
+from headwater.realtime.filters import Path, Rule
 from headwater.realtime.registry import Cohort
 
 logger = logging.getLogger(__name__)
@@ -23,11 +23,30 @@ class PublishedMutation(Protocol):
     def selected(self) -> Mapping[str, Any]: ...
 
 
+class PreparedSubscription(Protocol):
+    """A subscription that starts; `filter_fault` tells why its events never have one of these values at a path."""
+
+    @property
+    def field_name(self) -> str: ...
+
+    def filter_fault(self, path: Path, values: Iterable[Any]) -> str | None: ...
+
+
 class SilenceWarnings:
     """Remembers what it has looked at, so that each warning comes once and looking costs little afterwards."""
 
     def __init__(self) -> None:
         self._seen: set[Hashable] = set()
+
+    def check_rules(self, prepared: PreparedSubscription, rules: Iterable[Rule]) -> None:
+        """A filter on what the event's type does not have, or on another kind of value than it has, is a mistake."""
+        for rule in rules:
+            # An explicit null as an argument asks for an absent field.
+            if rule.value is None or not self._is_new((prepared.field_name, rule.path, *map(type, rule.values))):
+                continue
+            fault = prepared.filter_fault(rule.path, rule.values)
+            if fault is not None:
+                logger.warning("%s filters on %s, but %s", prepared.field_name, ".".join(rule.path), fault)
 
     def check_filters(self, published: PublishedMutation, paths: Collection[Path]) -> None:
         """A filter on a field that was not selected never matches."""

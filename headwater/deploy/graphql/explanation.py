@@ -9,6 +9,11 @@ from headwater.deploy.routing import json_response
 from headwater.realtime.explanation import MAX_EVENTS, explain
 from headwater.values.http import HttpResponse
 
+_NO_SUCH_EVENT = (
+    f"the last {MAX_EVENTS} published events have none like that; a mutation field that fails or answers null, and one "
+    "that no subscription follows, is no event"
+)
+
 
 def explain_subscription(deployment: Deployment, body: Mapping[str, Any]) -> HttpResponse:
     """Explain the latest event, or the one that `event` (number) or `mutation` (field) of `api` (logical id) names."""
@@ -23,7 +28,7 @@ def explain_subscription(deployment: Deployment, body: Mapping[str, Any]) -> Htt
         (api, event) for api in apis if (event := api.realtime.events.find(number=number, mutation_field=mutation))
     ]
     if not found:
-        return json_response(400, {"message": f"the last {MAX_EVENTS} published events have none like that"})
+        return json_response(400, {"message": _NO_SUCH_EVENT})
     api, event = max(found, key=lambda pair: pair[1].at)
     fields = _subscription_fields(api, event.published.mutation_field)
     explanation = {"api": api.logical_id, "subscriptionFields": fields, **explain(api.realtime.registry, event)}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from headwater.errors import RequestError
@@ -55,6 +55,10 @@ class PreparedSubscription(Protocol):
 
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         """Fields the subscriber wants and a mutation's selection lacks."""
+        ...
+
+    def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
+        """Why events never have one of these values at a path; None if they can."""
         ...
 
 
@@ -345,17 +349,21 @@ class RealtimeEndpoint:
         setup = await realtime.run_resolver(prepared, caller, headers)
         enhanced = setup.filter if setup is not None else None
         invalidation = setup.invalidation_filter if setup is not None else None
+        # An enhanced filter switches argument filtering off altogether.
+        wanted = compile_filter(enhanced) if enhanced is not None else argument_filter(prepared.arguments)
+        for group in wanted.groups:
+            realtime.warnings.check_rules(prepared, group)
         return Subscription(
             connection=self,
             subscription_id=start.subscription_id,
             field_name=prepared.field_name,
             mutation_fields=prepared.mutation_fields,
-            # An enhanced filter switches argument filtering off altogether.
-            filter=compile_filter(enhanced) if enhanced is not None else argument_filter(prepared.arguments),
+            filter=wanted,
             group_key=prepared.group_key,
             project=prepared.project,
             invalidation_filter=compile_filter(invalidation) if invalidation is not None else None,
             find_unselected=prepared.unselected_fields,
+            find_fault=prepared.filter_fault,
         )
 
     def _forget(self, subscription_id: str) -> None:

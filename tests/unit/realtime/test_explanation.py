@@ -78,6 +78,26 @@ def test_a_filter_field_the_mutation_did_not_select_is_named() -> None:
     assert reasons(registry, event({"id": "d1"}, "id")) == [['site eq "s1": the mutation did not select it']]
 
 
+def test_a_filter_that_no_event_can_pass_is_told_as_such() -> None:
+    registry: SubscriptionRegistry[str] = SubscriptionRegistry()
+    registry.add(
+        Subscription(
+            "connection",
+            "id-0",
+            "onState",
+            ("putState",),
+            enhanced([("zone", "in", ["z1"]), ("site", "eq", "s1")]),
+            "group",
+            orjson.dumps,
+            find_fault=lambda path, values: f"no {path[0]}, so none of {list(values)}" if path == ("zone",) else None,
+        )
+    )
+
+    found = reasons(registry, event({"site": "s2"}, "site"))
+
+    assert found == [['zone in ["z1"]: no zone, so none of [\'z1\'] and site eq "s1": the event has "s2"']]
+
+
 def test_every_group_of_a_filter_has_its_own_reason() -> None:
     registry = registry_of(enhanced([("a", "eq", 1)], [("a", "eq", 2), ("b", "in", [3])]))
 
