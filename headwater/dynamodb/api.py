@@ -48,6 +48,9 @@ _NAMED_FIRST = frozenset(
     }
 )
 
+# Writes whose newer checks see an empty name before the older ones do, if nothing is missing.
+_CHECKED_TWICE = frozenset({"PutItem", "UpdateItem", "DeleteItem"})
+
 
 def check(operation: str, request: Any) -> None:
     """Check a request's shape.
@@ -62,6 +65,16 @@ def check(operation: str, request: Any) -> None:
             raise validation("The parameter 'TableName' is required but was not present in the request")
         if not 3 <= len(name) <= 255 and not name.startswith("arn:"):
             raise validation("TableName must be at least 3 characters long and at most 255 characters long")
+    if (
+        operation in _CHECKED_TWICE
+        and isinstance(request, dict)
+        and request.get("TableName") == ""
+        and all(request.get(name) is not None for name in members.required)
+    ):
+        raise validation(
+            "1 validation error detected: Value at 'TableName' failed to satisfy constraint: Member must have length "
+            "greater than or equal to 1"
+        )
     check_request(members, request)
     for member in UNSUPPORTED.get(operation, ()):
         if request.get(member) is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from headwater.dynamodb.expressions.reserved import is_reserved
-from headwater.dynamodb.expressions.tokens import Cursor, ExpressionFault
+from headwater.dynamodb.expressions.tokens import Cursor, ExpressionFault, RequestExpressionFault
 
 MAX_PATH_DEPTH = 32
 MAX_NESTING = 150
@@ -72,7 +72,8 @@ class Faults:
         """Raise the fault of the first kind in order, if any."""
         for kind in self.order:
             if kind in self.found:
-                raise ExpressionFault(self.found[kind])
+                fault = RequestExpressionFault if kind == "section" else ExpressionFault
+                raise fault(self.found[kind])
 
 
 class OperandParser:

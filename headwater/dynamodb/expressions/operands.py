@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from headwater.dynamodb.expressions.nodes import Call, Operand, Path, ValueRef
-from headwater.dynamodb.expressions.tokens import ExpressionFault
+from headwater.dynamodb.expressions.tokens import ExpressionFault, RequestExpressionFault
 from headwater.dynamodb.items.attributes import Item, Value, type_of
 
 Values = Mapping[str, Value]
@@ -79,11 +79,11 @@ def check_operands(function: str, operands: Sequence[Operand], allowed: frozense
     return check
 
 
-def always(message: str) -> ValueCheck:
+def always(message: str, fault: type[ExpressionFault] = ExpressionFault) -> ValueCheck:
     """A check that fails whatever the values are: a fault that the service reports only after the missing values."""
 
     def check(values: Values) -> None:
-        raise ExpressionFault(message)
+        raise fault(message)
 
     return check
 
@@ -92,6 +92,6 @@ def require_values(used: Sequence[str], values: Mapping[str, Any]) -> None:
     """Raise for the first placeholder without a value."""
     for name in used:
         if name not in values:
-            raise ExpressionFault(
+            raise RequestExpressionFault(
                 f"An expression attribute value used in expression is not defined; attribute value: {name}"
             )

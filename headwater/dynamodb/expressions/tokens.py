@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from headwater.dynamodb.faults import validation
+from headwater.dynamodb.faults import RequestFault, validation
 
 MAX_EXPRESSION_BYTES = 4096
 _TOKEN = re.compile(
@@ -15,6 +15,10 @@ _TOKEN = re.compile(
 
 class ExpressionFault(Exception):
     """What is wrong with an expression; the caller puts the parameter's name before it."""
+
+
+class RequestExpressionFault(ExpressionFault):
+    """A fault of a kind that `RequestFault` tells of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,7 @@ class Cursor:
 
     def __init__(self, text: str, parameter: str) -> None:
         if not text:
-            raise ExpressionFault("The expression can not be empty;")
+            raise RequestExpressionFault("The expression can not be empty;")
         if len(text.encode("utf-8", "surrogatepass")) > MAX_EXPRESSION_BYTES:
             size = len(text.encode("utf-8", "surrogatepass"))
             raise ExpressionFault(f"Expression size has exceeded the maximum allowed size; expression size: {size}")
@@ -109,4 +113,5 @@ class Cursor:
 
 def expression_error(parameter: str, fault: ExpressionFault) -> Exception:
     """The ValidationException for a faulty expression."""
-    return validation(f"Invalid {parameter}: {fault}")
+    message = f"Invalid {parameter}: {fault}"
+    return RequestFault(message) if isinstance(fault, RequestExpressionFault) else validation(message)

@@ -15,7 +15,7 @@ from headwater.dynamodb.expressions.operands import (
     static_type,
 )
 from headwater.dynamodb.expressions.paths import PathTree, check_overlap, path_tree
-from headwater.dynamodb.expressions.tokens import Cursor, ExpressionFault
+from headwater.dynamodb.expressions.tokens import Cursor, ExpressionFault, RequestExpressionFault
 from headwater.dynamodb.faults import validation
 from headwater.dynamodb.items.attributes import MAX_DEPTH, TYPE_NAMES, Item, Value, type_of
 from headwater.dynamodb.items.numbers import add_numbers, subtract_numbers
@@ -118,7 +118,9 @@ def compile_update(text: str, names: Mapping[str, str], parameter: str) -> Compi
     parser.faults.raise_first()
     overlaps = Faults(("overlap", "conflict"))
     check_overlap(paths, overlaps)
-    path_checks = [always(overlaps.found[kind]) for kind in overlaps.order if kind in overlaps.found]
+    path_checks = [
+        always(overlaps.found[kind], RequestExpressionFault) for kind in overlaps.order if kind in overlaps.found
+    ]
     return CompiledUpdate(
         tuple(actions),
         path_tree(paths),

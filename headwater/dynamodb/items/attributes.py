@@ -2,10 +2,11 @@
 
 import binascii
 from base64 import b64decode, b64encode
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from headwater.dynamodb.faults import invalid, serialization, validation
+from headwater.dynamodb.faults import INVALID, RequestFault, invalid, serialization, validation
 from headwater.dynamodb.items.numbers import MAX_DIGITS, normalise_number, number_size
 
 Value = dict[str, Any]
@@ -143,28 +144,44 @@ def _check_null(content: Any, depth: int) -> tuple[Value, int]:
 def _check_string_set(content: Any, depth: int) -> tuple[Value, int]:
     members = [_string(member) for member in _list(content)]
     if not members:
-        raise invalid("An string set  may not be empty")
+        raise RequestFault(f"{INVALID}An string set  may not be empty")
     if len(set(members)) != len(members):
-        raise invalid(f"Input collection [{', '.join(members)}] contains duplicates.")
+        raise RequestFault(
+            f"{INVALID}Input collection [{', '.join(members)}] contains duplicates.",
+            f"{INVALID}Input collection [{', '.join(_quoted(members))}] contains duplicates.",
+        )
     return {"SS": members}, sum(map(text_size, members))
 
 
 def _check_number_set(content: Any, depth: int) -> tuple[Value, int]:
     if not _list(content):
-        raise invalid("An number set  may not be empty")
+        raise RequestFault(f"{INVALID}An number set  may not be empty")
     members = [normalise_number(_string(member)) for member in content]
     if len(set(members)) != len(members):
-        raise validation("Input collection contains duplicates")
+        raise RequestFault("Input collection contains duplicates", f"{INVALID}Input collection contains duplicates.")
     return {"NS": members}, sum(map(number_size, members))
 
 
 def _check_binary_set(content: Any, depth: int) -> tuple[Value, int]:
     if not _list(content):
-        raise invalid("Binary sets should not be empty")
+        raise RequestFault(f"{INVALID}Binary sets should not be empty")
     sizes = [len(binary(member)) for member in content]
     if len(set(content)) != len(content):
-        raise invalid(f"Input collection [{', '.join(content)}]of type BS contains duplicates.")
+        raise RequestFault(
+            f"{INVALID}Input collection [{', '.join(content)}]of type BS contains duplicates.",
+            f"{INVALID}Input collection [{','.join(_quoted(content, b64decode))}]of type BS contains duplicates.",
+        )
     return {"BS": list(content)}, sum(sizes)
+
+
+def _quoted(members: list[str], order: Callable[[str], Any] | None = None) -> list[str]:
+    """A set with a duplicate as the newer checks show it: in order up to the first repeat, then as it was sent."""
+    seen: dict[str, None] = {}
+    for member in members:
+        if member in seen:
+            break
+        seen[member] = None
+    return [f'"{member}"' for member in [*sorted(seen, key=order), *members[len(seen) :]]]
 
 
 def _check_list(content: Any, depth: int) -> tuple[Value, int]:

@@ -12,6 +12,7 @@ _LONGEST_EXPONENT = 5
 _LONGEST_MANTISSA = 350
 _OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 _UNDERFLOW = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
+_NOT_NUMERIC = "The parameter cannot be converted to a numeric value"
 _TOO_PRECISE = "Attempting to store more than 38 significant digits in a Number"
 # Room for the sum of the largest and the smallest number, so that nothing is rounded before it is checked.
 _EXACT = Context(prec=400, Emax=999_999, Emin=-999_999)
@@ -28,9 +29,9 @@ def normalise_number(text: str) -> str:
     if _CANONICAL.match(text):
         return text
     if not text:
-        raise validation("The parameter cannot be converted to a numeric value")
+        raise validation(_NOT_NUMERIC)
     if not _NUMBER.match(text):
-        raise validation(f"The parameter cannot be converted to a numeric value: {text}")
+        raise validation(f"{_NOT_NUMERIC}: {text}")
     mantissa, _, exponent = text.lower().partition("e")
     if len(exponent) > _LONGEST_EXPONENT and mantissa.strip("+-.0") and exponent.strip("+-0"):
         raise validation(_UNDERFLOW if exponent.startswith("-") else _OVERFLOW)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from headwater.dynamodb.faults import INVALID, NO_SCHEMA_MATCH, invalid, validation
+from headwater.dynamodb.faults import NO_SCHEMA_MATCH, NOT_VALID, invalid, validation
 from headwater.dynamodb.items.attributes import Item, type_of
 from headwater.dynamodb.items.keys import index_key, item_key, joined, partition_prefix, scalar_bytes
 from headwater.dynamodb.tables.model import Index, Keys, Table
@@ -21,7 +21,7 @@ def key_of_item(table: Table, item: Item) -> bytes:
         value = item.get(name)
         if value is None or kind not in value:
             raise _wrong_key(name, kind, value)
-    key = _key(table.keys, table.space, item, in_item=True)
+    key = _key(table.keys, table.space, item)
     for name, kind, index_name in table.index_key_types:
         value = item.get(name)
         if value is not None:
@@ -47,9 +47,9 @@ def check_index_key(table: Table, name: str, kind: str, index_name: str, value: 
         _check_index_key_size(table, name, kind, value)
     if value[kind] == "":
         raise validation(
-            "One or more parameter values are not valid. A value specified for a secondary index key is not "
-            "supported. The AttributeValue for a key attribute cannot contain an empty "
-            f"{'string' if kind == 'S' else 'binary'} value. IndexName: {index_name}, IndexKey: {name}"
+            f"{NOT_VALID}A value specified for a secondary index key is not supported. The AttributeValue for a key "
+            f"attribute cannot contain an empty {'string' if kind == 'S' else 'binary'} value. "
+            f"IndexName: {index_name}, IndexKey: {name}"
         )
 
 
@@ -79,13 +79,11 @@ def key_of(table: Table, key: Item) -> bytes:
     return _key(table.keys, table.space, key)
 
 
-def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool, in_item: bool = False) -> None:
+def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool) -> None:
     """The limits of a key attribute's size. Raises: ServiceError `ValidationException`."""
     if not data:
-        # Two spellings: one for an item that is put, one for a key that is looked up.
-        opening = "One or more parameter values are not valid. " if in_item else INVALID
         raise validation(
-            f"{opening}The AttributeValue for a key attribute cannot contain an empty "
+            f"{NOT_VALID}The AttributeValue for a key attribute cannot contain an empty "
             f"{'string' if kind == 'S' else 'binary'} value. Key: {name}"
         )
     if is_sort and len(data) > MAX_SORT_KEY_BYTES:
@@ -94,17 +92,17 @@ def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool, in_item: b
         raise invalid("Size of hashkey has exceeded the maximum size limit of2048 bytes")
 
 
-def _key(keys: Keys, space: bytes, item: Item, *, in_item: bool = False) -> bytes:
+def _key(keys: Keys, space: bytes, item: Item) -> bytes:
     kind = keys.partition_type
     partition = scalar_bytes(kind, item[keys.partition][kind])
     if not 0 < len(partition) <= MAX_PARTITION_KEY_BYTES:
-        check_scalar(keys.partition, kind, partition, is_sort=False, in_item=in_item)
+        check_scalar(keys.partition, kind, partition, is_sort=False)
     if keys.sort is None or keys.sort_type is None:
         return partition_prefix(space, partition)
     kind = keys.sort_type
     sort = scalar_bytes(kind, item[keys.sort][kind])
     if not 0 < len(sort) <= MAX_SORT_KEY_BYTES:
-        check_scalar(keys.sort, kind, sort, is_sort=True, in_item=in_item)
+        check_scalar(keys.sort, kind, sort, is_sort=True)
     return item_key(partition_prefix(space, partition), sort)
 
 

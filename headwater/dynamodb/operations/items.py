@@ -1,12 +1,12 @@
 """GetItem, PutItem, UpdateItem and DeleteItem."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from headwater.dynamodb.expressions.paths import project
 from headwater.dynamodb.expressions.updates import CompiledUpdate
-from headwater.dynamodb.faults import condition_failed, invalid, validation
+from headwater.dynamodb.faults import RequestFault, condition_failed, in_current_words, invalid, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, item_size, normalise_item
 from headwater.dynamodb.items.changes import delete_item as remove
 from headwater.dynamodb.items.changes import put_item as store
@@ -17,7 +17,9 @@ from headwater.dynamodb.operations.legacy import attribute_updates, attributes_t
 from headwater.dynamodb.operations.parameters import ExpressionParameters, Matches
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.tables.model import DATABASE, Table
+from headwater.errors import ServiceError
 
+T = TypeVar("T")
 _TOO_LARGE = "Item size has exceeded the maximum allowed size"
 _TOO_LARGE_UPDATE = "Item size to update has exceeded the maximum allowed size"
 
@@ -57,20 +59,44 @@ def get_item(session: Session, request: Request) -> Response:
     return response
 
 
-def put_item(session: Session, request: Request) -> Response:
-    """PutItem."""
+def _checked(plan: Callable[[Session, Request], T], session: Session, request: Request) -> T:
+    """What can be said of a write before its table is looked up, faults in the words of that part of the service."""
+    try:
+        return plan(session, request)
+    except ServiceError as error:
+        raise in_current_words(error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A checked PutItem or DeleteItem: its item or key with its size."""
+
+    item: Item
+    size: int
+    condition: Matches | None
+    nested_heads: set[str]
+    returned: str | None
+
+
+def _plan(session: Session, request: Request) -> _Plan:
     parameters = ExpressionParameters(
         session.expressions, request, ("ConditionExpression",), ("Expected", "ConditionalOperator")
     )
-    item, size = normalise_item(request["Item"])
+    item, size = normalise_item(request["Item"] if "Item" in request else request["Key"])
     returned = request.get("ReturnValues")
     if returned is not None and returned not in {"ALL_OLD", "NONE"}:
-        raise validation("ReturnValues can only be ALL_OLD or NONE")
+        raise RequestFault("ReturnValues can only be ALL_OLD or NONE")
+    return _Plan(item, size, _condition(parameters, request), parameters.nested_heads, returned)
+
+
+def put_item(session: Session, request: Request) -> Response:
+    """PutItem."""
+    plan = _checked(_plan, session, request)
+    item, size, condition, returned = plan.item, plan.size, plan.condition, plan.returned
     if size > MAX_ITEM_BYTES:
         raise validation(_TOO_LARGE)
-    condition = _condition(parameters, request)
     table = session.table(request["TableName"])
-    check_nested_keys(table, parameters.nested_heads)
+    check_nested_keys(table, plan.nested_heads)
     key = key_of_item(table, item)
     old_raw = session.transaction.get(DATABASE, key)
     old = unpack_item(old_raw) if old_raw and (condition is not None or returned == "ALL_OLD") else None
@@ -89,20 +115,14 @@ def put_item(session: Session, request: Request) -> Response:
 
 def delete_item(session: Session, request: Request) -> Response:
     """DeleteItem; deleting nothing succeeds."""
-    parameters = ExpressionParameters(
-        session.expressions, request, ("ConditionExpression",), ("Expected", "ConditionalOperator")
-    )
-    raw_key, _ = normalise_item(request["Key"])
-    returned = request.get("ReturnValues")
-    if returned is not None and returned not in {"ALL_OLD", "NONE"}:
-        raise validation("ReturnValues can only be ALL_OLD or NONE")
-    condition = _condition(parameters, request)
+    plan = _checked(_plan, session, request)
+    raw_key, returned = plan.item, plan.returned
     table = session.table(request["TableName"])
-    check_nested_keys(table, parameters.nested_heads)
+    check_nested_keys(table, plan.nested_heads)
     key = key_of(table, raw_key)
     old_raw = session.transaction.get(DATABASE, key)
     old = unpack_item(old_raw) if old_raw else None
-    _require(condition, old, request)
+    _require(plan.condition, old, request)
     if old_raw is not None:
         remove(session, table, key, old_raw)
     response: Response = {}
@@ -114,8 +134,17 @@ def delete_item(session: Session, request: Request) -> Response:
     return _with_metrics(response, request, table, raw_key)
 
 
-def update_item(session: Session, request: Request) -> Response:
-    """UpdateItem."""
+@dataclass(frozen=True, slots=True)
+class _UpdatePlan:
+    """A checked UpdateItem."""
+
+    key: Item
+    update: CompiledUpdate | None
+    condition: Matches | None
+    parameters: ExpressionParameters
+
+
+def _plan_update(session: Session, request: Request) -> _UpdatePlan:
     parameters = ExpressionParameters(
         session.expressions,
         request,
@@ -129,12 +158,19 @@ def update_item(session: Session, request: Request) -> Response:
     update = parameters.update() or legacy_update
     condition = parameters.condition("ConditionExpression") or legacy_condition
     parameters.finish()
+    return _UpdatePlan(raw_key, update, condition, parameters)
+
+
+def update_item(session: Session, request: Request) -> Response:
+    """UpdateItem."""
+    plan = _checked(_plan_update, session, request)
+    raw_key, update, parameters = plan.key, plan.update, plan.parameters
     table = session.table(request["TableName"])
     key = key_of(table, raw_key)
     check_update(table, update, parameters)
     old_raw = session.transaction.get(DATABASE, key)
     old = unpack_item(old_raw) if old_raw else None
-    _require(condition, old, request)
+    _require(plan.condition, old, request)
     if old is None and update is not None and update.only_removes:
         # Removing from an item that is not there makes none, while an update of nothing at all does.
         change = Change(None, None, 0, 0)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.dynamodb.expressions.paths import PathTree, project
-from headwater.dynamodb.faults import invalid, validation
+from headwater.dynamodb.faults import RequestFault, invalid
 from headwater.dynamodb.items.attributes import Item, item_size, page_cost
 from headwater.dynamodb.items.changes import size_of_stored, unpack_item
 from headwater.dynamodb.operations.capacity import consumed, is_wanted, read_units
@@ -118,15 +118,15 @@ def check_select(request: Request, tree: PathTree | None) -> None:
     """The rules between Select and the projection. Raises: ServiceError `ValidationException`."""
     select = request.get("Select")
     if select == "SPECIFIC_ATTRIBUTES" and tree is None:
-        raise validation(
+        raise RequestFault(
             "Must specify the AttributesToGet or ProjectionExpression when choosing to get SPECIFIC_ATTRIBUTES"
         )
     if select is not None and select != "SPECIFIC_ATTRIBUTES" and tree is not None:
         member = "AttributesToGet" if request.get("AttributesToGet") is not None else "ProjectionExpression"
         chosen = "only the Count" if select == "COUNT" else select
-        raise validation(f"Cannot specify the {member} when choosing to get {chosen}")
+        raise RequestFault(f"Cannot specify the {member} when choosing to get {chosen}")
     if select == "ALL_PROJECTED_ATTRIBUTES" and request.get("IndexName") is None:
-        raise validation("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
+        raise RequestFault("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
 
 
 def refuse_all_attributes(target: Target, request: Request) -> None:

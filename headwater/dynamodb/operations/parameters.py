@@ -9,13 +9,14 @@ from headwater.dynamodb.expressions.conditions import CompiledCondition
 from headwater.dynamodb.expressions.paths import CompiledProjection
 from headwater.dynamodb.expressions.tokens import ExpressionFault, expression_error
 from headwater.dynamodb.expressions.updates import CompiledUpdate
-from headwater.dynamodb.faults import validation
+from headwater.dynamodb.faults import RequestFault, validation
 from headwater.dynamodb.items.attributes import Item, Value, check_name, normalise_value, wrong_type
 from headwater.errors import ServiceError
 
 Matches = Callable[[Item], bool]
 _NAME_KEY = re.compile(r"#[0-9a-zA-Z_]+\Z")
 _VALUE_KEY = re.compile(r":[0-9a-zA-Z_]+\Z")
+_VALUES_UNUSED = "ExpressionAttributeValues can only be specified when using expressions"
 _NOTHING: Mapping[str, Any] = {}
 
 
@@ -111,7 +112,7 @@ class ExpressionParameters:
         ):
             unused = [name for name in given if name not in used]
             if unused:
-                raise validation(f"Value provided in {member} unused in expressions: keys: {{{', '.join(unused)}}}")
+                raise RequestFault(f"Value provided in {member} unused in expressions: keys: {{{', '.join(unused)}}}")
 
     def _text(self, parameter: str) -> str | None:
         text = self._request.get(parameter)
@@ -143,19 +144,16 @@ def _check_mixture(request: Mapping[str, Any], expressions: tuple[str, ...], leg
     with_values = [name for name in expressions if name != "ProjectionExpression"]
     if with_values and all(request.get(name) is None for name in with_values):
         verb = "are" if len(with_values) > 1 else "is"
-        raise validation(
-            "ExpressionAttributeValues can only be specified when using expressions: "
-            f"{' and '.join(with_values)} {verb} null"
-        )
+        raise RequestFault(f"{_VALUES_UNUSED}: {' and '.join(with_values)} {verb} null", _VALUES_UNUSED)
     if not with_values:
-        raise validation("ExpressionAttributeValues can only be specified when using expressions")
+        raise validation(_VALUES_UNUSED)
 
 
 def _check_names(names: Any) -> Mapping[str, str]:
     if not isinstance(names, dict):
         raise wrong_type(names, "Map")
     if not names:
-        raise validation("ExpressionAttributeNames must not be empty")
+        raise RequestFault("ExpressionAttributeNames must not be empty")
     for key, name in names.items():
         if not _NAME_KEY.match(key):
             raise validation(f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{key}"')
@@ -169,7 +167,7 @@ def _check_values(values: Any) -> Mapping[str, Value]:
     if not isinstance(values, dict):
         raise wrong_type(values, "Map")
     if not values:
-        raise validation("ExpressionAttributeValues must not be empty")
+        raise RequestFault("ExpressionAttributeValues must not be empty")
     for key in values:
         if not _VALUE_KEY.match(key):
             raise validation(f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{key}"')
@@ -180,7 +178,8 @@ def _check_values(values: Any) -> Mapping[str, Value]:
         except ServiceError as error:
             if error.code != "ValidationException":
                 raise
-            raise validation(
-                f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}"
-            ) from None
+            message = f"ExpressionAttributeValues contains invalid value: {error.message} for key {key}"
+            if isinstance(error, RequestFault):
+                raise RequestFault(message, error.unopened) from None
+            raise validation(message) from None
     return result

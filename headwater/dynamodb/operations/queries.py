@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from headwater.dynamodb.expressions.key_conditions import TOO_MANY_CONDITIONS, KeyCondition, key_conditions
-from headwater.dynamodb.faults import NO_SCHEMA_MATCH, invalid, validation
+from headwater.dynamodb.faults import NO_SCHEMA_MATCH, in_current_words, invalid, validation
 from headwater.dynamodb.items.attributes import Item, normalise_item, normalise_value
 from headwater.dynamodb.items.keys import hash_bytes, scalar_bytes
 from headwater.dynamodb.items.schema import check_nested_keys, check_scalar, index_entry, key_of, primary_bytes
@@ -66,7 +66,10 @@ def query(session: Session, request: Request) -> Response:
     if len(conditions) > 2 and request.get("IndexName") is None:
         raise validation(TOO_MANY_CONDITIONS)
     tree = tree if projection is None else projection.tree
-    check_select(request, tree)
+    try:
+        check_select(request, tree)
+    except ServiceError as error:
+        raise in_current_words(error) from None
     target = _target(session, request)
     partition, sort_condition = _checked_keys(target, conditions, start_item)
     after, after_sort = _query_start(target, start_item, partition, sort_condition)

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
-from headwater.dynamodb.expressions.paths import project
+from headwater.dynamodb.expressions.paths import CompiledProjection, project
 from headwater.dynamodb.expressions.updates import CompiledUpdate
-from headwater.dynamodb.faults import validation
+from headwater.dynamodb.faults import NOT_VALID, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
 from headwater.dynamodb.items.changes import delete_item, put_item, size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_nested_keys, key_of, key_of_item
@@ -20,10 +20,11 @@ from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.tables.model import DATABASE, TOKEN_PREFIX, Table
 from headwater.errors import ServiceError
 
-MAX_ACTIONS = 100
 MAX_TRANSACTION_BYTES = 4 * 1024 * 1024
 TOKEN_LIFE_S = 600.0
 _KINDS = ("ConditionCheck", "Put", "Delete", "Update")
+# The service's own text is not known; this is the reference's.
+_TOO_LARGE = "The aggregate size of the items in the transaction exceeded 4 MB"
 _TWICE = "Transaction request cannot include multiple operations on one item"
 _NO_REASON: Mapping[str, Any] = {"Code": "None"}
 
@@ -49,27 +50,21 @@ def transact_write_items(session: Session, request: Request) -> Response:
 
     Raises: ServiceError `TransactionCanceledException` with a reason for each action.
     """
-    entries = request["TransactItems"]
-    if not entries or len(entries) > MAX_ACTIONS:
-        raise validation(
-            "1 validation error detected: Value '' at 'transactItems' failed to satisfy constraint: "
-            f"Member must have length {'greater than or equal to 1' if not entries else 'less than or equal to 100'}"
-        )
-    actions = [_prepare(session, entry) for entry in entries]
+    actions = [_prepare(session, entry) for entry in request["TransactItems"]]
+    if sum(action.size for action in actions) > MAX_TRANSACTION_BYTES:
+        raise validation(_TOO_LARGE)
     token_key, digest = _token(request)
     if token_key is not None and _is_repeated(session, token_key, digest):
         return _answer(request, actions, session, is_repeated=True)
-    _locate(session, actions)
-    reasons = [_reason(action) for action in actions]
-    if any(reason is not None for reason in reasons):
-        raise _canceled(reasons)
+    _cancel_for(_locate(session, actions))
+    _cancel_for([_reason(action) for action in actions])
     failures: list[dict[str, Any] | None] = [None] * len(actions)
     for position, action in enumerate(actions):
         try:
             _perform(session, action)
         except ServiceError as error:
             # An update that does not fit its item: known only once it is applied.
-            failures[position] = {"Code": "ValidationError", "Message": error.message}
+            failures[position] = _invalid_action(error)
             raise _canceled(failures) from error
     if token_key is not None:
         session.transaction.put(DATABASE, token_key, orjson.dumps([session.now, digest]))
@@ -93,19 +88,37 @@ def _prepare(session: Session, entry: Mapping[str, Any]) -> _Action:
     return _Action(kind, request, item, size, condition, update, parameters)
 
 
-def _locate(session: Session, actions: list[_Action]) -> None:
-    """Find table, key and present state of each action."""
+def _locate(session: Session, actions: list[_Action]) -> list[dict[str, Any] | None]:
+    """Find table, key and present state of each action; what is wrong with its key or update cancels it."""
+    reasons: list[dict[str, Any] | None] = [None] * len(actions)
     seen: set[bytes] = set()
-    for action in actions:
+    for position, action in enumerate(actions):
         table = session.table(action.request["TableName"])
         check_nested_keys(table, action.parameters.nested_heads)
         action.table = table
-        action.key = key_of_item(table, action.item) if action.kind == "Put" else key_of(table, action.item)
-        check_update(table, action.update, action.parameters)
+        try:
+            action.key = key_of_item(table, action.item) if action.kind == "Put" else key_of(table, action.item)
+            check_update(table, action.update, action.parameters)
+        except ServiceError as error:
+            reasons[position] = _invalid_action(error)
+            continue
         if action.key in seen:
             raise validation(_TWICE)
         seen.add(action.key)
         action.old_raw = session.transaction.get(DATABASE, action.key)
+    return reasons
+
+
+def _invalid_action(error: ServiceError) -> dict[str, Any]:
+    """The reason a faulty action cancels its transaction; an empty key is the fault of the whole request."""
+    if error.message.startswith(NOT_VALID):
+        raise error
+    return {"Code": "ValidationError", "Message": error.message}
+
+
+def _cancel_for(reasons: list[dict[str, Any] | None]) -> None:
+    if any(reason is not None for reason in reasons):
+        raise _canceled(reasons)
 
 
 def _reason(action: _Action) -> dict[str, Any] | None:
@@ -190,40 +203,72 @@ def _answer(request: Request, actions: list[_Action], session: Session, *, is_re
     }
 
 
+@dataclass(slots=True)
+class _Get:
+    """One prepared read of TransactGetItems."""
+
+    request: dict[str, Any]
+    item: Item
+    parameters: ExpressionParameters
+    projection: CompiledProjection | None
+    table: Table | None = None
+    key: bytes = b""
+
+
 def transact_get_items(session: Session, request: Request) -> Response:
-    """TransactGetItems: up to 100 items of one snapshot."""
-    entries = request["TransactItems"]
+    """TransactGetItems: up to 100 items of one snapshot.
+
+    Raises: ServiceError `TransactionCanceledException` for keys that are not their tables'.
+    """
+    gets = [_prepare_get(session, entry["Get"]) for entry in request["TransactItems"]]
+    _cancel_for(_locate_gets(session, gets))
     responses: list[dict[str, Any]] = []
     units: dict[str, tuple[Table, float]] = {}
-    seen: set[bytes] = set()
-    prepared = []
-    for entry in entries:
-        get = entry["Get"]
-        parameters = ExpressionParameters(session.expressions, get, ("ProjectionExpression",))
-        raw_key, _ = normalise_item(get["Key"])
-        parameters.read_placeholders()
-        projection = parameters.projection()
-        parameters.finish()
-        prepared.append((get, raw_key, parameters, projection))
-    for get, raw_key, parameters, projection in prepared:
-        table = session.table(get["TableName"])
-        check_nested_keys(table, parameters.nested_heads)
-        key = key_of(table, raw_key)
-        if key in seen:
-            raise validation(_TWICE)
-        seen.add(key)
-        raw = session.transaction.get(DATABASE, key)
+    total = 0
+    for get in gets:
+        assert get.table is not None
+        raw = session.transaction.get(DATABASE, get.key)
         response: dict[str, Any] = {}
+        size = 0
         if raw is not None:
             item = unpack_item(raw)
-            response["Item"] = item if projection is None else project(item, projection.tree)
+            response["Item"] = item if get.projection is None else project(item, get.projection.tree)
+            size = size_of_stored(raw)
         responses.append(response)
-        size = 0 if raw is None else size_of_stored(raw)
+        total += size
+        if total > MAX_TRANSACTION_BYTES:
+            raise validation(_TOO_LARGE)
         used = read_units(size, is_consistent=True, is_transaction=True)
-        units[table.name] = (table, units.get(table.name, (table, 0.0))[1] + used)
+        units[get.table.name] = (get.table, units.get(get.table.name, (get.table, 0.0))[1] + used)
     result: Response = {"Responses": responses}
     if is_wanted(request):
         result["ConsumedCapacity"] = [
             consumed(request, table, used, read_or_write="ReadCapacityUnits") for table, used in units.values()
         ]
     return result
+
+
+def _prepare_get(session: Session, request: dict[str, Any]) -> _Get:
+    parameters = ExpressionParameters(session.expressions, request, ("ProjectionExpression",))
+    key, _ = normalise_item(request["Key"])
+    parameters.read_placeholders()
+    projection = parameters.projection()
+    parameters.finish()
+    return _Get(request, key, parameters, projection)
+
+
+def _locate_gets(session: Session, gets: list[_Get]) -> list[dict[str, Any] | None]:
+    reasons: list[dict[str, Any] | None] = [None] * len(gets)
+    seen: set[bytes] = set()
+    for position, get in enumerate(gets):
+        get.table = session.table(get.request["TableName"])
+        check_nested_keys(get.table, get.parameters.nested_heads)
+        try:
+            get.key = key_of(get.table, get.item)
+        except ServiceError as error:
+            reasons[position] = _invalid_action(error)
+            continue
+        if get.key in seen:
+            raise validation(_TWICE)
+        seen.add(get.key)
+    return reasons

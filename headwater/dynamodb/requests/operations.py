@@ -250,7 +250,7 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
         "TableName": _TABLE_NAME,
         "ConditionalOperator": _OPERATOR,
         "AttributesToGet": _NAMES_TO_GET,
-        "Limit": _LIMIT,
+        "Limit": Shape("number", minimum=1, java="Integer", is_terse=True),
         "KeyConditions": _CONDITIONS,
         "ExclusiveStartKey": _VALUES,
         "ConsistentRead": _BOOLEAN,
@@ -283,13 +283,19 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
             "map",
             is_required=True,
             minimum=1,
+            is_terse=True,
             key_length=_BATCH_NAMES,
             java="KeysAndAttributes",
             element=_structure(
                 "KeysAndAttributes",
                 in_list=True,
-                Keys=_list(
-                    Shape("values", java="AttributeValue", is_generic=True, in_list=True), 1, 100, is_required=True
+                Keys=Shape(
+                    "list",
+                    element=Shape("values", java="AttributeValue", is_generic=True, in_list=True),
+                    minimum=1,
+                    maximum=100,
+                    is_required=True,
+                    is_terse=True,
                 ),
                 AttributesToGet=_NAMES_TO_GET,
                 ConsistentRead=_BOOLEAN,

@@ -19,7 +19,8 @@ class Shape:
 
     `kind` is string, number, boolean, value, values (a map of attribute values), list, map or structure. `minimum` and
     `maximum` bound a number, or the length of anything else. `java` is the class the service names in type errors.
-    `in_list` is true for a structure that is an element, whose type error has a text of its own.
+    `in_list` is true for a structure that is an element, whose type error has a text of its own, `is_terse` for a
+    member whose bounds the newer checks know (`_Broken`).
     """
 
     kind: str
@@ -33,6 +34,7 @@ class Shape:
     java: str = ""
     is_generic: bool = False
     in_list: bool = False
+    is_terse: bool = False
     key_length: tuple[int, int] | None = None
     value_length: tuple[int, int] | None = None
 
@@ -47,11 +49,23 @@ def check_request(members: "Members", request: Any) -> None:
     if _is_surely_right(members, request):
         return
     check_types(members, request)
-    errors: list[str] = []
+    errors: list[_Broken] = []
     for name, shape in members.items():
         _collect(shape, request.get(name), _lower(name), errors)
     if errors:
-        raise constraint_error(errors)
+        raise constraint_error([errors[0].alone] if len(errors) == 1 else [error.text for error in errors])
+
+
+@dataclass(frozen=True, slots=True)
+class _Broken:
+    """A broken constraint; `alone` is its text where there is no other.
+
+    Newer checks of the service stop at the first bound and show no value, where an operation has them.
+    Source: captures of paritysuite/dynamodb-conformance of September 2026.
+    """
+
+    text: str
+    alone: str
 
 
 def check_types(members: Mapping[str, Shape], request: Mapping[str, Any]) -> None:
@@ -262,7 +276,7 @@ _BOOLEAN = Shape("boolean")
 _VALUES = Shape("values", java="AttributeValue")
 
 
-def _collect(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+def _collect(shape: Shape, value: Any, path: str, errors: list[_Broken]) -> None:
     """Add the broken constraints of a member, in the service's order, ten at most."""
     if len(errors) >= MAX_REPORTED:
         return
@@ -287,14 +301,14 @@ def _collect(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
             _collect_entry(shape.element, entry, f"{path}.{key}.member", errors)
 
 
-def _collect_entry(element: Shape, entry: Any, path: str, errors: list[str]) -> None:
+def _collect_entry(element: Shape, entry: Any, path: str, errors: list[_Broken]) -> None:
     if entry is None:
         errors.append(_broken(None, path, "Member must not be null"))
     else:
         _collect(element, entry, path, errors)
 
 
-def _collect_bounds(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+def _collect_bounds(shape: Shape, value: Any, path: str, errors: list[_Broken]) -> None:
     if shape.kind == "number":
         number, word = value, "value"
     elif shape.kind in {"string", "list", "map", "values"}:
@@ -306,10 +320,21 @@ def _collect_bounds(shape: Shape, value: Any, path: str, errors: list[str]) -> N
         (shape.maximum, shape.maximum is not None and number > shape.maximum, "less"),
     ):
         if is_broken and len(errors) < MAX_REPORTED:
-            errors.append(_broken(value, path, f"Member must have {word} {relation} than or equal to {bound}"))
+            constraint = f"Member must have {word} {relation} than or equal to {bound}"
+            broken = _broken(value, path, constraint, shape)
+            if shape.is_terse:
+                alone = f"Value at '{_as_given(path)}' failed to satisfy constraint: {constraint}"
+                broken = _Broken(broken.text, alone)
+            errors.append(broken)
 
 
-def _collect_entries(shape: Shape, value: Any, path: str, errors: list[str]) -> None:
+def _as_given(path: str) -> str:
+    """A path with the members' names as the request spells them."""
+    head, dot, last = path.rpartition(".")
+    return f"{_upper(head)}.{_upper(last)}" if dot else _upper(path)
+
+
+def _collect_entries(shape: Shape, value: Any, path: str, errors: list[_Broken]) -> None:
     if shape.key_length is not None:
         low, high = shape.key_length
         if any(not low <= len(key) <= high or not _matches(_NAME, key) for key in value):
@@ -335,18 +360,35 @@ def _collect_entries(shape: Shape, value: Any, path: str, errors: list[str]) -> 
             )
 
 
-def _broken(value: Any, path: str, constraint: str) -> str:
-    shown = "null" if value is None else f"'{_shown(value)}'"
-    return f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+def _broken(value: Any, path: str, constraint: str, shape: Shape | None = None) -> _Broken:
+    shown = "null" if value is None else f"'{_shown(value, shape)}'"
+    text = f"Value {shown} at '{path}' failed to satisfy constraint: {constraint}"
+    return _Broken(text, text)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: Any, shape: Shape | None) -> str:
     if isinstance(value, list):
-        return f"[{', '.join(map(_shown, value))}]"
+        element = None if shape is None else shape.element
+        return f"[{', '.join(_shown(entry, element) for entry in value)}]"
     if isinstance(value, dict):
+        if shape is not None and shape.kind == "structure" and shape.members is not None:
+            return _as_java(value, shape)
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return str(value)
 
 
+def _as_java(value: Mapping[str, Any], shape: Shape) -> str:
+    """A structure as the service's own classes print it."""
+    members = [
+        f"{_lower(name)}={'null' if value.get(name) is None else _shown(value[name], member)}"
+        for name, member in (shape.members or {}).items()
+    ]
+    return f"{shape.java}({', '.join(members)})"
+
+
 def _lower(name: str) -> str:
     return name[0].lower() + name[1:]
+
+
+def _upper(name: str) -> str:
+    return name[0].upper() + name[1:]

@@ -158,7 +158,7 @@ def _update_billing(session: Session, description: dict[str, Any], request: Requ
             "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
         )
     old = description["ProvisionedThroughput"]
-    if mode is None and all(old[member] == given[member] for member in ("ReadCapacityUnits", "WriteCapacityUnits")):
+    if not is_on_demand and all(old[member] == given[member] for member in ("ReadCapacityUnits", "WriteCapacityUnits")):
         raise validation(
             "The provisioned throughput for the table will not change. The requested value equals the current value. "
             f"Current ReadCapacityUnits provisioned for the table: {old['ReadCapacityUnits']}. "

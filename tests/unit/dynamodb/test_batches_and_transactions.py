@@ -1,5 +1,9 @@
 from typing import Any
 
+import pytest
+
+KEY = {"PK": {"S": "a"}, "SK": {"S": "s"}}
+
 
 def key(name: str) -> dict[str, Any]:
     return {"PK": {"S": name}, "SK": {"S": "s"}}
@@ -122,3 +126,56 @@ def test_two_actions_on_one_item_are_refused(table: Any) -> None:
     message = table.message("TransactWriteItems", TransactItems=[put("a"), put("a")])
 
     assert message == "Transaction request cannot include multiple operations on one item"
+
+
+@pytest.mark.parametrize(
+    ("action", "message"),
+    [
+        ({"Put": {"Item": {**KEY, "PK": {"N": "5"}}}}, "Type mismatch for key PK expected: S actual: N"),
+        ({"Delete": {"Key": {"PK": {"S": "x"}}}}, "The provided key element does not match the schema"),
+        (
+            {"ConditionCheck": {"Key": {**KEY, "PK": {"L": []}}, "ConditionExpression": "a = b"}},
+            "The provided key element does not match the schema",
+        ),
+    ],
+)
+def test_a_wrong_key_cancels_the_transaction_with_its_reason(table: Any, action: Any, message: str) -> None:
+    good = put("good")
+    ((kind, members),) = action.items()
+    action = {kind: {"TableName": "tab", **members}}
+
+    error = table.error("TransactWriteItems", TransactItems=[good, action])
+
+    assert error.code == "TransactionCanceledException"
+    assert [reason["Code"] for reason in error.fields["CancellationReasons"]] == ["None", "ValidationError"]
+    assert error.fields["CancellationReasons"][1]["Message"].endswith(message)
+    assert names(table) == []
+
+
+def test_a_wrong_key_cancels_a_transaction_of_reads(table: Any) -> None:
+    error = table.error("TransactGetItems", TransactItems=[{"Get": {"TableName": "tab", "Key": {}}}])
+
+    assert error.code == "TransactionCanceledException"
+    assert [reason["Code"] for reason in error.fields["CancellationReasons"]] == ["ValidationError"]
+
+
+def test_an_empty_key_refuses_the_whole_transaction(table: Any) -> None:
+    action = {"Delete": {"TableName": "tab", "Key": {**KEY, "PK": {"S": ""}}}}
+
+    message = table.message("TransactWriteItems", TransactItems=[action])
+
+    assert message.endswith("The AttributeValue for a key attribute cannot contain an empty string value. Key: PK")
+
+
+def test_a_transaction_holds_four_megabytes(table: Any) -> None:
+    def puts(count: int) -> list[dict[str, Any]]:
+        items = [{"PK": {"S": "big"}, "SK": {"S": str(at)}, "a": {"S": "x" * 350_000}} for at in range(count)]
+        return [{"Put": {"TableName": "tab", "Item": item}} for item in items]
+
+    table("TransactWriteItems", TransactItems=puts(11))
+
+    assert "4 MB" in table.message("TransactWriteItems", TransactItems=puts(12))
+    gets = [{"Get": {"TableName": "tab", "Key": {"PK": {"S": "big"}, "SK": {"S": str(at)}}}} for at in range(12)]
+    assert len(table("TransactGetItems", TransactItems=gets)["Responses"]) == 12
+    table("PutItem", TableName="tab", Item=puts(12)[11]["Put"]["Item"])
+    assert "4 MB" in table.message("TransactGetItems", TransactItems=gets)
