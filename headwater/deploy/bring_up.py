@@ -173,7 +173,7 @@ def _deployment(
     topics = Topics(store, **place, send=delivery.deliver, invoke=function_service.invoke_event, clock=time.time)
     delivery.topics = topics
     targets = EventTargets(roles=roles, sqs=sqs, kinesis=kinesis, functions=function_service, topics=topics)
-    events = EventBus(**place, deliver=targets.deliver, dead_letter=targets.dead_letter, clock=time.time)
+    events = EventBus(**place, deliver=targets.deliver, dead_letter=targets.dead_letter, clock=time.time, store=store)
     rules = RuleEngine({}, os.urandom, options.account_id)
     devices = DeviceRegistry(
         store,

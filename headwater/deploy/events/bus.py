@@ -14,9 +14,11 @@ from typing import Any
 
 import orjson
 
-from headwater.deploy.events.rule import DEFAULT_BUS, Rule, Target, input_of, partition_key_of
+from headwater.deploy.events.retries import Delivery, Retries
+from headwater.deploy.events.rule import DEFAULT_BUS, Rule, Target, input_of, parse_target, partition_key_of
 from headwater.deploy.events.schedule_times import next_run
-from headwater.errors import HeadwaterError, ServiceError
+from headwater.errors import ServiceError
+from headwater.storage.store import Store
 
 _log = logging.getLogger(__name__)
 _MAX_ENTRIES = 10
@@ -42,7 +44,7 @@ class EventBus:
     """All event buses of an instance and their rules, by bus and name.
 
     `deliver` raises a HeadwaterError for what a target does not take; `dead_letter(queue ARN, text, attributes)`
-    keeps it.
+    keeps it when its retries are over. What waits for a retry is kept in `store`.
     """
 
     region: str
@@ -52,7 +54,14 @@ class EventBus:
     clock: Callable[[], float]
     rules: dict[tuple[str, str], Rule] = field(default_factory=dict)
     buses: set[str] = field(default_factory=lambda: {DEFAULT_BUS})
+    store: Store | None = None
+    retries: Retries = field(init=False)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.retries = Retries(
+            self._attempt, self.dead_letter, clock=self.clock, store=self.store, database="event-retries"
+        )
 
     def arn(self, resource: str) -> str:
         return f"arn:aws:events:{self.region}:{self.account_id}:{resource}"
@@ -149,48 +158,45 @@ class EventBus:
             if target.arn.split(":")[2] == "events":
                 await self.route(target.arn.rsplit("/", 1)[-1], event, hops=hops + 1)
                 continue
-            try:
-                await self.deliver(TargetInput(target, text, partition_key_of(target, event)))
-            except HeadwaterError as error:
-                await self._failed(rule, target, text, error)
+            delivery = Delivery(
+                target.given, text, partition_key_of(target, event), {"RULE_ARN": rule.arn}, since_s=self.clock()
+            )
+            await self.retries.hand_over(delivery)
 
-    async def _failed(self, rule: Rule, target: Target, text: str, error: HeadwaterError) -> None:
-        if target.dead_letter is None:
-            _log.error("rule %s could not reach %s, the event is lost: %s", rule.name, target.arn, error)
-            return
-        attributes = {
-            "RULE_ARN": rule.arn,
-            "TARGET_ARN": target.arn,
-            "ERROR_CODE": error.code if isinstance(error, ServiceError) else "SDK_CLIENT_ERROR",
-            "ERROR_MESSAGE": str(error),
-        }
-        texts = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
-        try:
-            await self.dead_letter(target.dead_letter, text, texts)
-        except HeadwaterError as fault:
-            _log.error("rule %s: its dead-letter queue did not take the event: %s", rule.name, fault)
+    async def _attempt(self, delivery: Delivery) -> None:
+        await self.deliver(TargetInput(parse_target(delivery.target), delivery.input, delivery.partition_key))
 
     # Schedules
 
     async def run(self) -> None:
-        """Fire the rules with schedules, for ever. Rates count from the epoch, so that a restart does not delay them.
+        """Fire the rules with schedules, for ever, and go on with what waits for its target.
 
-        A time that passed while nothing ran is not made up for.
+        Rates count from the epoch, so that a restart does not delay them. A time that passed while nothing ran is not
+        made up for.
         """
+        self.retries.resume()
         due: dict[tuple[str, str], float] = {}
-        while True:
-            self._changed.clear()
-            now = self.clock()
-            scheduled = {key: rule for key, rule in self.rules.items() if rule.schedule and rule.is_enabled}
-            due = {key: at_s for key, at_s in due.items() if key in scheduled}
-            for key, rule in scheduled.items():
-                if key in due and due[key] <= now:
-                    await self._hand_over(rule, self._scheduled_event(rule, due.pop(key)))
-                if key not in due and (following := next_run(str(rule.schedule), "UTC", now, 0.0)) is not None:
-                    due[key] = following
-            pause_s = min(max(0.0, min(due.values(), default=now + 3600.0) - self.clock()), 3600.0)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), pause_s)
+        try:
+            while True:
+                self._changed.clear()
+                await self._fire_due(due)
+                pause_s = min(max(0.0, min(due.values(), default=self.clock() + 3600.0) - self.clock()), 3600.0)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), pause_s)
+        finally:
+            await self.retries.close()
+
+    async def _fire_due(self, due: dict[tuple[str, str], float]) -> None:
+        """Fire the rules whose time has come, and bring the times in step with the rules."""
+        now = self.clock()
+        scheduled = {key: rule for key, rule in self.rules.items() if rule.schedule and rule.is_enabled}
+        for key in set(due) - set(scheduled):
+            del due[key]
+        for key, rule in scheduled.items():
+            if key in due and due[key] <= now:
+                await self._hand_over(rule, self._scheduled_event(rule, due.pop(key)))
+            if key not in due and (following := next_run(str(rule.schedule), "UTC", now, 0.0)) is not None:
+                due[key] = following
 
     def _scheduled_event(self, rule: Rule, at_s: float) -> dict[str, Any]:
         return self._event("Scheduled Event", "aws.events", {}, at_s=at_s, resources=[rule.arn])

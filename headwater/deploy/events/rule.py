@@ -5,11 +5,12 @@ Source: EventBridge API Reference, Rule, Target, InputTransformer; User Guide, "
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from headwater.deploy.events.retries import check_retry_policy
 from headwater.deploy.events.schedule_times import check_expression
 from headwater.errors import ServiceError
 from headwater.values.event_patterns import EventPatternError, compile_pattern
@@ -23,15 +24,18 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target of a rule; at most one of the three inputs is given. `group_id` is for FIFO queues."""
+    """One target of a rule; at most one of the three inputs is given. `group_id` is for FIFO queues.
+
+    `given` is what it was made from, with its retry policy and dead-letter queue.
+    """
 
     target_id: str
     arn: str
+    given: Mapping[str, Any] = field(default_factory=dict)
     role_arn: str = ""
     input: str | None = None
     input_path: str | None = None
     transformer: Mapping[str, Any] | None = None
-    dead_letter: str | None = None
     group_id: str | None = None
     partition_key_path: str | None = None
 
@@ -87,14 +91,15 @@ def parse_target(given: Mapping[str, Any]) -> Target:
     if len(inputs) > 1:
         message = f"Only one of Input, InputPath, or InputTransformer must be provided for target {given.get('Id')}."
         raise ServiceError("ValidationException", message)
+    check_retry_policy(given.get("RetryPolicy"), "RetryPolicy")
     return Target(
         target_id=str(given.get("Id", "")),
         arn=arn,
+        given=given,
         role_arn=str(given.get("RoleArn") or ""),
         input=given.get("Input"),
         input_path=given.get("InputPath"),
         transformer=given.get("InputTransformer"),
-        dead_letter=(given.get("DeadLetterConfig") or {}).get("Arn"),
         group_id=(given.get("SqsParameters") or {}).get("MessageGroupId"),
         partition_key_path=(given.get("KinesisParameters") or {}).get("PartitionKeyPath"),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Any
 
+from headwater.deploy.events.retries import check_retry_policy
 from headwater.deploy.events.rule import TARGET_SERVICES
 from headwater.deploy.events.schedule_times import invalid
 from headwater.values.arn import is_arn
@@ -96,9 +97,7 @@ def _target(given: Any) -> dict[str, Any]:
             _text(target[outer].get(inner), f"Target.{outer}.{inner}")
             allowed = tuple(name for parent, name in _TEXTS_IN_TARGET if parent == outer)
             _object(target[outer], f"Target.{outer}", allowed)
-    retry = _object(target.get("RetryPolicy", {}), "Target.RetryPolicy", tuple(_RETRY_LIMITS))
-    for member, value in retry.items():
-        _whole_number(value, f"Target.RetryPolicy.{member}", *_RETRY_LIMITS[member])
+    check_retry_policy(target.get("RetryPolicy"), "Target.RetryPolicy")
     if not is_arn(target["Arn"]):
         raise invalid(f"Target.Arn {target['Arn']!r} is no ARN")
     service = target["Arn"].split(":")[2]
@@ -107,10 +106,6 @@ def _target(given: Any) -> dict[str, Any]:
     if (service == "events") != ("EventBridgeParameters" in target):
         raise invalid("EventBridgeParameters are for event buses, and needed for them")
     return target
-
-
-# A target is tried once here (docs/parity.md), so the policy is checked and kept.
-_RETRY_LIMITS = {"MaximumEventAgeInSeconds": (60, 86_400), "MaximumRetryAttempts": (0, 185)}
 
 
 def _object(value: Any, member: str, allowed: tuple[str, ...]) -> dict[str, Any]:

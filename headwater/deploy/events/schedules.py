@@ -17,11 +17,12 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from headwater.deploy.events.bus import DeliverTo, TargetInput
+from headwater.deploy.events.retries import DeadLetter, Delivery, Retries
 from headwater.deploy.events.rule import Target
 from headwater.deploy.events.schedule_request import schedule_of
 from headwater.deploy.events.schedule_times import invalid, next_run
 from headwater.deploy.routing import json_response
-from headwater.errors import HeadwaterError, ServiceError
+from headwater.errors import ServiceError
 from headwater.server.aws.permissions import Account, Permission
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest, HttpResponse
@@ -36,7 +37,6 @@ _STALE_MOMENTS = 1000
 _DEFINING = ("ScheduleExpression", "ScheduleExpressionTimezone", "Target", "State", "StartDate", "EndDate")
 
 PutEvents = Callable[[list[dict[str, Any]]], Awaitable[dict[str, Any]]]
-DeadLetter = Callable[[str, str, Mapping[str, Any]], Awaitable[None]]
 
 
 class Plan:
@@ -82,7 +82,7 @@ class Schedules:
         self._clock = clock
         self._arn_prefix = arn_prefix
         self._put_events = put_events
-        self._dead_letter = dead_letter
+        self.retries = Retries(self._attempt, dead_letter, clock=clock, store=store, database="schedule-retries")
         self._changed = asyncio.Event()
         self._plan = Plan()
 
@@ -172,19 +172,23 @@ class Schedules:
 
     async def run(self) -> None:
         """Fire what is due, for ever. A schedule that was due while nothing ran fires at the start."""
+        self.retries.resume()
         self._plan = Plan()
         for entry in self.all():
             self._plan.note(_key(entry["schedule"]["GroupName"], entry["schedule"]["Name"]), entry)
-        while True:
-            self._changed.clear()
-            now = self._clock()
-            first = self._plan.first()
-            if first is not None and first[0] <= now:
-                await self._fire(first[1], now)
-                continue
-            pause_s = min(_LONGEST_SLEEP_S, _LONGEST_SLEEP_S if first is None else first[0] - now)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait(), pause_s)
+        try:
+            while True:
+                self._changed.clear()
+                now = self._clock()
+                first = self._plan.first()
+                if first is not None and first[0] <= now:
+                    await self._fire(first[1], now)
+                    continue
+                pause_s = min(_LONGEST_SLEEP_S, _LONGEST_SLEEP_S if first is None else first[0] - now)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), pause_s)
+        finally:
+            await self.retries.close()
 
     async def _fire(self, key: bytes, now: float) -> None:
         entry = self._entry(key)
@@ -193,10 +197,7 @@ class Schedules:
             return
         schedule = entry["schedule"]
         try:
-            await self._start(schedule, entry["due"])
-        except HeadwaterError as error:
-            _log.error("schedule %s could not start %s: %s", schedule["Name"], schedule["Target"]["Arn"], error)
-            await self._give_up(entry, error)
+            await self.retries.hand_over(_delivery(schedule, entry["due"]))
         except Exception:
             # A fault of ours in one schedule must not keep the others from firing.
             _log.exception("schedule %s could not start %s", schedule["Name"], schedule["Target"]["Arn"])
@@ -216,45 +217,26 @@ class Schedules:
 
         self._plan.note(key, await self._store.write(write))
 
-    async def _give_up(self, entry: Mapping[str, Any], error: HeadwaterError) -> None:
-        """Send what could not be started to the schedule's dead-letter queue.
-
-        Source: Scheduler User Guide, "Configuring a dead-letter queue".
-        """
-        schedule = entry["schedule"]
-        queue_arn = (schedule["Target"].get("DeadLetterConfig") or {}).get("Arn")
-        if queue_arn is None or self._dead_letter is None:
-            return
-        attributes = {
-            "SCHEDULE_ARN": schedule["Arn"],
-            "TARGET_ARN": schedule["Target"]["Arn"],
-            "ERROR_CODE": error.code if isinstance(error, ServiceError) else "SDK_CLIENT_ERROR",
-            "ERROR_MESSAGE": str(error),
-        }
-        texts = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
-        try:
-            await self._dead_letter(queue_arn, _input(schedule, entry["due"]), texts)
-        except HeadwaterError as fault:
-            _log.error("schedule %s: its dead-letter queue did not take the event: %s", schedule["Name"], fault)
-
-    async def _start(self, schedule: Mapping[str, Any], due: float) -> None:
-        given = schedule["Target"]
-        text = _input(schedule, due)
+    async def _attempt(self, delivery: Delivery) -> None:
+        given = delivery.target
+        text = delivery.input
         parameters = given.get("EventBridgeParameters")
         if parameters is not None:
             if self._put_events is None:
                 raise ServiceError("ValidationException", "there is no event bus here")
             event = {"Source": parameters["Source"], "DetailType": parameters["DetailType"], "Detail": text}
-            await self._put_events([{**event, "EventBusName": given["Arn"]}])
+            (entry,) = (await self._put_events([{**event, "EventBusName": given["Arn"]}]))["Entries"]
+            if "ErrorCode" in entry:
+                raise ServiceError(entry["ErrorCode"], entry["ErrorMessage"])
             return
         target = Target(
-            target_id=schedule["Name"],
+            target_id=delivery.attributes["SCHEDULE_ARN"].rsplit("/", 1)[-1],
             arn=given["Arn"],
+            given=given,
             role_arn=given["RoleArn"],
             group_id=(given.get("SqsParameters") or {}).get("MessageGroupId"),
         )
-        key = (given.get("KinesisParameters") or {}).get("PartitionKey") or str(uuid.uuid4())
-        await self._deliver(TargetInput(target, text, key))
+        await self._deliver(TargetInput(target, text, delivery.partition_key))
 
 
 def _key(group: str, name: str) -> bytes:
@@ -297,23 +279,24 @@ def _next(schedule: Mapping[str, Any], after_s: float) -> float | None:
     return None if found is None or (end_s is not None and found > end_s) else found
 
 
-def _input(schedule: Mapping[str, Any], due: float) -> str:
+def _delivery(schedule: Mapping[str, Any], due: float) -> Delivery:
+    """What a schedule hands over; the number of the attempt is put in at each."""
+    target = schedule["Target"]
+    execution_id = str(uuid.uuid4())
     stamp = datetime.fromtimestamp(due, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = schedule["Target"].get("Input")
+    text = target.get("Input")
     if text is None:
         region, account = schedule["Arn"].split(":")[3:5]
         event = {"version": "0", "id": str(uuid.uuid4()), "detail-type": "Scheduled Event"}
         event |= {"source": "aws.scheduler", "account": account, "time": stamp, "region": region}
-        return orjson.dumps({**event, "resources": [schedule["Arn"]], "detail": "{}"}).decode()
-    attributes = {
-        "schedule-arn": schedule["Arn"],
-        "scheduled-time": stamp,
-        "execution-id": str(uuid.uuid4()),
-        "attempt-number": "1",
-    }
-    for name, value in attributes.items():
-        text = text.replace(f"<aws.scheduler.{name}>", value)
-    return str(text)
+        text = orjson.dumps({**event, "resources": [schedule["Arn"]], "detail": "{}"}).decode()
+    else:
+        context = {"schedule-arn": schedule["Arn"], "scheduled-time": stamp, "execution-id": execution_id}
+        for name, value in context.items():
+            text = text.replace(f"<aws.scheduler.{name}>", value)
+    attributes = {"SCHEDULE_ARN": schedule["Arn"], "EXECUTION_ID": execution_id, "SCHEDULED_TIME": stamp}
+    key = (target.get("KinesisParameters") or {}).get("PartitionKey") or str(uuid.uuid4())
+    return Delivery(target, str(text), key, attributes, since_s=due, numbers_attempts=True)
 
 
 class SchedulerApi:

@@ -26,9 +26,8 @@ EVENTS: dict[str, TypeTable] = {
     "AWS::Events::Rule": table(
         live="""Name EventBusName EventPattern ScheduleExpression State Description RoleArn Targets.Id Targets.Arn
             Targets.Input Targets.InputPath Targets.InputTransformer Targets.RoleArn Targets.DeadLetterConfig
-            Targets.SqsParameters Targets.KinesisParameters""",
-        # Targets are on this machine: one that does not take an event now would not take it later.
-        deploy_only="Tags Targets.RetryPolicy",
+            Targets.SqsParameters Targets.KinesisParameters Targets.RetryPolicy""",
+        deploy_only="Tags",
         refused={f"Targets.{name}": _NO_SERVICE for name in _TARGET_REFUSED},
         checks=(_fires,),
     ),
@@ -48,8 +47,8 @@ EVENTS: dict[str, TypeTable] = {
     "AWS::Scheduler::Schedule": table(
         live="""Name GroupName ScheduleExpression ScheduleExpressionTimezone StartDate EndDate State Description
             FlexibleTimeWindow Target.Arn Target.RoleArn Target.Input Target.SqsParameters Target.KinesisParameters
-            Target.EventBridgeParameters Target.DeadLetterConfig""",
-        deploy_only="KmsKeyArn Target.RetryPolicy",
+            Target.EventBridgeParameters Target.DeadLetterConfig Target.RetryPolicy""",
+        deploy_only="KmsKeyArn",
         refused={
             "Target.EcsParameters": _NO_SERVICE,
             "Target.SageMakerPipelineParameters": _NO_SERVICE,
