@@ -282,9 +282,11 @@ async def test_address_space_alone_is_not_memory(functions: Functions) -> None:
     assert await functions.call("map_much", timeout_s=10) == "ok"
 
 
-@pytest.mark.parametrize("handler", ["leave_child", "leave_child_in_its_own_session"])
+@pytest.mark.parametrize(
+    "handler", ["leave_child", "leave_child_in_its_own_session", "leave_child_without_environment"]
+)
 async def test_children_of_the_worker_end_with_it(handler: str, functions: Functions) -> None:
-    if handler == "leave_child_in_its_own_session" and not os.path.isdir("/proc/self"):
+    if handler != "leave_child" and not os.path.isdir("/proc/self"):
         pytest.skip("needs /proc")
     child = await functions.call(handler)
 

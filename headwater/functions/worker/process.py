@@ -4,6 +4,8 @@ import asyncio
 import contextlib
 import importlib.util
 import os
+import resource
+import secrets
 import shutil
 import signal
 import subprocess
@@ -17,6 +19,8 @@ from headwater.functions.config import FunctionConfig
 
 Client = Literal["awslambdaric", "bootstrap", "node"]
 _LAUNCHER = Path(__file__).with_name("launcher.py")
+# A process may have started another while the others were looked for.
+_KILLING_PASSES = 5
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -87,9 +91,9 @@ class WorkerProcess:
     `log_fd` is the non-blocking read end of its standard output and error.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, log_fd: int, lifeline_fd: int, log_stream: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], *, log_fd: int, lifeline_fd: int) -> None:
         self._process = process
-        self._log_stream = log_stream
+        self._mark = _mark(process.pid)
         self._lifeline_fd = lifeline_fd
         self._exit_fd = -1
         self.log_fd = log_fd
@@ -128,15 +132,19 @@ class WorkerProcess:
     def kill_escaped(self) -> None:
         """End what the handler started in a session of its own, which `kill` does not reach.
 
-        Such a process has another parent once its own is gone, but still the environment it was started with, where
-        the log stream's name is this worker's alone. Reads /proc (10 us a process); elsewhere does nothing.
+        Such a process has another parent once its own is gone, and perhaps not one variable of its environment left,
+        but still the worker's mark. Reads /proc (12 us a process); elsewhere does nothing.
         """
-        if not hasattr(os, "pidfd_open") or not os.path.isdir("/proc/self"):
+        if self._mark is None:
             return
-        marker = f"AWS_LAMBDA_LOG_STREAM_NAME={self._log_stream}".encode()
-        for name in os.listdir("/proc"):
-            if name.isdecimal() and _has_variable(int(name), marker):
-                _kill_with_variable(int(name), marker)
+        for _ in range(_KILLING_PASSES):
+            marked = [
+                int(name) for name in os.listdir("/proc") if name.isdecimal() and _has_mark(int(name), self._mark)
+            ]
+            if not marked:
+                return
+            for process_id in marked:
+                _kill_marked(process_id, self._mark)
 
     def release(self) -> None:
         """Close what is still open; call it once, after the end of the process."""
@@ -180,24 +188,39 @@ def spawn(client: Client, config: FunctionConfig, variables: Mapping[str, str]) 
         os.close(lifeline_read)
         os.close(log_write)
     os.set_blocking(log_read, False)
-    log_stream = variables["AWS_LAMBDA_LOG_STREAM_NAME"]
-    return WorkerProcess(process, log_fd=log_read, lifeline_fd=lifeline_write, log_stream=log_stream)
+    return WorkerProcess(process, log_fd=log_read, lifeline_fd=lifeline_write)
 
 
-def _has_variable(process_id: int, variable: bytes) -> bool:
+def _mark(process_id: int) -> bytes | None:
+    """Give a process a mark that all its descendants inherit, over fork, exec and a new session; None if it can't be.
+
+    The mark is a resource limit that nothing here can reach (a hundred thousand years of real-time scheduling), for a
+    limit can be read from outside and outlives a cleared environment.
+    """
+    if not hasattr(os, "pidfd_open") or not os.path.isdir("/proc/self"):
+        return None
+    limit = 2**61 + secrets.randbits(60)
     try:
-        with open(f"/proc/{process_id}/environ", "rb", buffering=0) as environment:
-            return variable in environment.read().split(b"\0")
-    except OSError:  # gone, or another user's
+        resource.prlimit(process_id, resource.RLIMIT_RTTIME, (limit, limit))
+    except (OSError, ValueError):  # it has ended, or a lower limit is forced on this machine
+        return None
+    return str(limit).encode()
+
+
+def _has_mark(process_id: int, mark: bytes) -> bool:
+    try:
+        with open(f"/proc/{process_id}/limits", "rb", buffering=0) as limits:
+            return mark in limits.read().split()
+    except OSError:  # gone
         return False
 
 
-def _kill_with_variable(process_id: int, variable: bytes) -> None:
+def _kill_marked(process_id: int, mark: bytes) -> None:
     with contextlib.suppress(OSError):
         descriptor = os.pidfd_open(process_id)
         try:
             # Asked again: the descriptor is of one process, while the number may have been given to another.
-            if _has_variable(process_id, variable):
+            if _has_mark(process_id, mark):
                 signal.pidfd_send_signal(descriptor, signal.SIGKILL)
         finally:
             os.close(descriptor)

@@ -136,6 +136,13 @@ def leave_child_in_its_own_session(event: Any, context: Any) -> Any:
     return int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
 
 
+def leave_child_without_environment(event: Any, context: Any) -> Any:
+    """As above, and nothing of the worker's environment is left to it."""
+    start = "['/bin/sleep', '600'], start_new_session=True, stdout=-3, env={}"
+    script = f"import subprocess; print(subprocess.Popen({start}).pid)"
+    return int(subprocess.run([sys.executable, "-c", script], capture_output=True, check=True).stdout)
+
+
 def wait_for(event: Any, context: Any) -> Any:
     deadline = time.monotonic() + 20
     while not os.path.exists(event["file"]) and time.monotonic() < deadline:
