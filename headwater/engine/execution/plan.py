@@ -86,10 +86,10 @@ class FieldPlan:
     complete_fast: Callable[[Any], Any] | None = None
     selected: Mapping[str, Any] | None = None
     resolve_now: Callable[[FieldCall], Any] | None = None
+    is_introspection: bool = field(init=False)
 
-    @property
-    def is_introspection(self) -> bool:
-        return self.name in _INTROSPECTION
+    def __post_init__(self) -> None:
+        self.is_introspection = self.name in _INTROSPECTION
 
     @property
     def has_batches_below(self) -> bool:

@@ -10,12 +10,13 @@ from headwater.engine.execution.completion import (
     Bubble,
     Job,
     Run,
+    Slot,
     complete,
     complete_field,
     complete_object,
     select_data,
 )
-from headwater.engine.execution.faults import field_error
+from headwater.engine.execution.faults import FieldPath, field_error
 from headwater.engine.execution.plan import FieldPlan, ObjectPlan
 from headwater.engine.execution.published import real_names, selected_tree
 from headwater.engine.execution.selection import RequestSelection
@@ -34,6 +35,9 @@ def query_steps(run: Run, plan: ObjectPlan) -> Steps:
 
     Sibling fields resolve concurrently, and what is below one starts without waiting for the others.
     """
+    if len(plan.fields) == 1:
+        # Alone it needs no order.
+        return (yield from mutation_steps(run, plan, frozenset(), []))
     try:
         data = complete_object(run, plan, {}, None, None)
     except Bubble:
@@ -56,16 +60,19 @@ def mutation_steps(
         # The next field starts when all below this one is done.
         run.jobs = []
         key = one.response_key
-        try:
-            data[key] = complete_field(run, one, {}, (None, key), data, None)
-        except Bubble:
-            return None
+        if one.resolve_now is not None:
+            _resolve_root_now(run, one, data)
+        else:
+            try:
+                data[key] = complete_field(run, one, {}, (None, key), data, None)
+            except Bubble:
+                return None
         if run.jobs:
             left = _run_at_once(run, run.jobs)
             if left:
                 yield left
-            if run.is_data_null:
-                return None
+        if run.is_data_null:
+            return None
         value = data[key]
         if value is not None and one.name in published_fields:
             if one.selected is None:
@@ -97,12 +104,40 @@ async def _execute_rest(run: Run, steps: Steps, left: list[Job]) -> dict[str, An
             return data
 
 
-def _run_at_once(run: Run, jobs: list[Job]) -> list[Job] | None:
+def _resolve_root_now(run: Run, plan: FieldPlan, data: dict[str, Any]) -> None:
+    """Resolve and finish a root field whose resolver never waits; what is left below it is in `run.jobs`.
+
+    Measured by bench/appsync_requests.py (S3): slot and job are only made where something is out of the ordinary.
+    """
+    key = plan.response_key
+    path: FieldPath = (None, key)
+    resolve_now = plan.resolve_now
+    assert resolve_now is not None, "chosen for it"
+    call: FieldCall | None = None
+    value: Any
+    try:
+        call = _call(run, plan, None, path)
+        value = resolve_now(call)
+    except RequestError as error:
+        value = error
+    else:
+        if plan.complete_fast is not None and call.appended is None:
+            # Not contextlib.suppress: it costs more than completing a small object.
+            try:
+                data[key] = plan.complete_fast(value)
+            except (Bail, ScalarFault):
+                pass
+            else:
+                return
+    data[key] = None
+    _settle(run, Job(plan, None, path, Slot(data, key, plan.shape.is_required, None)), call, value)
+
+
+def _run_at_once(run: Run, jobs: list[Job]) -> list[Job]:
     """Run a job that never waits, and then the one below it; what is left."""
-    left: list[Job] | None = jobs
-    while left and len(left) == 1 and left[0].plan.resolve_now is not None:
-        left = _run_now(run, left[0])
-    return left
+    while len(jobs) == 1 and jobs[0].plan.resolve_now is not None:
+        jobs = _run_now(run, jobs[0])
+    return jobs
 
 
 async def _run_jobs(run: Run, jobs: list[Job]) -> None:
@@ -145,22 +180,16 @@ def _batch_size(job: Job) -> int:
     return job.plan.resolver.max_batch_size if job.plan.resolver else 0
 
 
-def _call(run: Run, job: Job) -> FieldCall | None:
-    """The call of a job; None, with the error recorded, if it may not be made."""
-    plan = job.plan
+def _call(run: Run, plan: FieldPlan, source: Any, path: FieldPath) -> FieldCall:
+    """The call that resolves a field. Raises: RequestError if it may not be made."""
     run.resolver_count += 1
     if run.resolver_count > run.max_resolvers:
         message = f"Resolver execution limit of {run.max_resolvers} reached."
-        _finish(run, job, RequestError(message, "ResolverExecutionLimitReached"))
-        return None
-    try:
-        arguments = plan.build_arguments(run.variables)
-    except RequestError as error:
-        _finish(run, job, error)
-        return None
-    source = None if job.path[0] is None else job.source
+        raise RequestError(message, "ResolverExecutionLimitReached")
+    arguments = plan.build_arguments(run.variables)
     info = RequestSelection(plan.selection, run.raw_variables)
-    return FieldCall(plan.parent_type, plan.name, arguments, source, info, run.context, None, job.path)
+    above = None if path[0] is None else source
+    return FieldCall(plan.parent_type, plan.name, arguments, above, info, run.context, None, path)
 
 
 async def _run_with_below(run: Run, job: Job) -> None:
@@ -169,36 +198,37 @@ async def _run_with_below(run: Run, job: Job) -> None:
         await _run_jobs(run, started)
 
 
-async def _run_job(run: Run, job: Job) -> list[Job] | None:
-    """Resolve and finish one field; the jobs below it, which the caller runs. Measured by bench/appsync.py (S3)."""
-    call = _call(run, job)
+async def _run_job(run: Run, job: Job) -> list[Job]:
+    """Resolve and finish one field; the jobs below it, which the caller runs."""
     plan = job.plan
-    if call is None or plan.resolver is None:
-        return None
+    assert plan.resolver is not None, "a job is made for a resolver"
+    call: FieldCall | None = None
     value: Any
     try:
+        call = _call(run, plan, job.source, job.path)
         value = await plan.resolver.resolve(call)
     except RequestError as error:
         value = error
     return _settle(run, job, call, value)
 
 
-def _run_now(run: Run, job: Job) -> list[Job] | None:
+def _run_now(run: Run, job: Job) -> list[Job]:
     """As _run_job, for a resolver that never waits."""
-    call = _call(run, job)
-    resolve_now = job.plan.resolve_now
-    if call is None or resolve_now is None:
-        return None
+    plan = job.plan
+    assert plan.resolve_now is not None, "chosen for it"
+    call: FieldCall | None = None
     value: Any
     try:
-        value = resolve_now(call)
+        call = _call(run, plan, job.source, job.path)
+        value = plan.resolve_now(call)
     except RequestError as error:
         value = error
     return _settle(run, job, call, value)
 
 
-def _settle(run: Run, job: Job, call: FieldCall, value: Any) -> list[Job]:
-    if call.appended:
+def _settle(run: Run, job: Job, call: FieldCall | None, value: Any) -> list[Job]:
+    """Take a resolver's value or error; the jobs below the field, which are `run.jobs` too."""
+    if call is not None and call.appended:
         for appended in call.appended:
             _record(run, job, appended)
     started: list[Job] = []
@@ -207,9 +237,18 @@ def _settle(run: Run, job: Job, call: FieldCall, value: Any) -> list[Job]:
     return started
 
 
+def _call_of(run: Run, job: Job) -> FieldCall | None:
+    """The call of a job; None, with the error recorded, if it may not be made."""
+    try:
+        return _call(run, job.plan, job.source, job.path)
+    except RequestError as error:
+        _finish(run, job, error)
+        return None
+
+
 async def _run_group(run: Run, jobs: list[Job]) -> None:
     """Jobs of one field, resolved in batches or each for itself, and finished together."""
-    pairs = [(job, call) for job in jobs if (call := _call(run, job)) is not None]
+    pairs = [(job, call) for job in jobs if (call := _call_of(run, job)) is not None]
     resolver = jobs[0].plan.resolver
     if not pairs or resolver is None:
         return
