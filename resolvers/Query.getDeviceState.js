@@ -2,7 +2,8 @@
 import { util } from '@aws-appsync/utils';
 import * as ddb from '@aws-appsync/utils/dynamodb';
 export function request(ctx) {
-  return ddb.get({ key: { PK: `DEV#${ctx.args.deviceId}`, SK: 'STATE' } });
+  // The newest there is: clients subscribe, then query, and must miss nothing in between.
+  return ddb.get({ key: { PK: `DEV#${ctx.args.deviceId}`, SK: 'STATE' }, consistentRead: true });
 }
 
 export function response(ctx) {

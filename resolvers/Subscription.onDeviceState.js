@@ -2,41 +2,43 @@
 import { util, extensions } from '@aws-appsync/utils';
 
 export function request(ctx) {
+  const { deviceIds, threshold } = ctx.args;
+  if (isGiven(deviceIds) && (deviceIds.length < 1 || deviceIds.length > 5)) {
+    util.error(`deviceIds has ${deviceIds.length} values, expected 1 to 5`, 'BadRequest');
+  }
+  if (isGiven(threshold) && !isGiven(threshold.above) && !isGiven(threshold.below)) {
+    util.error('threshold needs above or below', 'BadRequest');
+  }
   return { payload: null };
 }
 
 export function response(ctx) {
   const { deviceId, deviceIds, siteId, threshold } = ctx.args;
-  const rules = equals('deviceId', deviceId).concat(oneOf('deviceId', deviceIds, 'deviceIds'), equals('siteId', siteId));
+  const rules = equals('deviceId', deviceId).concat(oneOf('deviceId', deviceIds), equals('siteId', siteId));
   setFilter(ctx, rules, thresholdRules(threshold));
   endWith(partnerEnd(ctx).concat(equals('deviceId', deviceId)));
   return null;
 }
 
-function oneOf(fieldName, values, argument) {
-  if (values === undefined || values === null) {
-    return [];
-  }
-  if (values.length < 1 || values.length > 5) {
-    util.error(`${argument} has ${values.length} values, expected 1 to 5`, 'BadRequest');
-  }
-  return [{ fieldName, operator: 'in', value: values }];
+function isGiven(value) {
+  return value !== undefined && value !== null;
+}
+
+function oneOf(fieldName, values) {
+  return isGiven(values) ? [{ fieldName, operator: 'in', value: values }] : [];
 }
 
 function thresholdRules(threshold) {
-  if (!threshold) {
+  if (!isGiven(threshold)) {
     return [];
   }
   const { reading, above, below } = threshold;
   const rules = [];
-  if (above !== undefined && above !== null) {
+  if (isGiven(above)) {
     rules.push({ fieldName: `spans.${reading}.max`, operator: 'gt', value: above });
   }
-  if (below !== undefined && below !== null) {
+  if (isGiven(below)) {
     rules.push({ fieldName: `spans.${reading}.min`, operator: 'lt', value: below });
-  }
-  if (!rules.length) {
-    util.error('threshold needs above or below', 'BadRequest');
   }
   return rules;
 }

@@ -1,5 +1,6 @@
 """Device.state, Device.presence and DeviceChange.device: read for all devices of a page with one request."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -18,19 +19,26 @@ View = Callable[[Mapping[str, Mapping[str, Any]]], dict[str, Any] | None]
 
 
 def read_all(
-    sources: Sequence[Mapping[str, Any]], key_of: Callable[[str], items.Item], view: View, *, table: Service, name: str
+    sources: Sequence[Mapping[str, Any]],
+    key_of: Callable[[str], items.Item],
+    view: View,
+    *,
+    table: Service,
+    name: str,
+    is_consistent: bool = False,
 ) -> list[dict[str, Any]]:
     """Read one item per source device, in the order of `sources`, as BatchInvoke wants the answer: `{"data": …}` each.
 
-    At most 100 sources (the resolver's MaxBatchSize). The devices were read for this caller, so they are its to see;
-    an item that has another tenant by now is not shown.
+    At most 100 sources (the resolver's MaxBatchSize). `is_consistent` reads the newest, for twice the price.
+    The devices were read for this caller, so they are its to see; an item that has another tenant by now is not shown.
     Raises: RuntimeError when the table leaves keys unread.
     """
     wanted = {source["deviceId"]: key_of(source["deviceId"]) for source in sources}
     keys = list(wanted.values())
     found: dict[str, Mapping[str, Any]] = {}
     for _ in range(_ATTEMPTS):
-        answer = table.call("BatchGetItem", {"RequestItems": {name: {"Keys": keys}}})
+        request = {"Keys": keys, "ConsistentRead": is_consistent}
+        answer = table.call("BatchGetItem", {"RequestItems": {name: request}})
         for item in answer["Responses"].get(name, []):
             found[item["PK"]["S"].partition("#")[2]] = item
         keys = answer.get("UnprocessedKeys", {}).get(name, {}).get("Keys", [])
@@ -60,18 +68,27 @@ def _sources(events: list[AppSyncResolverEvent]) -> list[Mapping[str, Any]]:
     return [event.source for event in events]
 
 
+def _live(event: list[AppSyncResolverEvent], key_of: Callable[[str], items.Item], view: View) -> list[dict[str, Any]]:
+    """Read what subscriptions tell about.
+
+    A change that fan-out skipped, because nobody was subscribed yet, comes in no event: a client that subscribes and
+    then queries has to find it here.
+    """
+    is_consistent = os.environ.get("DEMAND_AWARE") == "true"
+    name = required("TABLE_NAME")
+    return read_all(_sources(event), key_of, view, table=_table(), name=name, is_consistent=is_consistent)
+
+
 @app.batch_resolver(type_name="Device", field_name="state")
 def state(event: list[AppSyncResolverEvent]) -> list[dict[str, Any]]:
     """Answer Device.state of a page."""
-    table_name = required("TABLE_NAME")
-    return read_all(_sources(event), items.state_key, views.device_state, table=_table(), name=table_name)
+    return _live(event, items.state_key, views.device_state)
 
 
 @app.batch_resolver(type_name="Device", field_name="presence")
 def presence(event: list[AppSyncResolverEvent]) -> list[dict[str, Any]]:
     """Answer Device.presence of a page."""
-    table_name = required("TABLE_NAME")
-    return read_all(_sources(event), items.presence_key, views.presence, table=_table(), name=table_name)
+    return _live(event, items.presence_key, views.presence)
 
 
 @app.batch_resolver(type_name="DeviceChange", field_name="device")

@@ -28,7 +28,7 @@ from tests.operations.test_operations import NOW_MS, RUN, StrawberryImplementati
 from tests.resolvers.test_certificates import signing_request
 from tests.strawberry_api.backend import LAMBDA_CONTEXT, Backend
 from tests.strawberry_api.callers import person
-from tests.strawberry_api.moto_aws import REGION, create_queue, create_table
+from tests.strawberry_api.moto_aws import REGION, create_queue, create_table, stream_event
 from tests.template.template_file import load_template, resources_of_type
 
 FUNCTIONS = resources_of_type(load_template(), "AWS::Serverless::Function")
@@ -157,6 +157,7 @@ def run_all(patch: pytest.MonkeyPatch, url: str) -> None:
         "RETENTION_DAYS": "30",
         "AGGREGATE_RETENTION_DAYS": "400",
         "GRAPHQL_URL": "http://127.0.0.1:9/graphql",
+        "DEMAND_AWARE": "true",
         "DEVICE_POLICY_NAME": "device",
         "COMMAND_TIMEOUT_ARN": f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:timeout",
         "SCHEDULE_ROLE_ARN": f"arn:aws:iam::{ACCOUNT}:role/schedule",
@@ -209,6 +210,9 @@ def _run_events(patch: pytest.MonkeyPatch) -> None:
     call(patch, "IngestFunction", kinesis_event(("dev-9", {"ts": NOW_MS, "seq": 1, "temperature": 99}), ("bad id", {})))
     keys = {"PK": {"S": "DEV#dev-9#2024-11-24"}, "SK": {"S": f"TS#{NOW_MS:013d}#{1:016d}"}}
     call(patch, "AggregateFunction", {"Records": [{"dynamodb": {"Keys": keys}}], "isFinalInvokeForWindow": True})
+    become(patch, "Test")
+    changes = stream_event("headwater")
+    call(patch, "FanoutFunction", changes)
     lifecycle = {"clientId": "dev-9", "timestamp": NOW_MS, "eventType": "connected", "versionNumber": 1}
     call(patch, "PresenceFunction", lifecycle)
     payload = base64.b64encode(b'{"status":"SUCCEEDED"}').decode()

@@ -10,7 +10,7 @@ import pytest
 
 from iot import handlers as iot
 from streams import ingest
-from streams.fanout import publish_batch
+from streams.fanout import Wanted, publish_batch
 from tests.strawberry_api.backend import LAMBDA_CONTEXT, Backend
 from tests.strawberry_api.callers import API_KEY, SERVICE, Caller, person
 from tests.strawberry_api.moto_aws import stream_event
@@ -51,8 +51,9 @@ def ingest_batch(*payloads: tuple[str, dict[str, Any]]) -> None:
 class Fanout:
     """Publishes what the table's stream has got since the last time."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, wanted: Wanted | None = None) -> None:
         self._backend = backend
+        self._wanted = wanted
         self._seen = 0
         self.requests: list[dict[str, Any]] = []
 
@@ -66,7 +67,7 @@ class Fanout:
             answer = self._backend.execute_sync(document["query"], document["variables"], SERVICE)
             return 200, json.dumps(answer).encode()
 
-        report, failures = publish_batch({"Records": fresh}, send)
+        report, failures = publish_batch({"Records": fresh}, send, self._wanted)
         assert (report, failures) == ({"batchItemFailures": []}, [])
 
 

@@ -1,12 +1,13 @@
 """Run one resolver file's handlers on a context, with a clock that stands still."""
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 from moto import mock_aws
 
-from headwater.appsync_js import HandlerOutcome, compile_module
+from headwater.appsync_js import HandlerOutcome, JsModule, compile_module
 from tests.resolvers.api import Api
 from tests.template.template_file import ROOT
 
@@ -14,12 +15,16 @@ NOW_MS = 1_732_489_762_123
 Run = Callable[..., HandlerOutcome]
 
 
+@cache
+def resolver_module(name: str) -> JsModule:
+    return compile_module((ROOT / "resolvers" / f"{name}.js").read_text(encoding="utf-8"), name)
+
+
 @pytest.fixture
 def run() -> Run:
     def call(name: str, handler: Any, **context: Any) -> HandlerOutcome:
-        module = compile_module((ROOT / "resolvers" / f"{name}.js").read_text(encoding="utf-8"), name)
         base: dict[str, Any] = {"arguments": {}, "identity": None, "stash": {}, "info": {}, "source": None}
-        return module.call(handler, {**base, **context}, now_ms=NOW_MS, entropy=bytes(32))
+        return resolver_module(name).call(handler, {**base, **context}, now_ms=NOW_MS, entropy=bytes(32))
 
     return call
 

@@ -90,7 +90,7 @@ def test_arguments_of_on_device_state_become_rules(run: Any, arguments: Any, exp
     ],
 )
 def test_arguments_that_select_nothing_are_refused(run: Any, arguments: Any, message: str) -> None:
-    outcome = run("Subscription.onDeviceState", "response", arguments=arguments, result=None)
+    outcome = run("Subscription.onDeviceState", "request", arguments=arguments)
 
     assert outcome.error is not None
     assert (outcome.error.message, outcome.error.error_type) == (message, "BadRequest")

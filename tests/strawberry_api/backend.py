@@ -20,7 +20,7 @@ from tests.strawberry_api.callers import Caller, may_call
 from tests.strawberry_api.filters import matches
 from tests.strawberry_api.moto_aws import REGION
 from tests.strawberry_api.table_source import SourceError, run_request
-from tests.template.template_file import ROOT, load_template
+from tests.template.template_file import ROOT, chosen, load_template
 
 LAMBDA_CONTEXT = SimpleNamespace(
     function_name="function",
@@ -50,15 +50,16 @@ class Subscriber:
 
 @dataclass
 class Backend:
-    """The API on one table; `published` are the payloads of publish mutations."""
+    """The API on one table, under the template's true `conditions`; `published` are payloads of publish mutations."""
 
     table: str
+    conditions: frozenset[str] = frozenset()
     subscribers: list[Subscriber] = field(default_factory=list)
     published: list[tuple[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.schema = strawberry_schema()
-        resources = load_template()["Resources"]
+        resources = chosen(load_template()["Resources"], self.conditions)
         self._resources = resources
         self._resolvers = {
             (r["Properties"]["TypeName"], r["Properties"]["FieldName"]): r["Properties"]
@@ -92,6 +93,10 @@ class Backend:
 
     def resolver(self, type_name: str, field_name: str) -> dict[str, Any]:
         properties: dict[str, Any] = self._resolvers[type_name, field_name]
+        return properties
+
+    def function(self, logical_id: str) -> dict[str, Any]:
+        properties: dict[str, Any] = self._resources[logical_id]["Properties"]
         return properties
 
     def module(self, location: str) -> JsModule:
@@ -143,7 +148,7 @@ class Request:
         try:
             if "CodeS3Location" not in resolver:
                 return self.backend.invoke(resolver, context)
-            result = self._run_code(resolver, context)
+            result = self._run_code(resolver, context).result
         except SourceError as error:
             raise FieldError(error.message, error.error_type) from error
         if field_name.startswith("publish"):
@@ -155,7 +160,10 @@ class Request:
         field_name = info.field_name
         self._authorize("Subscription", field_name)
         resolver = self.backend.resolver("Subscription", field_name)
-        outcome = self._call(resolver, "response", {**self._context(info, None, arguments), "result": None})
+        try:
+            outcome = self._run_code(resolver, self._context(info, None, arguments))
+        except SourceError as error:
+            raise FieldError(error.message, error.error_type) from error
         subscriber = Subscriber(field_name, outcome.subscription_filter, asyncio.Queue())
         self.backend.subscribers.append(subscriber)
         try:
@@ -187,19 +195,30 @@ class Request:
         }
 
     def _run_code(self, resolver: dict[str, Any], context: dict[str, Any]) -> Any:
-        request = self._call(resolver, "request", context)
+        if resolver["Kind"] == "UNIT":
+            return self._run_step(resolver, context)
+        before = self._call(resolver, "request", context)
+        context = {**context, "prev": {"result": before.result}}
+        for function in resolver["PipelineConfig"]["Functions"]:
+            (function_id, _) = function["Fn::GetAtt"]
+            context["prev"] = {"result": self._run_step(self.backend.function(function_id), context).result}
+        return self._call(resolver, "response", {**context, "result": context["prev"]["result"]})
+
+    def _run_step(self, step: dict[str, Any], context: dict[str, Any]) -> Any:
+        """Call a unit resolver's or a pipeline function's handlers around its data source."""
+        request = self._call(step, "request", context)
         if request.is_early_return:
-            return request.result
+            return request
         context = {**context, "stash": request.stash if request.stash is not None else context["stash"]}
         try:
-            result = self.backend.call_source(resolver, request.result)
+            result = self.backend.call_source(step, request.result)
         except SourceError as error:
-            is_function = self.backend._source(resolver)["Type"] == "AWS_LAMBDA"
+            is_function = self.backend._source(step)["Type"] == "AWS_LAMBDA"
             # A direct resolver's error type is the exception's class; a resolver's code sees no more than this.
             error_type = "Lambda:Unhandled" if is_function else error.error_type
             context["error"] = {"message": error.message, "type": error_type}
             result = None
-        return self._call(resolver, "response", {**context, "result": result}).result
+        return self._call(step, "response", {**context, "result": result})
 
     def _call(self, resolver: dict[str, Any], handler: Any, context: dict[str, Any]) -> Any:
         module = self.backend.module(resolver["CodeS3Location"])

@@ -38,3 +38,16 @@ def load_template() -> dict[str, Any]:
 def resources_of_type(template: dict[str, Any], kind: str) -> dict[str, dict[str, Any]]:
     """Properties by logical id."""
     return {name: r["Properties"] for name, r in template["Resources"].items() if r["Type"] == kind}
+
+
+def chosen(value: Any, true_conditions: frozenset[str]) -> Any:
+    """Take each Fn::If's branch, and leave out what is AWS::NoValue."""
+    if isinstance(value, list):
+        return [chosen(member, true_conditions) for member in value]
+    if not isinstance(value, dict):
+        return value
+    if "Fn::If" in value:
+        condition, then, otherwise = value["Fn::If"]
+        return chosen(then if condition in true_conditions else otherwise, true_conditions)
+    members = {name: chosen(member, true_conditions) for name, member in value.items()}
+    return {name: member for name, member in members.items() if member != {"Ref": "AWS::NoValue"}}

@@ -54,8 +54,13 @@ def recorded() -> set[tuple[str, str]]:
 
 
 def policies(logical_id: str) -> list[dict[str, Any]]:
-    role = TEMPLATE["Resources"][f"{logical_id.removesuffix('Function')}Role"]["Properties"]
-    return [statement for policy in role["Policies"] for statement in policy["PolicyDocument"]["Statement"]]
+    role_id = f"{logical_id.removesuffix('Function')}Role"
+    attached = resources_of_type(TEMPLATE, "AWS::IAM::Policy").values()
+    own = [
+        *TEMPLATE["Resources"][role_id]["Properties"]["Policies"],
+        *(policy for policy in attached if {"Ref": role_id} in policy["Roles"]),
+    ]
+    return [statement for policy in own for statement in policy["PolicyDocument"]["Statement"]]
 
 
 def granted(logical_id: str) -> set[str]:

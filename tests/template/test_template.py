@@ -55,7 +55,8 @@ def test_every_root_field_has_one_resolver(type_name: str) -> None:
 
 
 def test_every_resolver_file_is_in_the_template() -> None:
-    named = {resolver.get("CodeS3Location") for resolver in RESOLVERS.values()}
+    steps = resources_of_type(TEMPLATE, "AWS::AppSync::FunctionConfiguration")
+    named = {each.get("CodeS3Location") for each in (*RESOLVERS.values(), *steps.values())}
 
     files = {f"../resolvers/{path.name}" for path in (ROOT / "resolvers").glob("*.js")}
 
