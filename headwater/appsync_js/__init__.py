@@ -2,7 +2,7 @@
 
 from headwater.appsync_js.evaluation import evaluate
 from headwater.appsync_js.module import HandlerName, JsModule, compile_module
-from headwater.appsync_js.outcome import HandlerOutcome
+from headwater.appsync_js.outcome import HandlerOutcome, PlainOutcome
 from headwater.appsync_js.subset import Violation, check_subset
 from headwater.appsync_js.usage import ContextUsage
 
@@ -11,6 +11,7 @@ __all__ = [
     "HandlerName",
     "HandlerOutcome",
     "JsModule",
+    "PlainOutcome",
     "Violation",
     "check_subset",
     "compile_module",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import orjson
 import quickjs
 
-from headwater.appsync_js.outcome import HandlerOutcome, outcome_from, plain_outcome
+from headwater.appsync_js.outcome import HandlerOutcome, PlainOutcome, outcome_from
 from headwater.appsync_js.rewrite import keeps_state, rewrite_module
 from headwater.appsync_js.subset import enforce_subset
 from headwater.appsync_js.syntax import SourceTree
@@ -186,19 +186,22 @@ class JsModule:
             self._reset()
         assert self._run_both is not None, "set by the reset"
         assert self._both is not None, "asked for before"
-        half = len(entropy) // 2
-        arguments = (float(now_ms), entropy[:half].hex(), entropy[half:].hex())
+        if entropy:
+            half = len(entropy) // 2
+            arguments = (float(now_ms), entropy[:half].hex(), entropy[half:].hex())
+        else:
+            arguments = (float(now_ms), "", "")
         outcome = self._call(self._run_both, self._both.parts, context, arguments)
         return ("request" if outcome.is_of_request else "response"), outcome
 
     def _call(
         self, run: RawHandler, parts: frozenset[str], context: Mapping[str, Any], arguments: tuple[Any, ...]
     ) -> HandlerOutcome:
+        # Resolvers pass just these parts.
+        if context.__class__ is not dict or context.keys() != parts:
+            context = {part: context[part] for part in parts if part in context}
+        text = orjson.dumps(context).decode()
         try:
-            # Resolvers pass just these parts.
-            if context.__class__ is not dict or context.keys() != parts:
-                context = {part: context[part] for part in parts if part in context}
-            text = orjson.dumps(context).decode()
             # The engine's binding cuts integers to 32 bits, doubles cross whole.
             answer = run(text, *arguments)
             while answer[0] == "Z":
@@ -218,7 +221,7 @@ class JsModule:
             return HandlerOutcome()
         try:
             if kind not in PLAIN_ANSWER_EXCEPT:
-                return plain_outcome(parse_json(answer))
+                return PlainOutcome(parse_json(answer))
             outcome = outcome_from(parse_json(answer[1:]))
         except NestedTooDeeply as error:
             return HandlerOutcome(error=RequestError(f"{self.name} returned a value, but {error}", "Code"))

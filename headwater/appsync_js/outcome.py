@@ -7,7 +7,7 @@ from typing import Any, Literal
 from headwater.errors import RequestError
 
 
-# Neither frozen nor slotted: that would cost a fifth of a small handler's call (1.3 of 6.5 µs); see plain_outcome.
+# Neither frozen nor slotted: that would cost a fifth of a small handler's call (1.3 of 6.5 µs); see PlainOutcome.
 @dataclass
 class HandlerOutcome:
     """The outcome of one `request` or `response` call; nothing changes it afterwards.
@@ -34,11 +34,12 @@ class HandlerOutcome:
     is_of_request: bool = False
 
 
-def plain_outcome(result: Any) -> HandlerOutcome:
-    """The outcome of a handler that only returned; the rest stays as the class has it (0.2 instead of 0.7 µs)."""
-    outcome = HandlerOutcome.__new__(HandlerOutcome)
-    outcome.result = result
-    return outcome
+class PlainOutcome(HandlerOutcome):
+    """The outcome of a handler that did nothing but return `result`: nothing else has to be looked at."""
+
+    def __init__(self, result: Any) -> None:
+        # The rest stays as the class has it, which takes 0.2 instead of 0.7 µs.
+        self.result = result
 
 
 def to_request_error(raised: dict[str, Any]) -> RequestError:

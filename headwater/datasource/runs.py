@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from headwater.appsync_js import ContextUsage, HandlerName, HandlerOutcome, JsModule
+from headwater.appsync_js import ContextUsage, HandlerName, HandlerOutcome, JsModule, PlainOutcome
 from headwater.datasource.ports import Call, SourceCall
 from headwater.errors import DataSourceError, RequestError
 
@@ -81,6 +81,8 @@ class ResolverRun:
         return handler, outcome
 
     def _take(self, outcome: HandlerOutcome, module: JsModule) -> None:
+        if isinstance(outcome, PlainOutcome):
+            return
         if outcome.stash is not None:
             self.stash = outcome.stash
         if outcome.error is not None or outcome.appended or outcome.logs:

@@ -15,6 +15,7 @@ from headwater.engine import (
 )
 from headwater.engine.json_text import encode_json
 from headwater.errors import RequestError
+from headwater.server.appsync.api_log import ApiLog
 from headwater.server.appsync.log import RequestLog
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import GraphQLCaller
@@ -53,7 +54,7 @@ class AppSyncHttp:
     `authenticate` gives the caller, or awaits it where that takes more than a look at the headers, and then raises
     RequestError for bad credentials, which is answered with 401. `publish` is called for each
     mutation field that subscriptions follow, and `invalidate` if handlers asked for invalidations, before the
-    response goes out. `clock` gives epoch seconds, `api_id` is for the log.
+    response goes out. `clock` gives epoch seconds; `log` is there where the API's LogConfig asks for one.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class AppSyncHttp:
         publish: Publish,
         invalidate: Invalidate | None = None,
         api_id: str = "",
+        log: ApiLog | None = None,
     ) -> None:
         self._engine = engine
         self._authenticate = authenticate
@@ -73,9 +75,9 @@ class AppSyncHttp:
         self._new_request_id = new_request_id
         self._publish = publish
         self._invalidate = invalidate
-        self._log = RequestLog(api_id, clock)
+        self._log = RequestLog(api_id, clock, log)
 
-    def metrics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, Any]:
         """Counters named as the CloudWatch metrics of the service; they only rise."""
         return self._log.metrics()
 
@@ -111,7 +113,10 @@ class AppSyncHttp:
         """Raises: HttpFault."""
         client = _client_of(request)
         context.headers = client.headers
-        outcome = self._engine.start(read_request(request), context)
+        asked = read_request(request)
+        if self._log.is_verbose:
+            self._log.asked(asked, context)
+        outcome = self._engine.start(asked, context)
         if isinstance(outcome, GraphQLResult):
             return self._finish(client, context, outcome)
         return self._finish_later(client, context, outcome)
@@ -128,6 +133,8 @@ class AppSyncHttp:
         if context.invalidations and self._invalidate is not None:
             self._invalidate(context)
         response = _result_response(client, context, result)
+        if self._log.is_verbose:
+            self._log.answered(dict((*response.headers, *response.unique_headers)), context)
         self._log.request(context.request_id, response.status, context.now)
         return response
 
@@ -154,15 +161,15 @@ def read_request(request: HttpRequest) -> GraphQLRequest:
         return _from_query(request.raw_query)
     if not request.body:
         raise HttpFault(400, _MALFORMED, "Request body is empty.")
-    content_type = request.header("content-type")
-    text = _utf8_body(request.body, content_type) if "charset" in content_type.lower() else request.body
+    content_type = _client_of(request).content_type
+    text = _utf8_body(request.body, content_type) if "charset" in content_type else request.body
     try:
         document: Any = parse_json(text)
     except NestedTooDeeply as error:
         raise HttpFault(400, _MALFORMED, f"The request body cannot be read: {error}.") from error
     except ValueError as error:
         # With this type the body may also be the bare query.
-        if content_type.partition(";")[0].strip().lower() == "application/graphql":
+        if content_type.partition(";")[0].strip() == "application/graphql":
             return GraphQLRequest(text.decode("utf-8", "replace"))
         raise HttpFault(400, _MALFORMED, _UNPARSABLE) from error
     if not isinstance(document, dict):
@@ -222,6 +229,7 @@ class _Client:
     """What a request's headers say, read once for all requests with the same headers on a connection."""
 
     headers: dict[str, str | list[str]]
+    content_type: str
     prefers_graphql_json: bool
     accepts_gzip: bool
 
@@ -231,6 +239,7 @@ def _client_of(request: HttpRequest) -> _Client:
     if client is None:
         client = request.derived[__name__] = _Client(
             context_headers(request),
+            request.header("content-type").lower(),
             _prefers_graphql_json(request.header("accept")),
             _accepts_gzip(request.header("accept-encoding")),
         )

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 _POOL_BYTES: Final = 4096
+# Two of the digit's bits are fixed: RFC 9562, 4.1.
+_VARIANTS: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 
 class RequestIds:
@@ -22,5 +24,4 @@ class RequestIds:
             start = 0
         self._next = start + 32
         digits = self._pool[start : start + 32]
-        variant = "89ab"[int(digits[16], 16) & 3]
-        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+        return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{_VARIANTS[digits[16]]}{digits[17:20]}-{digits[20:]}"

@@ -54,7 +54,9 @@ class HeaderTexts(dict[tuple[tuple[str, str], ...], tuple[bytes, bool]]):
 
 def header_lines(headers: tuple[tuple[str, str], ...]) -> bytes:
     """The lines of headers, each behind a line break. Raises: LocalProtocolError for a header with one inside."""
-    text = "".join([f"\r\n{name}: {value}" for name, value in headers])
+    text = ""
+    for name, value in headers:
+        text += f"\r\n{name}: {value}"
     if text.count("\n") != len(headers) or text.count("\r") != len(headers):
         raise LocalProtocolError(f"a response header contains a line break: {headers!r}")
     return text.encode("latin-1")

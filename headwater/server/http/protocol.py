@@ -71,13 +71,8 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         if self._phase is LINGERING:
             return
         is_first = self._phase is IDLE
-        if is_first and not self._is_write_paused:
-            known = self._known_request(data)
-            if known is not None:
-                self._handle(known, True)
-                self._phase = IDLE if self._task is None else HANDLING
-                self._arm()
-                return
+        if is_first and self._handle_known(data):
+            return
         self._read_bytes = len(data)
         try:
             self._parser.feed_data(data)
@@ -192,6 +187,16 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
             elif self._phase is HANDLING:
                 self._phase = IDLE
                 self._arm()
+
+    def _handle_known(self, data: bytes) -> bool:
+        """Handle a read between requests that needs no parser; false if it has to be parsed."""
+        request = None if self._is_write_paused else self._known_request(data)
+        if request is None:
+            return False
+        self._handle(request, True)
+        self._phase = IDLE if self._task is None else HANDLING
+        self._arm()
+        return True
 
     def _handle(self, request: HttpRequest, keeps_alive: bool) -> None:
         """Answer a request, or begin to wait for its answer."""
