@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 _CHECKPOINTS = "checkpoints"
 _DEFINITIONS = "mappings"
 # CloudFormation properties that change nothing here.
-_DEPLOY_ONLY = frozenset(("Tags", "MetricsConfig", "KmsKeyArn", "LoggingConfig"))
+_DEPLOY_ONLY = frozenset(("Tags", "MetricsConfig", "KmsKeyArn"))
 
 
 class StoredCheckpoints:

@@ -35,9 +35,7 @@ _STREAM_DEFAULTS: Mapping[str, Any] = {
 }
 _QUEUE_DEFAULTS: Mapping[str, Any] = {"BatchSize": 10, "FunctionResponseTypes": [], "MaximumBatchingWindowInSeconds": 0}
 # Accepted for every source and without effect on what a function sees here.
-_NEUTRAL = frozenset(
-    {"Tags", "KMSKeyArn", "MetricsConfig", "LoggingConfig", "Enabled", "FunctionName", "EventSourceArn"}
-)
+_NEUTRAL = frozenset({"Tags", "KMSKeyArn", "MetricsConfig", "Enabled", "FunctionName", "EventSourceArn"})
 _STREAM_ONLY = frozenset(_STREAM_DEFAULTS) - frozenset(_QUEUE_DEFAULTS) | {
     "StartingPosition",
     "StartingPositionTimestamp",

@@ -457,6 +457,38 @@ def test_create_refuses(esm: Esm, parameters: dict[str, Any], code: str) -> None
     assert refused.value.response["Error"]["Code"] == code
 
 
+def test_tumbling_window_needs_one_lane(esm: Esm) -> None:
+    with (
+        pytest.raises(ClientError, match="ParallelizationFactor of 1"),
+        esm.mapping(esm.stream(), TumblingWindowInSeconds=10, ParallelizationFactor=2),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"Topics": ["t"]},
+        {"Queues": ["q"]},
+        {"LoggingConfig": {"SystemLogLevel": "INFO"}},
+        {"SourceAccessConfigurations": [{"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:1:secret:s"}]},
+        {"SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["k:1"]}}},
+        {"AmazonManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}},
+        {"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}},
+        {"DocumentDBEventSourceConfig": {"DatabaseName": "d"}},
+        {"ProvisionedPollerConfig": {"MinimumPollers": 1}},
+    ],
+)
+def test_parameters_of_other_sources_are_refused(esm: Esm, parameters: dict[str, Any]) -> None:
+    (name,) = parameters
+
+    with (
+        pytest.raises(ClientError, match=f"Unsupported {name} parameter for given event source mapping type"),
+        esm.mapping(esm.stream(), **parameters),
+    ):
+        pass
+
+
 def test_metrics_key_and_tags_are_accepted_and_change_nothing(esm: Esm) -> None:
     stream = esm.stream()
     stream.put("a")

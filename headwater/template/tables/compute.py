@@ -43,8 +43,9 @@ COMPUTE: dict[str, TypeTable] = {
             StartingPosition StartingPositionTimestamp BisectBatchOnFunctionError MaximumRetryAttempts
             MaximumRecordAgeInSeconds FunctionResponseTypes TumblingWindowInSeconds
             DestinationConfig.OnFailure.Destination FilterCriteria Enabled ScalingConfig""",
-        deploy_only="Tags MetricsConfig KmsKeyArn LoggingConfig",
+        deploy_only="Tags MetricsConfig KmsKeyArn",
         refused={
+            "LoggingConfig": "AWS takes it for Kafka only",
             "Topics": "Kafka does not run here",
             "Queues": "Amazon MQ does not run here",
             "SelfManagedEventSource": "Kafka does not run here",
