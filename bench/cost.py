@@ -4,8 +4,8 @@ The deployed code runs on the runtime's table for a simulated minute (`bench/met
 and seconds are counted, and priced by the list and the rules of `headwater plan`, whose own figure stands beside. The
 naive design is that of public samples: for each message one function, one put and one mutation.
 
-IoT messaging and deliveries to subscribers are listed apart, because both designs pay them alike; only with Basic Ingest
-this one does not pay for the message. Storage is apart too: both keep the same history.
+IoT messaging and deliveries to subscribers are listed apart, because both designs pay them alike; only with Basic
+Ingest this one does not pay for the message. Storage is apart too: both keep the same history.
 
 Assumed: a GraphQL request is one operation however many aliases it has; how long calls take on AWS; and the size of the
 table, as it is once retention is over (`--new-table`: as after a deployment), because a table's partitions are the
@@ -72,8 +72,9 @@ def report(prices: PriceList, load: Load, parameters: Mapping[str, int], title: 
     delivered = per_million(prices, {"appsync_updates": deliveries}, 1)["appsync_updates"]
     sys.stdout.write(
         f"{load.devices} devices, {load.rate_per_s:g}/s, {load.watched:.0%} watched, {title}: ${own:.2f} a million "
-        f"(planned {sum(by_plan.values()):.2f}), naive ${baseline:.2f}: {own / baseline:.2f}; with Basic Ingest against "
-        f"MQTT {(own + rule) / (baseline + rule + iot['iot_messages']):.2f}; deliveries ${delivered:.2f} apart\n    "
+        f"(planned {sum(by_plan.values()):.2f}), naive ${baseline:.2f}: {own / baseline:.2f}; "
+        f"with Basic Ingest against MQTT {(own + rule) / (baseline + rule + iot['iot_messages']):.2f}; "
+        f"deliveries ${delivered:.2f} apart\n    "
         + "  ".join(f"{name.replace('_', ' ')} {dollars:.3f}" for name, dollars in counted.items())
         + f"\n    {planned.shards} shards, {planned.table_partitions} partitions\n"
     )

@@ -1,0 +1,1 @@
+"""Simulated devices for load and for trouble, on paho alone: `python -m bench.fleet --help`."""
