@@ -1,8 +1,8 @@
 """Cold import of each handler of the template: a fresh interpreter imports its module, byte code on disk.
 
-    python -m bench.imports [--runs 7]
+    python -m bench.imports [--runs 7] [--also MODULE]
 
-The time is that of the import alone, without the 10 ms that a bare interpreter needs; the median of the runs. The
+`--also` imports one more module with each handler, to see what taking it in would cost. The time is that of the import alone, without the 10 ms that a bare interpreter needs; the median of the runs. The
 byte code is compiled before the first run, as `sam build` and an installed package have it.
 """
 
@@ -29,12 +29,12 @@ def handler_modules() -> list[str]:
     return list(dict.fromkeys(re.findall(r"^ +Handler: ([\w.]+)\.\w+$", text, re.MULTILINE)))
 
 
-def imported(module: str, runs: int) -> dict[str, object]:
-    """Wall and CPU milliseconds of one module's import, medians."""
+def imported(module: str, runs: int, also: str = "") -> dict[str, object]:
+    """Wall and CPU milliseconds of one module's import, and of `also` after it, medians."""
     with tempfile.TemporaryDirectory() as code:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": code, "AWS_REGION": "us-east-1"}
-        command = [sys.executable, "-c", _IMPORT.format(module=module)]
+        command = [sys.executable, "-c", _IMPORT.format(module=f"{module}, {also}" if also else module)]
         walls, cpus = [], []
         for run in range(runs + 1):
             done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -53,9 +53,10 @@ def main() -> None:
     """Measure every handler."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--also", default="", help="one more module to import with each handler")
     options = parser.parse_args()
     for module in handler_modules():
-        print(json.dumps(imported(module, options.runs)))  # noqa: T201  # the benchmark's output
+        print(json.dumps(imported(module, options.runs, options.also)))  # noqa: T201  # the benchmark's output
 
 
 if __name__ == "__main__":
