@@ -1,8 +1,9 @@
-"""Warm invocation, cold start and PutRecord-to-handler figures: `python bench/functions.py [--client NAME]`."""
+"""Warm invocation, cold start, PutRecord to handler, idle functions: `python bench/functions.py [--client NAME]`."""
 
 import argparse
 import asyncio
 import json
+import resource
 import statistics
 import sys
 import tempfile
@@ -18,7 +19,13 @@ from headwater.eventsource.config import StreamMappingConfig
 from headwater.eventsource.stream.mapping import StreamMapping
 from headwater.functions.config import FunctionConfig
 from headwater.functions.service import FunctionService
-from headwater.functions.worker.process import Client, available_client, environment_variables, spawn
+from headwater.functions.worker.process import (
+    Client,
+    WorkerProcess,
+    available_client,
+    environment_variables,
+    spawn,
+)
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.store import Store
 
@@ -44,7 +51,7 @@ class _Nowhere:
 
 
 class _Bare(asyncio.Protocol):
-    """The least Runtime API there can be: the limit that a warm invocation is held against."""
+    """The least Runtime API there can be."""
 
     def __init__(self, asked: asyncio.Queue["_Bare"]) -> None:
         self._asked = asked
@@ -73,35 +80,60 @@ class _Bare(asyncio.Protocol):
         )
 
 
-async def bare(client: Client, folder: str) -> dict[str, object]:
-    """A round trip to the same runtime client with nothing around it, until it asks for more."""
-    asked: asyncio.Queue[_Bare] = asyncio.Queue()
-    server = await asyncio.get_running_loop().create_server(lambda: _Bare(asked), "127.0.0.1", 0)
-    address = "{}:{}".format(*server.sockets[0].getsockname())
-    config = FunctionConfig("bare", "arn:bare", "app.handler", Path(folder))
-    variables = environment_variables(config, region="us-east-1", api_address=address, log_stream="s")
-    worker = spawn(client, config, variables)
-    connection = await asked.get()
-    seconds = []
-    for _ in range(2000):
+class BareClient:
+    """The same runtime client with nothing around it: what `FunctionService` is held against."""
+
+    def __init__(self, client: Client, folder: str) -> None:
+        self._client = client
+        self._config = FunctionConfig("bare", "arn:bare", "app.handler", Path(folder))
+        self._asked: asyncio.Queue[_Bare] = asyncio.Queue()
+        self._workers: list[WorkerProcess] = []
+        self._address = ""
+        self._connection: _Bare | None = None
+
+    async def listen(self) -> None:
+        server = await asyncio.get_running_loop().create_server(lambda: _Bare(self._asked), "127.0.0.1", 0)
+        self._address = "{}:{}".format(*server.sockets[0].getsockname())
+
+    async def start(self) -> float:
+        """Seconds from the spawn of a process to its first request for work."""
+        self.stop()
         begun = time.perf_counter()
-        connection.send(EVENT)
-        connection = await asked.get()
-        seconds.append(time.perf_counter() - begun)
-    worker.kill()
-    worker.release()
-    server.close()
-    return summary("bare round trip, 10 records", seconds[200:])
+        variables = environment_variables(self._config, region="us-east-1", api_address=self._address, log_stream="s")
+        self._workers.append(spawn(self._client, self._config, variables))
+        self._connection = await self._asked.get()
+        return time.perf_counter() - begun
+
+    async def call(self, event: bytes) -> float:
+        """Seconds of a round trip, until the client asks for more."""
+        assert self._connection is not None
+        begun = time.perf_counter()
+        self._connection.send(event)
+        self._connection = await self._asked.get()
+        return time.perf_counter() - begun
+
+    def stop(self) -> None:
+        while self._workers:
+            worker = self._workers.pop()
+            worker.kill()
+            worker.release()
 
 
-def summary(name: str, seconds: list[float]) -> dict[str, object]:
+def summary(name: str, seconds: list[float], peer: list[float] | None = None) -> dict[str, object]:
+    """Medians; `ratio` and `more_us` are against a peer that was measured in turns with it, on the same machine."""
     ordered = sorted(seconds)
-    return {
+    median = statistics.median(ordered)
+    figures: dict[str, object] = {
         "name": name,
         "count": len(ordered),
-        "p50_us": round(statistics.median(ordered) * 1e6),
+        "p50_us": round(median * 1e6),
         "p99_us": round(ordered[int(len(ordered) * 0.99)] * 1e6),
     }
+    if peer is not None:
+        base = statistics.median(peer)
+        figures |= {"peer_p50_us": round(base * 1e6), "ratio": round(median / base, 2)}
+        figures["more_us"] = round((median - base) * 1e6)
+    return figures
 
 
 async def run(client: Client) -> list[dict[str, object]]:
@@ -112,32 +144,62 @@ async def run(client: Client) -> list[dict[str, object]]:
         for handler in ("handler", "stamp"):
             arn = f"arn:aws:lambda:us-east-1:123456789012:function:{handler}"
             service.register(FunctionConfig(handler, arn, f"app.{handler}", Path(folder)))
-        figures = [await bare(client, folder), await cold(service), *await warm(service)]
+        peer = BareClient(client, folder)
+        await peer.listen()
+        figures = [await cold(service, peer), *await warm(service, peer)]
+        peer.stop()
         figures.append(await delivery(service, folder))
+        figures.append(await idle(service, folder))
         await service.close()
     return [{"client": client, **figure} for figure in figures]
 
 
-async def cold(service: FunctionService) -> dict[str, object]:
-    seconds = []
-    for _ in range(10):
+async def cold(service: FunctionService, peer: BareClient) -> dict[str, object]:
+    """A first invocation against the bare start of the same client, which is its interpreter and its imports."""
+    seconds, bare = [], []
+    for _ in range(15):
         begun = time.perf_counter()
         await service.invoke("handler", b"{}")
         seconds.append(time.perf_counter() - begun)
         service.reload("handler")
-    return summary("cold start, empty handler", seconds)
+        bare.append(await peer.start())
+    return summary("cold start, empty handler; peer: start of the bare client", seconds, bare)
 
 
-async def warm(service: FunctionService) -> list[dict[str, object]]:
+async def warm(service: FunctionService, peer: BareClient) -> list[dict[str, object]]:
     figures = []
-    for name, event in (("warm invocation, 2 B", b"{}"), ("warm invocation, 10 records", EVENT)):
-        seconds = []
-        for _ in range(2000):
+    for name, event in (("2 B", b"{}"), ("10 records", EVENT)):
+        seconds, bare = [], []
+        for _ in range(3000):
+            bare.append(await peer.call(event))
             begun = time.perf_counter()
             await service.invoke("handler", event)
             seconds.append(time.perf_counter() - begun)
-        figures.append(summary(name, seconds[200:]))
+        figures.append(summary(f"warm invocation, {name}; peer: bare round trip", seconds[300:], bare[300:]))
     return figures
+
+
+async def idle(service: FunctionService, folder: str) -> dict[str, object]:
+    """What 200 functions that nobody calls take: memory, processes, and processor time of a second."""
+    before = _resident_kb()
+    for index in range(200):
+        arn = f"arn:aws:lambda:us-east-1:123456789012:function:idle-{index}"
+        service.register(FunctionConfig(f"idle-{index}", arn, "app.handler", Path(folder)))
+    grown_kb = _resident_kb() - before
+    begun = time.process_time()
+    await asyncio.sleep(1.0)
+    used_s = time.process_time() - begun
+    processes = sum(service.environment_counts(f"idle-{index}").total for index in range(200))
+    return {
+        "name": "200 idle functions",
+        "processes": processes,
+        "kb": grown_kb,
+        "cpu_us_a_second": round(used_s * 1e6),
+    }
+
+
+def _resident_kb() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize() // 1024
 
 
 async def delivery(service: FunctionService, folder: str) -> dict[str, object]:
