@@ -171,14 +171,14 @@ def token(
 
 @application.command()
 def logs(
-    function: Annotated[str, typer.Argument(help="The function's name or logical id.")],
+    function: Annotated[str, typer.Argument(help="The name or logical id of a function or GraphQL API.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=0, help="How many of the newest lines to begin with.")
     ] = 100,
     data_dir: DataDir = Path(".headwater"),
 ) -> None:
-    """Print what a function of a running instance has logged."""
+    """Print what a function or GraphQL API of a running instance has logged."""
     from headwater.cli.logs import run_logs
 
     sys.exit(run_logs(data_dir, function, is_following=follow, lines=lines))

@@ -9,7 +9,7 @@ from typing import Any
 from headwater.appsync_js import JsModule
 from headwater.datasource.direct_lambda import direct_result, event_batches
 from headwater.datasource.ports import Call, DataSource, SubscriptionSetup
-from headwater.datasource.runs import Entropy, Evict, ResolverRun
+from headwater.datasource.runs import Entropy, Evict, Observer, ResolverRun
 from headwater.datasource.sources.lambda_source import LambdaSource, is_batch_request
 from headwater.datasource.sources.none_source import NoneSource, payload_of
 from headwater.errors import DataSourceError, RequestError, TemplateError
@@ -17,11 +17,16 @@ from headwater.errors import DataSourceError, RequestError, TemplateError
 
 @dataclass(frozen=True, slots=True)
 class ResolverSettings:
-    """What all resolvers of an API share: its environment variables, its random source and its cache's eviction."""
+    """What all resolvers of an API share: environment variables, random source, its cache's eviction, its log."""
 
     environment: Mapping[str, str] = field(default_factory=dict)
     entropy: Entropy = secrets.token_bytes
     evict: Evict | None = None
+    observer: Observer | None = None
+
+    def start(self, call: Call) -> ResolverRun:
+        """The run of a resolver for one call."""
+        return ResolverRun(call, self.environment, self.entropy, self.evict, self.observer)
 
 
 class Step:
@@ -37,10 +42,12 @@ class Step:
         data_source: DataSource,
         *,
         max_batch_size: int = 0,
+        is_function: bool = True,
     ) -> None:
         if module is None and not isinstance(data_source, LambdaSource):
             raise TemplateError(f"{name} has no code: only a Lambda data source can be called without")
         self.name = name
+        self.function = name if is_function else None
         self.module = module
         self.data_source = data_source
         self.max_batch_size = max_batch_size
@@ -145,14 +152,14 @@ class Step:
 
     def _ask(self, run: ResolverRun, module: JsModule) -> Any:
         run.is_done = False
-        outcome = run.run_handler(module, "request")
+        outcome = run.run_handler(module, "request", "Request", self.function)
         if outcome.is_early_return:
             run.is_done = True
             run.skips_to_end = outcome.skip_to == "END"
         return outcome.result
 
     def _answer(self, run: ResolverRun, module: JsModule) -> Any:
-        outcome = run.run_handler(module, "response")
+        outcome = run.run_handler(module, "response", "Response", self.function)
         run.error = None
         return outcome.result
 
@@ -191,30 +198,27 @@ class UnitResolver:
         settings: ResolverSettings | None = None,
     ) -> None:
         self.max_batch_size = max_batch_size
-        self._step = Step(name, module, data_source, max_batch_size=max_batch_size)
+        self._step = Step(name, module, data_source, max_batch_size=max_batch_size, is_function=False)
         self._settings = settings or ResolverSettings()
+        is_observed = self._settings.observer is not None and self._settings.observer.wants_all
         is_immediate = module is not None and isinstance(data_source, NoneSource) and not max_batch_size
         # What resolves a field without waiting, for the engine; None where something has to be waited for.
-        self.resolve_now = self._resolve_now if is_immediate else None
-
-    def _start(self, call: Call) -> ResolverRun:
-        settings = self._settings
-        return ResolverRun(call, settings.environment, settings.entropy, settings.evict)
+        self.resolve_now = self._resolve_now if is_immediate and not is_observed else None
 
     def _resolve_now(self, call: Call) -> Any:
-        return self._step.execute_now(self._start(call))
+        return self._step.execute_now(self._settings.start(call))
 
     def resolve(self, call: Call) -> Coroutine[Any, Any, Any]:
         """The field's value. Raises: RequestError, which nulls the field."""
-        return self._step.execute(self._start(call))
+        return self._step.execute(self._settings.start(call))
 
     async def resolve_batch(self, calls: Sequence[Call]) -> list[Any]:
         """One value or exception for each call, in order."""
-        return await self._step.execute_all([self._start(call) for call in calls])
+        return await self._step.execute_all([self._settings.start(call) for call in calls])
 
     async def run_subscription(self, call: Call) -> SubscriptionSetup:
         """Run once when a subscription starts. Raises: RequestError, which refuses the subscription."""
-        run = self._start(call)
+        run = self._settings.start(call)
         result = await self._step.execute(run)
         return SubscriptionSetup(run.subscription_filter, run.invalidation_filter, result)
 
@@ -257,23 +261,19 @@ class PipelineResolver:
         self._functions = tuple(functions)
         self._settings = settings or ResolverSettings()
 
-    def _start(self, call: Call) -> ResolverRun:
-        settings = self._settings
-        return ResolverRun(call, settings.environment, settings.entropy, settings.evict)
-
     async def resolve(self, call: Call) -> Any:
         """The field's value. Raises: RequestError, which nulls the field."""
-        return await self._execute(self._start(call))
+        return await self._execute(self._settings.start(call))
 
     async def run_subscription(self, call: Call) -> SubscriptionSetup:
         """Run once when a subscription starts. Raises: RequestError, which refuses the subscription."""
-        run = self._start(call)
+        run = self._settings.start(call)
         result = await self._execute(run)
         return SubscriptionSetup(run.subscription_filter, run.invalidation_filter, result)
 
     async def resolve_batch(self, calls: Sequence[Call]) -> list[Any]:
         """One value or exception for each call, in order; the calls go through the functions side by side."""
-        runs = [self._start(call) for call in calls]
+        runs = [self._settings.start(call) for call in calls]
         results: list[Any] = [None] * len(runs)
         active: list[int] = []
         for index, run in enumerate(runs):
@@ -307,7 +307,7 @@ class PipelineResolver:
         """Run the request handler; false if it returned early, past all functions."""
         is_going_on = True
         if self._module is not None:
-            outcome = run.run_handler(self._module, "request")
+            outcome = run.run_handler(self._module, "request", "BeforeRequest")
             run.previous = outcome.result
             is_going_on = not outcome.is_early_return
         run.has_previous = True
@@ -320,7 +320,9 @@ class PipelineResolver:
 
     def _after(self, run: ResolverRun) -> Any:
         run.succeed(run.previous)
-        return run.previous if self._module is None else run.run_handler(self._module, "response").result
+        return (
+            run.previous if self._module is None else run.run_handler(self._module, "response", "AfterResponse").result
+        )
 
     def _after_or_error(self, run: ResolverRun) -> Any:
         try:

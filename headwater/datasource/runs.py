@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from headwater.appsync_js import ContextUsage, HandlerName, HandlerOutcome, JsModule, PlainOutcome
 from headwater.datasource.ports import Call, SourceCall
@@ -12,6 +12,24 @@ MAX_INVALIDATIONS = 5
 ENTROPY_BYTES = 16
 
 _logger = logging.getLogger(__name__)
+
+HandlerKind = Literal["BeforeRequest", "Request", "Response", "AfterResponse"]
+
+
+class Observer(Protocol):
+    """Is told of every handler that was run."""
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether it needs to know of each handler, and not just of those that printed or failed."""
+        ...
+
+    def handler_ran(
+        self, kind: HandlerKind, call: Call, function: str | None, context: Mapping[str, Any], outcome: HandlerOutcome
+    ) -> None:
+        """`function` is the name of a pipeline's function; `context` has the parts that the code names."""
+        ...
+
 
 Entropy = Callable[[int], bytes]
 Evict = Callable[[Sequence[Mapping[str, Any]], float], int]
@@ -33,6 +51,7 @@ class ResolverRun:
         "has_previous",
         "invalidation_filter",
         "is_done",
+        "observer",
         "previous",
         "result",
         "skips_to_end",
@@ -40,8 +59,16 @@ class ResolverRun:
         "subscription_filter",
     )
 
-    def __init__(self, call: Call, environment: Mapping[str, str], entropy: Entropy, evict: Evict | None) -> None:
+    def __init__(
+        self,
+        call: Call,
+        environment: Mapping[str, str],
+        entropy: Entropy,
+        evict: Evict | None,
+        observer: Observer | None = None,
+    ) -> None:
         self.call = call
+        self.observer = observer
         self.stash: dict[str, Any] = {}
         self.previous: Any = None
         self.has_previous = False
@@ -56,27 +83,36 @@ class ResolverRun:
         self._entropy = entropy
         self._evict = evict
 
-    def run_handler(self, module: JsModule, handler: HandlerName) -> HandlerOutcome:
-        """Run a handler and take up what it did.
+    def run_handler(
+        self, module: JsModule, handler: HandlerName, kind: HandlerKind, function: str | None = None
+    ) -> HandlerOutcome:
+        """Run a handler and take up what it did; `function` is the name of the pipeline's function that it is of.
 
         Raises: RequestError for `util.error`, `util.unauthorized` and faults of the code.
         """
+        context = self.context(module.usage(handler))
         outcome = module.call(
             handler,
-            self.context(module.usage(handler)),
+            context,
             now_ms=self.call.request.now * 1000,
             entropy=self._entropy(ENTROPY_BYTES) if module.needs_entropy else b"",
         )
+        if self.observer is not None:
+            self.observer.handler_ran(kind, self.call, function, context, outcome)
         self._take(outcome, module)
         return outcome
 
     def run_both(self, module: JsModule, usage: ContextUsage) -> tuple[HandlerName, HandlerOutcome]:
         """Run both handlers on the NONE data source; see JsModule.call_both. Raises: as run_handler."""
+        context = self.context(usage)
         handler, outcome = module.call_both(
-            self.context(usage),
+            context,
             now_ms=self.call.request.now * 1000,
             entropy=self._entropy(2 * ENTROPY_BYTES) if module.needs_entropy else b"",
         )
+        if self.observer is not None:
+            kind: HandlerKind = "Request" if handler == "request" else "Response"
+            self.observer.handler_ran(kind, self.call, None, context, outcome)
         self._take(outcome, module)
         return handler, outcome
 

@@ -241,12 +241,54 @@ def test_metrics_count_requests_and_their_errors(api: Api) -> None:
     }
 
 
-def explain(api: Api, *options: str) -> str:
-    command = [sys.executable, "-m", "headwater", "explain", "subscription", *options]
+def headwater(api: Api, *arguments: str) -> str:
     done = subprocess.run(
-        [*command, "--data-dir", str(api.product.data_dir)], capture_output=True, text=True, timeout=30, check=False
+        [sys.executable, "-m", "headwater", *arguments, "--data-dir", str(api.product.data_dir)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
     return done.stdout + done.stderr
+
+
+def explain(api: Api, *options: str) -> str:
+    return headwater(api, "explain", "subscription", *options)
+
+
+def test_metrics_have_the_latency_of_requests_and_the_duration_of_connections(api: Api) -> None:
+    post(api, WHO, key(api))
+    with subscriber(api, **key(api)) as client:
+        client.receive("connection_ack")
+
+    found = control(api, "metrics")["apis"]["Api"]
+
+    assert found["Latency"]["SampleCount"] == found["Requests"]
+    assert found["Latency"]["Sum"] >= found["Latency"]["Maximum"] > 0
+    assert found["ConnectRequests"] >= found["ConnectSuccess"] >= 1
+    assert found["ConnectionDuration"]["SampleCount"] >= found["DisconnectSuccess"] - 1
+
+
+def test_logs_show_what_the_service_would_log_of_a_request(api: Api) -> None:
+    _, _, headers = post(api, "query Ask { who { identity } }", key(api))
+
+    request_id = headers["x-amzn-RequestId"]
+    lines = [line.split(" ", 1)[1] for line in headwater(api, "logs", "Api").splitlines() if request_id in line]
+    logged = [json.loads(line)["logType"] for line in lines if line.startswith("{")]
+    assert logged == [
+        "RequestFunctionEvaluation",
+        "ResponseFunctionEvaluation",
+        "Tracing",
+        "ExecutionSummary",
+        "RequestSummary",
+    ]
+    assert f"{request_id} GraphQL Query: query Ask {{ who {{ identity }} }}, Operation: null, Variables: {{}}" in lines
+    assert f"{request_id} Tokens Consumed: 1" in lines
+    assert str(api.product.ready["apiKey"]) not in "".join(lines)
+
+
+def test_logs_of_something_unknown_name_what_there_is(api: Api) -> None:
+    assert "there is no function or API 'Nope'; there are" in headwater(api, "logs", "Nope")
 
 
 def test_explain_subscription_names_who_got_an_event_and_the_field_that_kept_it_from_others(api: Api) -> None:

@@ -1,9 +1,10 @@
-"""`/_headwater/logs`: the newest log lines of one function, and those that come."""
+"""`/_headwater/logs`: the newest log lines of one function or GraphQL API, and those that come."""
 
 from typing import Any
 from urllib.parse import parse_qs
 
 from headwater.deploy.deployment import Deployment
+from headwater.deploy.graphql.logs import api_logs, find_api
 from headwater.errors import ServiceError
 
 # Below the time other commands wait for an answer.
@@ -13,12 +14,15 @@ _LONGEST_WAIT_S = 5.0
 async def function_logs(deployment: Deployment, query: str) -> dict[str, Any]:
     """Events after number `after` (0: all that are kept), waited for if `wait` is 1, with the number to go on from.
 
-    Raises: ServiceError for an unknown function.
+    `function` may also name an API. Raises: ServiceError for what is unknown, and for an API that logs nothing.
     """
     given = {name: values[0] for name, values in parse_qs(query).items()}
-    name = find_function_name(deployment, given.get("function", ""))
     after = given.get("after", "0")
     number = int(after) if after.isdigit() else 0
+    api = find_api(deployment, given.get("function", ""))
+    if api is not None:
+        return await api_logs(api, number, _LONGEST_WAIT_S if given.get("wait") == "1" else 0.0)
+    name = find_function_name(deployment, given.get("function", ""))
     logs = deployment.logs
     wait_s = _LONGEST_WAIT_S if given.get("wait") == "1" else 0.0
     last = logs.last_number
@@ -48,5 +52,6 @@ def find_function_name(deployment: Deployment, reference: str) -> str:
     try:
         return deployment.functions.config(reference).name
     except ServiceError as error:
-        message = f"there is no function {reference!r}; there are {', '.join(sorted(known)) or 'none'}"
+        names = ", ".join(sorted(known) + sorted(deployment.apis)) or "none"
+        message = f"there is no function or API {reference!r}; there are {names}"
         raise ServiceError("ResourceNotFoundException", message) from error

@@ -1,7 +1,6 @@
 """Flow 7/8 and 8/8: a template's GraphQL APIs: schema, data sources, resolvers, authorization and real time."""
 
 import hashlib
-import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,12 +19,13 @@ from headwater.deploy.graphql.access import ApiAccess, FieldPolicies
 from headwater.deploy.graphql.caching import ResolverCaching
 from headwater.deploy.graphql.calls import ApiCalls
 from headwater.deploy.graphql.data_sources import data_source
+from headwater.deploy.graphql.logs import api_log
 from headwater.engine import ApiSchema, FieldResolver, GraphQLEngine, Limits
 from headwater.errors import TemplateError
 from headwater.realtime.connection import RealtimeLimits
+from headwater.server.appsync.api_log import ApiLog
 from headwater.server.appsync.http import AppSyncHttp
 from headwater.server.appsync.log import TracedResolver
-from headwater.server.appsync.log import logger as appsync_logger
 from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.server.appsync.request_ids import RequestIds
 from headwater.template.attributes import ATTRIBUTES, Named
@@ -45,6 +45,7 @@ class GraphQLApi:
     http: AppSyncHttp
     realtime: AppSyncRealtime
     api_keys: tuple[str, ...]
+    log: ApiLog | None = None
 
 
 API_PARTS = (
@@ -89,7 +90,10 @@ class _ApiBuilder:
         self._schema_name = f"the schema of {self.api_id}"
         self._caching = ResolverCaching(self._mine("AWS::AppSync::ApiCache"))
         cache = self._caching.cache
-        self._settings = ResolverSettings(environment=environment, evict=cache.evict if cache is not None else None)
+        self._log = api_log(self.properties, self.arn)
+        self._settings = ResolverSettings(
+            environment=environment, evict=cache.evict if cache is not None else None, observer=self._log
+        )
 
     @property
     def _faults(self) -> Faults:
@@ -152,8 +156,9 @@ class _ApiBuilder:
             publish=calls.publish,
             invalidate=calls.invalidate,
             api_id=self.api_id,
+            log=self._log,
         )
-        return GraphQLApi(self.resource.logical_id, self.api_id, engine, http, realtime, keys)
+        return GraphQLApi(self.resource.logical_id, self.api_id, engine, http, realtime, keys, self._log)
 
     def _schema(self) -> ApiSchema:
         """The API's schema; one that is at fault is reported and stands for an empty one."""
@@ -228,14 +233,14 @@ class _ApiBuilder:
         return resolvers
 
     def _traced(self, resolver: FieldResolver, key: tuple[str, str], schema: ApiSchema) -> FieldResolver:
-        if not appsync_logger.isEnabledFor(logging.DEBUG):
+        if self._log is None or not self._log.wants_all:
             return resolver
-        type_name, field_name = key
         return TracedResolver(
             resolver,
             api_id=self.api_id,
-            resolver_arn=f"{self.arn}/types/{type_name}/resolvers/{field_name}",
-            return_type=schema.return_type(type_name, field_name),
+            resolver_arn=self._log.resolver_arn(*key),
+            return_type=schema.return_type(*key),
+            log=self._log,
             clock=self.deployment.clock,
         )
 

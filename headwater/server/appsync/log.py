@@ -1,68 +1,107 @@
-"""Requests as AppSync logs and counts them: RequestSummary at INFO, ExecutionSummary and Tracing at DEBUG.
+"""Requests of an API as AppSync counts and logs them.
 
 Source: AppSync Developer Guide, "Using CloudWatch to monitor and log GraphQL API data".
 """
 
-import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from headwater.engine import FieldCall, FieldResolver, RequestContext
+from headwater.engine import FieldCall, FieldResolver, GraphQLRequest, RequestContext
+from headwater.server.appsync.api_log import ApiLog
 
-logger = logging.getLogger("headwater.appsync")
+
+class Statistic:
+    """A CloudWatch metric that is no plain count, in its unit."""
+
+    __slots__ = ("count", "maximum", "total")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.total = 0.0
+        self.maximum = 0.0
+
+    def add(self, value: float) -> None:
+        self.count += 1
+        self.total += value
+        self.maximum = max(self.maximum, value)
+
+    def snapshot(self) -> dict[str, float]:
+        """As CloudWatch's statistic sets name it."""
+        return {"SampleCount": self.count, "Sum": round(self.total, 3), "Maximum": round(self.maximum, 3)}
 
 
 class RequestLog:
-    """Counts the requests of one API and logs them, one JSON object a line; `clock` gives epoch seconds."""
+    """Counts the requests of one API and logs them where its LogConfig asks for it; `clock` gives epoch seconds."""
 
-    def __init__(self, api_id: str, clock: Callable[[], float]) -> None:
+    def __init__(self, api_id: str, clock: Callable[[], float], log: ApiLog | None = None) -> None:
         self._api_id = api_id
         self._clock = clock
+        self._log = log
         self._requests = 0
         self._client_errors = 0
         self._server_errors = 0
         self._tokens = 0
+        self._latency_ms = Statistic()
+        self.is_verbose = log is not None and log.settings.is_verbose
 
-    def metrics(self) -> dict[str, int]:
+    def metrics(self) -> dict[str, Any]:
         return {
             "Requests": self._requests,
             "4XXError": self._client_errors,
             "5XXError": self._server_errors,
             "TokensConsumed": self._tokens,
+            "Latency": self._latency_ms.snapshot(),
         }
 
     def request(self, request_id: str, status: int, started_at: float) -> None:
         """A request is answered."""
+        now = self._clock()
         self._requests += 1
         if status >= 500:
             self._server_errors += 1
         elif status >= 400:
             self._client_errors += 1
-        if logger.isEnabledFor(logging.INFO):
-            latency_ns = round((self._clock() - started_at) * 1e9)
+        self._latency_ms.add((now - started_at) * 1000)
+        if self._log is not None:
             line = {"logType": "RequestSummary", "requestId": request_id, "graphQLAPIId": self._api_id}
-            _write(logging.INFO, {**line, "statusCode": status, "latency": latency_ns})
+            latency_ns = round((now - started_at) * 1e9)
+            self._log.write(now, request_id, {**line, "statusCode": status, "latency": latency_ns})
 
     def execution(self, context: RequestContext) -> None:
         """An operation was executed."""
         self._tokens += context.tokens
-        if logger.isEnabledFor(logging.DEBUG):
-            ended_at = self._clock()
+        if self._log is not None:
+            now = self._clock()
             line = {"logType": "ExecutionSummary", "requestId": context.request_id, "graphQLAPIId": self._api_id}
             times = {
                 "startTime": _iso(context.now),
-                "endTime": _iso(ended_at),
-                "duration": round((ended_at - context.now) * 1e9),
+                "endTime": _iso(now),
+                "duration": round((now - context.now) * 1e9),
             }
-            _write(logging.DEBUG, {**line, **times, "version": 1})
+            self._log.write(now, context.request_id, {**line, **times, "version": 1})
+
+    def asked(self, request: GraphQLRequest, context: RequestContext) -> None:
+        """What a verbose log says of a request before it is executed."""
+        assert self._log is not None, "only a verbose log asks"
+        name = request.operation_name or "null"
+        variables = orjson.dumps(request.variables or {}).decode()
+        text = f"GraphQL Query: {request.query}, Operation: {name}, Variables: {variables}"
+        self._log.write(context.now, context.request_id, text)
+        self._log.write_headers(context.now, context.request_id, "Request", context.headers)
+
+    def answered(self, headers: Mapping[str, str], context: RequestContext) -> None:
+        """What a verbose log says of a response."""
+        assert self._log is not None, "only a verbose log asks"
+        now = self._clock()
+        self._log.write_headers(now, context.request_id, "Response", headers)
+        self._log.write(now, context.request_id, f"Tokens Consumed: {context.tokens}")
 
 
 class TracedResolver:
-    """A resolver whose calls are logged with their times; put in front of it only where DEBUG is logged."""
+    """A resolver whose calls are logged with their times; put in front of it only where all fields are logged."""
 
     def __init__(
         self,
@@ -71,12 +110,14 @@ class TracedResolver:
         api_id: str,
         resolver_arn: str,
         return_type: str,
-        clock: Callable[[], float] = time.time,
+        log: ApiLog,
+        clock: Callable[[], float],
     ) -> None:
         self._resolver = resolver
         self._api_id = api_id
         self._resolver_arn = resolver_arn
         self._return_type = return_type
+        self._log = log
         self._clock = clock
 
     @property
@@ -122,11 +163,7 @@ class TracedResolver:
                 "startOffset": round((began - call.request.now) * 1e9),
                 "duration": round((ended - began) * 1e9),
             }
-            _write(logging.DEBUG, line)
-
-
-def _write(level: int, line: dict[str, Any]) -> None:
-    logger.log(level, "%s", orjson.dumps(line).decode())
+            self._log.write(ended, call.request.request_id, line)
 
 
 def _iso(epoch_s: float) -> str:

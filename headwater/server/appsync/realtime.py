@@ -21,6 +21,7 @@ from headwater.realtime.handshake import ConnectRequest, HandshakeRefused, read_
 from headwater.realtime.registry import Cohort, Delivery, Subscription, SubscriptionRegistry
 from headwater.realtime.silence import SilenceWarnings
 from headwater.realtime.websocket_frames import CloseCode, Opcode, frame_header
+from headwater.server.appsync.log import Statistic
 from headwater.server.http.eager_tasks import start_eagerly
 from headwater.server.http.websocket import WebSocketEndpoint, WebSocketLimits, WebSocketSender, offered_subprotocols
 from headwater.values.http import HttpRequest, HttpResponse
@@ -118,6 +119,7 @@ class AppSyncRealtime:
         self.websocket_limits = websocket_limits or WebSocketLimits()
         self.registry: SubscriptionRegistry[RealtimeEndpoint] = SubscriptionRegistry()
         self.counters: Counter[str] = Counter()
+        self._connection_ms = Statistic()
         self.timers = TimerWheel()
         self.tasks: set[asyncio.Task[None]] = set()
         self._active_connections = 0
@@ -125,12 +127,17 @@ class AppSyncRealtime:
         self.events = PublishedEvents()
         self._wall_clock = wall_clock
 
-    def metrics(self) -> dict[str, int]:
-        current = {"ActiveConnections": self._active_connections, "ActiveSubscriptions": len(self.registry)}
-        return {**self.counters, **current}
+    def metrics(self) -> dict[str, Any]:
+        return {
+            **self.counters,
+            "ActiveConnections": self._active_connections,
+            "ActiveSubscriptions": len(self.registry),
+            "ConnectionDuration": self._connection_ms.snapshot(),
+        }
 
     async def accept(self, request: HttpRequest) -> WebSocketEndpoint | HttpResponse:
         """Read and check the credentials; who is refused is let in to be told so, as the service does."""
+        self.counters["ConnectRequests"] += 1
         try:
             connect = read_connect_request(request.raw_query, offered_subprotocols(request), request.headers)
         except HandshakeRefused as refused:
@@ -189,7 +196,8 @@ class AppSyncRealtime:
         self._active_connections += 1
         self.counters["ConnectSuccess"] += 1
 
-    def connection_closed(self) -> None:
+    def connection_closed(self, lasted_s: float) -> None:
+        self._connection_ms.add(lasted_s * 1000)
         self._active_connections -= 1
         self.counters["DisconnectSuccess"] += 1
 
@@ -226,7 +234,16 @@ def _deliver(delivery: "Delivery[RealtimeEndpoint]") -> int:
 class RealtimeEndpoint:
     """One accepted connection and its subscriptions."""
 
-    __slots__ = ("_connection", "_custom_headers", "_realtime", "_sender", "_source_ip", "_subscriptions", "send_frame")
+    __slots__ = (
+        "_connection",
+        "_custom_headers",
+        "_opened_at",
+        "_realtime",
+        "_sender",
+        "_source_ip",
+        "_subscriptions",
+        "send_frame",
+    )
 
     def __init__(self, realtime: AppSyncRealtime, connect: ConnectRequest, source_ip: tuple[str, ...]) -> None:
         self._realtime = realtime
@@ -235,6 +252,7 @@ class RealtimeEndpoint:
         self._subscriptions: dict[str, Subscription[RealtimeEndpoint]] = {}
         self._connection: RealtimeConnection | None = None
         self._sender: WebSocketSender | None = None
+        self._opened_at = 0.0
         self.send_frame: Callable[[bytes], None] = _send_nowhere
 
     @property
@@ -252,7 +270,7 @@ class RealtimeEndpoint:
     # WebSocketEndpoint
 
     def on_open(self, sender: WebSocketSender) -> None:
-        now = asyncio.get_running_loop().time()
+        now = self._opened_at = asyncio.get_running_loop().time()
         self._sender = sender
         self.send_frame = sender.send_frames
         self._connection = RealtimeConnection(self._realtime.limits, now)
@@ -285,7 +303,7 @@ class RealtimeEndpoint:
             self._forget(identifier)
         if self._connection is not None:
             self._connection.close(code, reason)
-            self._realtime.connection_closed()
+            self._realtime.connection_closed(asyncio.get_running_loop().time() - self._opened_at)
         self._connection = None
         self._sender = None
         self.send_frame = _send_nowhere

@@ -22,8 +22,8 @@ APPSYNC: dict[str, TypeTable] = {
     "AWS::AppSync::GraphQLApi": table(
         live="""Name AuthenticationType UserPoolConfig OpenIDConnectConfig LambdaAuthorizerConfig
             AdditionalAuthenticationProviders QueryDepthLimit ResolverCountLimit IntrospectionConfig
-            EnvironmentVariables""",
-        deploy_only="Tags XrayEnabled LogConfig EnhancedMetricsConfig OwnerContact",
+            EnvironmentVariables LogConfig.FieldLogLevel LogConfig.ExcludeVerboseContent""",
+        deploy_only="Tags XrayEnabled LogConfig.CloudWatchLogsRoleArn EnhancedMetricsConfig OwnerContact",
         refused={
             "ApiType": "merged APIs do not run here",
             "MergedApiExecutionRoleArn": "merged APIs do not run here",
