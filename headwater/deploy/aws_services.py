@@ -70,7 +70,7 @@ def background_work(deployment: Deployment) -> list[Coroutine[Any, Any, None]]:
     """What runs as long as the instance does: expiry, trimming, schedules, reloads of changed code."""
     works: dict[str, Callable[[], Awaitable[Any]]] = {
         "expiry of items": deployment.dynamodb.sweep_forever,
-        "trimming of streams and queues": lambda: _sweep(deployment),
+        "trimming of streams, queues and claims": lambda: _sweep(deployment),
         "schedules": deployment.schedules.run,
         "scheduled rules": deployment.events.run,
     }
@@ -96,6 +96,7 @@ async def _sweep(deployment: Deployment) -> None:
         await asyncio.sleep(_SWEEP_INTERVAL_S)
         await deployment.kinesis.sweep()
         await deployment.sqs.sweep()
+        await deployment.provisioning.ownership.sweep()
 
 
 class AsynchronousDelivery:

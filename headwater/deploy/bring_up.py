@@ -27,12 +27,14 @@ from headwater.deploy.functions.stored_events import StoredEvents
 from headwater.deploy.graphql import api as graphql
 from headwater.deploy.iot import resources as iot
 from headwater.deploy.iot.access import DeviceAccess
+from headwater.deploy.iot.invocation import DecidingFunctions
 from headwater.deploy.iot.registry import DeviceRegistry
 from headwater.deploy.iot.sessions import StoredSessions
 from headwater.deploy.iot.shadows import Shadows
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
 from headwater.deploy.ports import Ports
+from headwater.deploy.provisioning.service import Provisioning, deploy_template
 from headwater.deploy.roles import Roles
 from headwater.deploy.rules.actions import RuleActions
 from headwater.deploy.rules.engine import RuleEngine
@@ -134,6 +136,7 @@ async def _deploy_rest(deployment: Deployment) -> None:
         ("AWS::IoT::ThingGroup", iot.deploy_thing_group),
         ("AWS::IoT::Thing", iot.deploy_thing),
         ("AWS::IoT::Policy", iot.deploy_policy),
+        ("AWS::IoT::ProvisioningTemplate", deploy_template),
         ("AWS::IoT::TopicRule", iot.deploy_rule),
         ("AWS::Lambda::EventSourceMapping", event_sources.deploy_mapping),
         ("AWS::Events::Rule", event_resources.deploy_rule),
@@ -181,7 +184,7 @@ def _deployment(
         # Opened for each certificate, so that its validity begins when it is made.
         lambda: CertificateAuthority(data_dir / "tls", datetime.datetime.now(datetime.UTC)),
         clock=time.time,
-        new_id=lambda: str(uuid.uuid4()),
+        new_id=_new_id,
     )
 
     async def publish(topic: str, payload: bytes, *, qos: int = 1, properties: Properties | None = None) -> None:
@@ -189,11 +192,20 @@ def _deployment(
 
     shadows = Shadows(store, clock=time.time, publish=publish)
     access = DeviceAccess(devices, roles, clock=time.time, trusts_strangers=options.mqtt_open)
+    deciding = DecidingFunctions(function_service)
+    provisioning = Provisioning.of(
+        devices,
+        roles,
+        deciding,
+        answer=lambda client, topic, payload: mqtt.answer(client, topic, payload),
+        clock=time.time,
+        new_id=_new_id,
+    )
     mqtt = MqttServer(
         STANDARD if options.mqtt_profile == "standard" else AWS,
         authenticate=access.authenticate,
         authorize=access.authorize,
-        on_publish=shadows.in_front_of(rules.on_publish),
+        on_publish=provisioning.requests.in_front_of(shadows.in_front_of(rules.on_publish)),
         store=StoredSessions(store),
         enforces_quotas=options.enforces_quotas,
     )
@@ -232,6 +244,8 @@ def _deployment(
         mqtt=mqtt,
         devices=devices,
         shadows=shadows,
+        deciding=deciding,
+        provisioning=provisioning,
         events=events,
         topics=topics,
         logs=logs,
@@ -252,6 +266,10 @@ def _deployment(
         faults=examination.faults,
         findings=examination.findings,
     )
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
 
 
 def _api_key(examination: Examination) -> str:

@@ -30,8 +30,10 @@ from headwater.values.identity import AwsPrincipal
 
 if TYPE_CHECKING:
     from headwater.deploy.graphql.api import GraphQLApi
+    from headwater.deploy.iot.invocation import DecidingFunctions
     from headwater.deploy.iot.registry import DeviceRegistry
     from headwater.deploy.iot.shadows import Shadows
+    from headwater.deploy.provisioning.service import Provisioning
     from headwater.deploy.rules.engine import RuleEngine
     from headwater.deploy.user_pools import UserPools
     from headwater.eventsource.mappings import EventSourceMappings
@@ -67,6 +69,8 @@ class Deployment:
     mqtt: MqttServer
     devices: "DeviceRegistry"
     shadows: "Shadows"
+    deciding: "DecidingFunctions"
+    provisioning: "Provisioning"
     page_tokens: PageTokens
     schedules: Schedules
     events: EventBus

@@ -28,12 +28,25 @@ _TABLE_STREAM_READ = (
 )
 _QUEUE_READ = ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes")
 
+_THINGS_REGISTRATION = tuple(
+    f"iot:{action}"
+    for action in (
+        *("AddThingToThingGroup", "AttachPolicy", "AttachPrincipalPolicy", "AttachThingPrincipal"),
+        *("CreateCertificateFromCsr", "CreatePolicy", "CreateThing", "DescribeCertificate", "DescribeThing"),
+        *("DescribeThingGroup", "DescribeThingType", "DetachPolicy", "DetachThingPrincipal", "GetPolicy"),
+        *("ListAttachedPolicies", "ListPolicyPrincipals", "ListPrincipalPolicies", "ListPrincipalThings"),
+        *("ListTargetsForPolicy", "ListThingGroupsForThing", "ListThingPrincipals", "RegisterCertificate"),
+        *("RegisterThing", "RemoveThingFromThingGroup", "UpdateCertificate", "UpdateThing"),
+        *("UpdateThingGroupsForThing",),
+    )
+)
 MANAGED_POLICIES: dict[str, dict[str, Any]] = {
     "AWSLambdaBasicExecutionRole": _allow(*_LOGS),
     "AWSLambdaKinesisExecutionRole": _allow(*_LOGS, *_KINESIS_READ),
     "AWSLambdaDynamoDBExecutionRole": _allow(*_LOGS, *_TABLE_STREAM_READ),
     "AWSLambdaSQSQueueExecutionRole": _allow(*_LOGS, *_QUEUE_READ),
     "AWSLambdaVPCAccessExecutionRole": _allow(*_LOGS),
+    "AWSIoTThingsRegistration": _allow(*_THINGS_REGISTRATION),
     "AWSLambdaRole": _allow("lambda:InvokeFunction"),
     "AWSLambda_FullAccess": _allow("lambda:*"),
     "AWSXRayDaemonWriteAccess": _allow("xray:PutTraceSegments", "xray:PutTelemetryRecords"),

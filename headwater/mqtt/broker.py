@@ -18,7 +18,14 @@ from headwater.mqtt.sessions.persistence import PresenceVersion
 from headwater.mqtt.sessions.retained import RetainedMessages
 from headwater.mqtt.sessions.session import Delivery, Session
 from headwater.mqtt.sessions.subscriptions import SharedGroup, Subscription, SubscriptionTable
-from headwater.values.topics import check_topic, is_wildcard, split_basic_ingest, split_share
+from headwater.values.topics import (
+    PRIVATE_PREFIXES,
+    check_topic,
+    filter_matches,
+    is_wildcard,
+    split_basic_ingest,
+    split_share,
+)
 
 # A closed connection stays in memory until its entry among the deadlines comes up.
 _MAX_AHEAD_S = 60.0
@@ -152,6 +159,25 @@ class Broker:
         if hands_to_rules:
             self._hand_to_rules(publish)
         return publish
+
+    def answer(self, client: ClientContext, topic: str, payload: bytes, now: float) -> bool:
+        """Publish to the one connection a request came by; false if it has gone or has not subscribed to the topic."""
+        self.now = now
+        session = self._sessions.get(client.client_id)
+        if session is None or session.client is not client:
+            return False
+        found = [
+            one
+            for one in session.subscriptions.values()
+            if filter_matches(
+                split_share(one.topic_filter)[1], topic, hash_matches_parent=self.profile.hash_matches_parent
+            )
+        ]
+        if not found:
+            return False
+        qos = min(1, max(one.qos for one in found))
+        session.deliver(Publish(topic, payload, qos, received_at=now), qos, retain=False)
+        return True
 
     def disconnect(self, client_id: str, now: float, *, clean_session: bool = False) -> bool:
         """End a client's connection from the server's side (iot-data DeleteConnection); false if it has none."""
@@ -412,7 +438,7 @@ class Broker:
         subscription.session.deliver(publish, min(publish.qos, subscription.qos), retain, identifiers)
 
     def _retain(self, publish: Publish) -> None:
-        if self.profile.reserves_dollar_topics and publish.topic.startswith("$"):
+        if publish.topic.startswith("$" if self.profile.reserves_dollar_topics else PRIVATE_PREFIXES):
             return
         self.retained.put(publish)
         value = persistence.encode_retained(publish) if publish.payload else None

@@ -197,6 +197,7 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "AWS::IoT::Policy": {"Arn": lambda n: n.arn("iot", "policy/"), "Id": _physical},
     "AWS::IoT::Thing": {"Arn": lambda n: n.arn("iot", "thing/"), "Id": lambda n: n.stable(32)},
     "AWS::IoT::ThingType": {"Arn": lambda n: n.arn("iot", "thingtype/"), "Id": lambda n: n.stable(32)},
+    "AWS::IoT::ProvisioningTemplate": {"TemplateArn": lambda n: n.arn("iot", "provisioningtemplate/")},
     "AWS::IoT::ThingGroup": {"Arn": lambda n: n.arn("iot", "thinggroup/"), "Id": lambda n: n.stable(32)},
     "AWS::Cognito::UserPool": {
         "Arn": lambda n: n.arn("cognito-idp", "userpool/"),
@@ -234,6 +235,7 @@ _NAME_PROPERTIES = {
     "AWS::IoT::Thing": "ThingName",
     "AWS::IoT::ThingType": "ThingTypeName",
     "AWS::IoT::ThingGroup": "ThingGroupName",
+    "AWS::IoT::ProvisioningTemplate": "TemplateName",
     "AWS::Events::Rule": "Name",
     "AWS::Events::EventBus": "Name",
     "AWS::Scheduler::Schedule": "Name",

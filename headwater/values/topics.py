@@ -9,6 +9,8 @@ MAX_TOPIC_BYTES = 256
 MAX_TOPIC_LEVELS = 8
 BASIC_INGEST_PREFIX = "$aws/rules/"
 SHARE_PREFIX = "$share/"
+# Requests to services whose answers are for the client that asked, and for nobody else who may subscribe.
+PRIVATE_PREFIXES = ("$aws/certificates/", "$aws/provisioning-templates/")
 
 _CACHED_TOPICS = 16_384
 

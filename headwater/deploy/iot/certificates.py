@@ -3,6 +3,7 @@
 Source: AWS IoT API Reference, CreateCertificateFromCsr, UpdateCertificate, DeleteCertificate, AttachThingPrincipal.
 """
 
+import datetime
 from collections.abc import Callable
 
 from cryptography import x509
@@ -34,9 +35,11 @@ from headwater.server.http.tls import CertificateAuthority, IssuedCertificate
 from headwater.values.arn import is_arn
 
 CERTIFICATE = "certificate"
+# In a certificate's document: what a provisioning claim may do, and until when.
+CLAIM = "claim"
 POLICY_OF, TARGET_OF, THING_OF = "policy-of", "target-of", "thing-of"
-ACTIVE = "ACTIVE"
-_SETTABLE = (ACTIVE, "INACTIVE", "REVOKED")
+ACTIVE, INACTIVE, PENDING = "ACTIVE", "INACTIVE", "PENDING_ACTIVATION"
+_SETTABLE = (ACTIVE, INACTIVE, "REVOKED")
 
 
 class Certificates:
@@ -60,27 +63,53 @@ class Certificates:
     async def create_with_key(self, *, is_active: bool) -> Document:
         """CreateKeysAndCertificate: the private key is in the answer and nowhere else."""
         issued = self._open_authority().issue_client()
-        document = await self._register(issued, is_active=is_active)
+        document = await self._register(issued, ACTIVE if is_active else INACTIVE)
         private = issued.private_key_pem or ""
         return {**_issued(document), "keyPair": {"PublicKey": _public_key(issued), "PrivateKey": private}}
 
     async def create_from_csr(self, csr_pem: object, *, is_active: bool) -> Document:
         """CreateCertificateFromCsr."""
+        return _issued(await self._register(self._sign(csr_pem), ACTIVE if is_active else INACTIVE))
+
+    async def create_pending(self, csr_pem: object = None) -> Document:
+        """A certificate that counts once a provisioning template has registered it, with its key if there is no CSR.
+
+        As the accepted documents of the device provisioning MQTT API have it, without the ownership token.
+        """
+        issued = self._open_authority().issue_client() if csr_pem is None else self._sign(csr_pem)
+        await self._register(issued, PENDING)
+        answer = {"certificateId": issued.certificate_id, "certificatePem": issued.certificate_pem}
+        return answer if csr_pem is not None else {**answer, "privateKey": issued.private_key_pem}
+
+    async def create_claim(self, policy_document: str, lifetime: datetime.timedelta) -> Document:
+        """CreateProvisioningClaim: a certificate for a while that may do what the document says."""
+        issued = self._open_authority().issue_client(lifetime=lifetime)
+        expiration = self._clock() + lifetime.total_seconds()
+        claim = {"policyDocument": policy_document, "expiration": expiration}
+        await self._register(issued, ACTIVE, claim)
+        return {
+            "certificateId": issued.certificate_id,
+            "certificatePem": issued.certificate_pem,
+            "keyPair": {"PublicKey": _public_key(issued), "PrivateKey": issued.private_key_pem or ""},
+            "expiration": expiration,
+        }
+
+    def _sign(self, csr_pem: object) -> IssuedCertificate:
         if not isinstance(csr_pem, str) or not 0 < len(csr_pem) <= MAX_CSR_CHARACTERS:
             raise invalid(f"certificateSigningRequest is text of 1 to {MAX_CSR_CHARACTERS} characters")
         try:
-            issued = self._open_authority().issue_client_from_csr(csr_pem)
+            return self._open_authority().issue_client_from_csr(csr_pem)
         except RequestError as error:
             raise invalid(error.message) from error
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
             # What the parser took as PEM may still hold an unknown kind of key or a name no certificate can have.
             raise invalid(f"the certificate signing request cannot be used: {error}") from error
-        return _issued(await self._register(issued, is_active=is_active))
 
     def describe(self, certificate_id: str) -> Document:
         """`certificateDescription`."""
         wanted = check_certificate_id(certificate_id)
-        return self._database.read(lambda documents: certificate_of(documents, wanted))
+        found = self._database.read(lambda documents: certificate_of(documents, wanted))
+        return {member: value for member, value in found.items() if member != CLAIM}
 
     def listed(self, *, ascending: bool, token: str, size: int | None) -> tuple[list[Document], str]:
         """Certificates by the time they were made."""
@@ -96,13 +125,9 @@ class Certificates:
             raise invalid(f"newStatus {status!r} is not one of {', '.join(_SETTABLE)}")
         now = self._clock()
 
-        def write(changes: Changes) -> None:
-            document = certificate_of(changes, wanted)
-            version = document["customerVersion"] + 1
-            changed = {**document, "status": status, "lastModifiedDate": now, "customerVersion": version}
-            changes.put(CERTIFICATE, wanted, document=changed)
-
-        await self._database.write(write, Change(certificate_id=wanted))
+        await self._database.write(
+            lambda changes: put_status(changes, wanted, status, now), Change(certificate_id=wanted)
+        )
 
     async def delete(self, certificate_id: str, *, detaches_policies: bool) -> None:
         """Only a certificate that is inactive, and that no thing and (unless forced) no policy is attached to."""
@@ -130,13 +155,9 @@ class Certificates:
         certificate_id = certificate_of_arn(principal)
         check_thing_name(thing_name)
 
-        def write(changes: Changes) -> None:
-            thing_of(changes, thing_name)
-            certificate_of(changes, certificate_id)
-            changes.put(THING_OF, certificate_id, thing_name, document={})
-            changes.put(PRINCIPAL_OF, thing_name, certificate_id, document={})
-
-        await self._database.write(write, Change(certificate_id, thing_name))
+        await self._database.write(
+            lambda changes: put_principal(changes, thing_name, certificate_id), Change(certificate_id, thing_name)
+        )
 
     async def detach_thing(self, thing_name: str, principal: str) -> None:
         certificate_id = certificate_of_arn(principal)
@@ -169,12 +190,12 @@ class Certificates:
 
         return named_page(self._database.read(read), token, size)
 
-    async def _register(self, issued: IssuedCertificate, *, is_active: bool) -> Document:
+    async def _register(self, issued: IssuedCertificate, status: str, claim: Document | None = None) -> Document:
         now, certificate = self._clock(), x509.load_pem_x509_certificate(issued.certificate_pem.encode())
         document: Document = {
             "certificateArn": self._arn(issued.certificate_id),
             "certificateId": issued.certificate_id,
-            "status": ACTIVE if is_active else "INACTIVE",
+            "status": status,
             "certificatePem": issued.certificate_pem,
             "ownedBy": self._account.account_id,
             "creationDate": now,
@@ -187,6 +208,8 @@ class Certificates:
                 "notAfter": certificate.not_valid_after_utc.timestamp(),
             },
         }
+        if claim is not None:
+            document[CLAIM] = claim
         await self._database.write(
             lambda changes: changes.put(CERTIFICATE, issued.certificate_id, document=document), Change()
         )
@@ -211,6 +234,22 @@ def certificate_of(documents: Documents, certificate_id: str) -> Document:
     if found is None:
         raise not_found(f"The certificate given in the principal does not exist. id={certificate_id}")
     return found
+
+
+def put_status(changes: Changes, certificate_id: str, status: str, now: float) -> None:
+    """Change what a certificate counts for. Raises: ServiceError ResourceNotFoundException."""
+    document = certificate_of(changes, certificate_id)
+    version = document["customerVersion"] + 1
+    changed = {**document, "status": status, "lastModifiedDate": now, "customerVersion": version}
+    changes.put(CERTIFICATE, certificate_id, document=changed)
+
+
+def put_principal(changes: Changes, thing_name: str, certificate_id: str) -> None:
+    """Attach a certificate to a thing. Raises: ServiceError ResourceNotFoundException."""
+    thing_of(changes, thing_name)
+    certificate_of(changes, certificate_id)
+    changes.put(THING_OF, certificate_id, thing_name, document={})
+    changes.put(PRINCIPAL_OF, thing_name, certificate_id, document={})
 
 
 def _issued(document: Document) -> Document:

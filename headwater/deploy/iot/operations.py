@@ -30,6 +30,7 @@ class Operation:
 
 
 _CERTIFICATE, _THING, _POLICY = "cert/{certificateId}", "thing/{thingName}", "policy/{policyName}"
+_TEMPLATE = "provisioningtemplate/{templateName}"
 _TYPE, _GROUP = "thingtype/{thingTypeName}", "thinggroup/{thingGroupName}"
 
 OPERATIONS: tuple[Operation, ...] = tuple(
@@ -82,6 +83,20 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         ("DetachPolicy", "POST", "target-policies/{policyName}", "{principal}"),
         ("ListAttachedPolicies", "POST", "attached-policies/{target}", "{principal}"),
         ("ListTargetsForPolicy", "POST", "policy-targets/{policyName}", _POLICY),
+        ("CreateProvisioningTemplate", "POST", "provisioning-templates", _TEMPLATE),
+        ("ListProvisioningTemplates", "GET", "provisioning-templates", "*"),
+        ("DescribeProvisioningTemplate", "GET", "provisioning-templates/{templateName}", _TEMPLATE),
+        ("UpdateProvisioningTemplate", "PATCH", "provisioning-templates/{templateName}", _TEMPLATE),
+        ("DeleteProvisioningTemplate", "DELETE", "provisioning-templates/{templateName}", _TEMPLATE),
+        ("CreateProvisioningTemplateVersion", "POST", "provisioning-templates/{templateName}/versions", _TEMPLATE),
+        ("ListProvisioningTemplateVersions", "GET", "provisioning-templates/{templateName}/versions", _TEMPLATE),
+        *(
+            (f"{verb}ProvisioningTemplateVersion", method, f"provisioning-templates/{place}", _TEMPLATE)
+            for place in ("{templateName}/versions/{versionId}",)
+            for verb, method in (("Describe", "GET"), ("Delete", "DELETE"))
+        ),
+        ("CreateProvisioningClaim", "POST", "provisioning-templates/{templateName}/provisioning-claim", _TEMPLATE),
+        ("RegisterThing", "POST", "things", "*"),
         ("DescribeEndpoint", "GET", "endpoint", "*"),
     )
 )

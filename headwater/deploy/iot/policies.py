@@ -239,6 +239,12 @@ class Policies:
 
         return named_page(self._database.read(read), token, size)
 
+    def put(self, changes: Changes, name: str, text: str) -> None:
+        """Write a policy if there is none of this name. Raises: ServiceError."""
+        document = self._document(name, text)
+        if not changes.has(POLICY, name):
+            changes.put(POLICY, name, document=document)
+
     def _arn(self, key: str) -> str:
         return self._account.arn("iot", key if key.startswith(_GROUP) else f"cert/{key}")
 

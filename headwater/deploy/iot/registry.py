@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headwater.deploy.iot.certificates import ACTIVE, CERTIFICATE, POLICY_OF, THING_OF, Certificates, certificate_of
+from headwater.deploy.iot.certificates import (
+    ACTIVE,
+    CERTIFICATE,
+    CLAIM,
+    POLICY_OF,
+    THING_OF,
+    Certificates,
+    certificate_of,
+)
 from headwater.deploy.iot.database import Document, Documents, IotDatabase
 from headwater.deploy.iot.groups import ThingGroups, ancestors, inherited_groups
 from headwater.deploy.iot.limits import is_thing_name
@@ -61,7 +69,8 @@ class DeviceRegistry:
             is_attached = thing is not None and documents.has(THING_OF, certificate_id, client_id)
             active = _active(documents, [certificate_id])
             targets = _targets(documents, active, client_id if is_attached else "")
-            return Standing(active, _texts(documents, targets), thing, is_attached)
+            texts = (*_texts(documents, targets), *_claims(documents, active))
+            return Standing(active, texts, thing, is_attached)
 
         return self.database.read(read)
 
@@ -120,3 +129,8 @@ def _policies(documents: Documents, targets: list[str]) -> list[Document]:
 
 def _texts(documents: Documents, targets: list[str]) -> tuple[str, ...]:
     return tuple(policy["policyDocument"] for policy in _policies(documents, targets))
+
+
+def _claims(documents: Documents, certificate_ids: tuple[str, ...]) -> list[str]:
+    found = (documents.get(CERTIFICATE, one) for one in certificate_ids)
+    return [document[CLAIM]["policyDocument"] for document in found if document is not None and CLAIM in document]

@@ -94,7 +94,11 @@ def rest_services(deployment: Deployment) -> Mapping[str, HttpHandler]:
         return await deployment.shadows.handle(request) or await data.handle(request)
 
     return {
-        "iot": IotApi(deployment.devices, deployment.stack.environment.iot_endpoint).handle,
+        "iot": IotApi(
+            deployment.devices,
+            deployment.stack.environment.iot_endpoint,
+            more=[deployment.provisioning.api.handlers()],
+        ).handle,
         "iotdata": answer_data,
         "iotdevicegateway": answer_data,
     }

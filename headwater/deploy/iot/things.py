@@ -220,6 +220,23 @@ class Things:
 
         return self._database.read(lambda documents: scanned_page(documents, TYPE, fits, token, size))
 
+    def put(
+        self,
+        changes: Changes,
+        name: str,
+        *,
+        thing_id: str,
+        type_name: str | None,
+        attributes: Mapping[str, Any],
+        version: int,
+    ) -> None:
+        """Write a thing that has been checked against nothing but its type. Raises: ServiceError."""
+        check_thing_name(name)
+        check_attributes(attributes, has_type=type_name is not None)
+        if type_name is not None:
+            _usable_type(changes, type_name)
+        changes.put(THING, name, document=self._document(name, thing_id, type_name, dict(attributes), version))
+
     def _document(
         self, name: str, thing_id: str, type_name: str | None, attributes: dict[str, Any], version: int
     ) -> Document:

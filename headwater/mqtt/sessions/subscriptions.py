@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from headwater.values.topics import MAX_TOPIC_BYTES, TopicFilterTrie, split_share
+from headwater.values.topics import MAX_TOPIC_BYTES, PRIVATE_PREFIXES, TopicFilterTrie, split_share
 
 if TYPE_CHECKING:
     from headwater.mqtt.sessions.session import Session
@@ -96,7 +96,7 @@ class SubscriptionTable:
         """Each session once, and each shared group; kept per topic until any subscription changes."""
         route = self._routes.get(topic)
         if route is None:
-            route = self._merge(self._trie.match(topic))
+            route = () if topic.startswith(PRIVATE_PREFIXES) else self._merge(self._trie.match(topic))
             if len(self._routes) >= _CACHED_ROUTES:
                 self._routes.clear()
             if len(topic) <= MAX_TOPIC_BYTES:

@@ -59,7 +59,11 @@ class CertificateAuthority:
         if not self._is_usable(certificate_file, key_file, wanted):
             key = ec.generate_private_key(ec.SECP256R1())
             certificate = self._sign(
-                _common_name("localhost"), key.public_key(), _SERVER_DAYS, ExtendedKeyUsageOID.SERVER_AUTH, wanted
+                _common_name("localhost"),
+                key.public_key(),
+                datetime.timedelta(days=_SERVER_DAYS),
+                ExtendedKeyUsageOID.SERVER_AUTH,
+                wanted,
             )
             _write_private(key_file, _pem(key))
             _write_public(certificate_file, _pem(certificate) + _pem(self.certificate))
@@ -76,10 +80,12 @@ class CertificateAuthority:
             context.load_verify_locations(self.ca_file)
         return context
 
-    def issue_client(self, common_name: str = "AWS IoT Certificate") -> IssuedCertificate:
+    def issue_client(
+        self, common_name: str = "AWS IoT Certificate", *, lifetime: datetime.timedelta | None = None
+    ) -> IssuedCertificate:
         """A certificate with a fresh key, as `CreateKeysAndCertificate` gives it."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return self._issue(_common_name(common_name), key.public_key(), _pem(key).decode())
+        return self._issue(_common_name(common_name), key.public_key(), _pem(key).decode(), lifetime)
 
     def issue_client_from_csr(self, csr_pem: str) -> IssuedCertificate:
         """A certificate for the key of a signing request.
@@ -98,9 +104,14 @@ class CertificateAuthority:
         return self._issue(csr.subject, key, None)
 
     def _issue(
-        self, subject: x509.Name, public_key: CertificatePublicKeyTypes, private_key_pem: str | None
+        self,
+        subject: x509.Name,
+        public_key: CertificatePublicKeyTypes,
+        private_key_pem: str | None,
+        lifetime: datetime.timedelta | None = None,
     ) -> IssuedCertificate:
-        certificate = self._sign(subject, public_key, _CLIENT_DAYS, ExtendedKeyUsageOID.CLIENT_AUTH, None)
+        lifetime = lifetime or datetime.timedelta(days=_CLIENT_DAYS)
+        certificate = self._sign(subject, public_key, lifetime, ExtendedKeyUsageOID.CLIENT_AUTH, None)
         return IssuedCertificate(
             certificate_id=certificate.fingerprint(hashes.SHA256()).hex(),
             certificate_pem=_pem(certificate).decode(),
@@ -127,7 +138,7 @@ class CertificateAuthority:
             decipher_only=False,
         )
         certificate = (
-            self._builder(name, name, key.public_key(), _CA_DAYS)
+            self._builder(name, name, key.public_key(), datetime.timedelta(days=_CA_DAYS))
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(usage, critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
@@ -140,13 +151,13 @@ class CertificateAuthority:
         self,
         subject: x509.Name,
         public_key: CertificatePublicKeyTypes,
-        days: int,
+        lifetime: datetime.timedelta,
         purpose: x509.ObjectIdentifier,
         names: list[x509.GeneralName] | None,
     ) -> x509.Certificate:
         issuer_key: ec.EllipticCurvePublicKey = self._key.public_key()
         builder = (
-            self._builder(subject, self.certificate.subject, public_key, days)
+            self._builder(subject, self.certificate.subject, public_key, lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
@@ -157,7 +168,7 @@ class CertificateAuthority:
         return builder.sign(self._key, hashes.SHA256())
 
     def _builder(
-        self, subject: x509.Name, issuer: x509.Name, public_key: CertificatePublicKeyTypes, days: int
+        self, subject: x509.Name, issuer: x509.Name, public_key: CertificatePublicKeyTypes, lifetime: datetime.timedelta
     ) -> x509.CertificateBuilder:
         return (
             x509.CertificateBuilder()
@@ -166,7 +177,7 @@ class CertificateAuthority:
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(self._now - _CLOCK_SKEW)
-            .not_valid_after(self._now + datetime.timedelta(days=days))
+            .not_valid_after(self._now + lifetime)
         )
 
     def _is_usable(self, certificate_file: Path, key_file: Path, wanted: list[x509.GeneralName]) -> bool:

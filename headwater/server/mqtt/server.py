@@ -172,6 +172,10 @@ class MqttServer:
         if work is not None:
             await work
 
+    def answer(self, client: ClientContext, topic: str, payload: bytes) -> bool:
+        """Publish to the one connection a request came by; false if it is not there or does not want it."""
+        return self.broker.answer(client, topic, payload, self.clock())
+
     def begin(self) -> None:
         """Start the broker's time, and what it has to say from before a restart; the first socket does it."""
         if self._ticker is None:

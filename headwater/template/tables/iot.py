@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from headwater.template.tables.type_table import TypeTable, required, table
+from headwater.template.tables.type_table import TypeTable, one_of, required, table
 
 _ACTIONS = (
     *("Lambda", "Kinesis", "Republish", "Sqs", "Sns", "DynamoDB", "DynamoDBv2", "S3"),
@@ -47,6 +47,15 @@ IOT: dict[str, TypeTable] = {
             ThingGroupProperties.AttributePayload.Attributes""",
         deploy_only="Tags",
         refused={"QueryString": "dynamic groups need fleet indexing, which does not run here; name the things instead"},
+    ),
+    "AWS::IoT::ProvisioningTemplate": table(
+        live="""TemplateName TemplateBody ProvisioningRoleArn Description Enabled TemplateType
+            PreProvisioningHook.PayloadVersion PreProvisioningHook.TargetArn""",
+        deploy_only="Tags",
+        checks=(
+            required("TemplateBody", "ProvisioningRoleArn"),
+            one_of("TemplateType", ("FLEET_PROVISIONING",), "just-in-time provisioning needs a CA registered with AWS"),
+        ),
     ),
     "AWS::IoT::BillingGroup": TypeTable(verdict="refused", why="there are no bills here; leave it out locally"),
     "AWS::IoT::PolicyPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
