@@ -90,7 +90,7 @@ class _ApiBuilder:
         self._schema_name = f"the schema of {self.api_id}"
         self._caching = ResolverCaching(self._mine("AWS::AppSync::ApiCache"))
         cache = self._caching.cache
-        self._log = api_log(self.properties, self.arn)
+        self._log = api_log(self.properties, self.arn, deployment.clock)
         self._settings = ResolverSettings(
             environment=environment, evict=cache.evict if cache is not None else None, observer=self._log
         )

@@ -1,6 +1,6 @@
 """`LogConfig` and `headwater logs`: what a GraphQL API logs, and the lines it has logged."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from headwater.errors import ServiceError, TemplateError
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from headwater.deploy.graphql.api import GraphQLApi
 
 
-def api_log(properties: Mapping[str, Any], api_arn: str) -> ApiLog | None:
+def api_log(properties: Mapping[str, Any], api_arn: str, clock: Callable[[], float]) -> ApiLog | None:
     """The log of an API; None where it has no LogConfig. Raises: TemplateError for an unknown FieldLogLevel."""
     config = properties.get("LogConfig")
     if not config:
@@ -21,7 +21,7 @@ def api_log(properties: Mapping[str, Any], api_arn: str) -> ApiLog | None:
         expected = ", ".join(FieldLogLevel.__members__)
         raise TemplateError(f"{level!r}: expected {expected}", property_path="LogConfig.FieldLogLevel")
     is_brief = str(config.get("ExcludeVerboseContent", "false")).lower() == "true"
-    return ApiLog(api_arn, LogSettings(FieldLogLevel[level], is_verbose=not is_brief))
+    return ApiLog(api_arn, LogSettings(FieldLogLevel[level], is_verbose=not is_brief), clock)
 
 
 def find_api(deployment: "Deployment", reference: str) -> "GraphQLApi | None":

@@ -5,8 +5,9 @@ lines on handlers are inferred: the guide shows those of mapping templates only.
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Final, Protocol
@@ -65,8 +66,9 @@ class LogLine:
 class ApiLog:
     """A ring of lines. What is not read is not formatted: most lines of a busy API are never looked at."""
 
-    def __init__(self, api_arn: str, settings: LogSettings) -> None:
+    def __init__(self, api_arn: str, settings: LogSettings, clock: Callable[[], float] = time.time) -> None:
         self.settings = settings
+        self._clock = clock
         self._api_arn = api_arn
         self._api_id = api_arn.rpartition("/")[2]
         self._lines: deque[tuple[int, float, str, str | dict[str, Any]]] = deque()
@@ -111,7 +113,7 @@ class ApiLog:
         `kind` is BeforeRequest, Request, Response or AfterResponse; `function` is the name of a pipeline's function.
         """
         level = self.settings.level
-        now, request_id = call.request.now, call.request.request_id
+        now, request_id = self._clock(), call.request.request_id
         for message in outcome.logs:
             if _LEVEL_OF_MESSAGE.get(message.partition(":")[0], 2) <= level:
                 self.write(now, request_id, message)
