@@ -13,9 +13,18 @@ from headwater.dynamodb.requests.operations import MEMBERS, STREAMS_MEMBERS, UNS
 from headwater.dynamodb.requests.shapes import Members, check_request, check_types
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.streams import describe_stream, get_records, get_shard_iterator, list_streams
+from headwater.dynamodb.tables.backups import (
+    create_backup,
+    delete_backup,
+    describe_backup,
+    describe_continuous_backups,
+    list_backups,
+    restore_table_from_backup,
+    restore_table_to_point_in_time,
+    update_continuous_backups,
+)
 from headwater.dynamodb.tables.create import create_table
 from headwater.dynamodb.tables.describe import (
-    describe_continuous_backups,
     describe_endpoints,
     describe_limits,
     describe_table,
@@ -114,6 +123,13 @@ OPERATIONS: Mapping[str, Operation] = {
     "DescribeLimits": Operation(describe_limits),
     "DescribeEndpoints": Operation(describe_endpoints),
     "DescribeContinuousBackups": Operation(describe_continuous_backups),
+    "UpdateContinuousBackups": Operation(update_continuous_backups, is_write=True),
+    "CreateBackup": Operation(create_backup, is_write=True, needs_id=True),
+    "DescribeBackup": Operation(describe_backup),
+    "DeleteBackup": Operation(delete_backup, is_write=True),
+    "ListBackups": Operation(list_backups),
+    "RestoreTableFromBackup": Operation(restore_table_from_backup, is_write=True, needs_id=True),
+    "RestoreTableToPointInTime": Operation(restore_table_to_point_in_time, is_write=True, needs_id=True),
 }
 STREAMS_OPERATIONS: Mapping[str, Operation] = {
     "ListStreams": Operation(list_streams),

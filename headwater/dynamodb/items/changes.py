@@ -99,6 +99,11 @@ def _count(
     session.counters[table.counter_key] = (sequence, count + items, total + size)
 
 
+def count_copies(session: Session, table: Table, items: int, size: int) -> None:
+    """Give a table that was filled with copies its counters."""
+    session.transaction.put(DATABASE, table.counter_key, _COUNTERS.pack(0, items, size))
+
+
 def store_counters(session: Session) -> None:
     """Write the counters of an operation's tables; every operation that may change items ends with it."""
     for key, values in session.counters.items():

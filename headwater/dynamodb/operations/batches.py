@@ -19,8 +19,9 @@ from headwater.errors import ServiceError
 
 MAX_BATCH_WRITES = 25
 MAX_BATCH_READS = 100
-# The service documents 16 MB in all and 1 MB a partition; what it measurably gives of one table is this.
-MAX_TABLE_BYTES = 1024 * 1024 + MAX_ITEM_BYTES - 3
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
+# Of the items of one partition key. The service documents 1 MB, and measurably gives this.
+MAX_PARTITION_BYTES = 1024 * 1024 + MAX_ITEM_BYTES - 3
 _DUPLICATES = "Provided list of item keys contains duplicates"
 _NO_TYPE = (
     "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
@@ -109,7 +110,7 @@ def _write_key(table: Table, item: Item, *, is_put: bool) -> bytes:
 
 
 def batch_get_item(session: Session, request: Request) -> Response:
-    """BatchGetItem: up to 100 keys; what does not fit is left in UnprocessedKeys."""
+    """BatchGetItem: up to 100 keys; what exceeds 16 MB, or 1 MB of a partition, is left in UnprocessedKeys."""
     requests = request["RequestItems"]
     if sum(len(entry.get("Keys") or ()) for entry in requests.values()) > MAX_BATCH_READS:
         raise validation("Too many items requested for the BatchGetItem call")
@@ -117,10 +118,11 @@ def batch_get_item(session: Session, request: Request) -> Response:
     unprocessed: dict[str, Any] = {}
     capacities = []
     prepared = [(name, entry, *_read_plan(session, entry)) for name, entry in requests.items()]
+    room = MAX_ANSWER_BYTES
     for name, entry, raw_keys, parameters, tree in prepared:
         table = session.table(name)
         check_nested_keys(table, parameters.nested_heads)
-        found, left, units = _read_table(session, table, entry, raw_keys)
+        found, left, units, room = _read_table(session, table, entry, raw_keys, room)
         responses[name] = found if tree is None else [project(item, tree) for item in found]
         if left:
             unprocessed[name] = {**entry, "Keys": left}
@@ -132,26 +134,31 @@ def batch_get_item(session: Session, request: Request) -> Response:
 
 
 def _read_table(
-    session: Session, table: Table, entry: dict[str, Any], keys: list[Item]
-) -> tuple[list[Item], list[Item], float]:
-    """The items found, the keys left over, and the capacity used."""
+    session: Session, table: Table, entry: dict[str, Any], keys: list[Item], room: int
+) -> tuple[list[Item], list[Item], float, int]:
+    """The items found, the keys left over, the capacity used, and the bytes the answer still has room for."""
     found: list[Item] = []
     left: list[Item] = []
     units = 0.0
-    total = 0
+    totals: dict[str, int] = {}
     is_consistent = bool(entry.get("ConsistentRead"))
-    for key in [(item, key_of(table, item)) for item in keys]:
-        raw = session.transaction.get(DATABASE, key[1])
-        size = 0 if raw is None else size_of_stored(raw)
-        if total + size > MAX_TABLE_BYTES:
-            left.append(key[0])
+    partition, kind = table.keys.partition, table.keys.partition_type
+    for key, stored in [(item, key_of(table, item)) for item in keys]:
+        raw = session.transaction.get(DATABASE, stored)
+        if raw is None:
             units += read_units(0, is_consistent=is_consistent)
             continue
-        total += size
+        size = size_of_stored(raw)
+        total = totals.get(key[partition][kind], 0) + size
+        if total > MAX_PARTITION_BYTES or size > room:
+            left.append(key)
+            units += read_units(0, is_consistent=is_consistent)
+            continue
+        totals[key[partition][kind]] = total
+        room -= size
         units += read_units(size, is_consistent=is_consistent)
-        if raw is not None:
-            found.append(unpack_item(raw))
-    return found, left, units
+        found.append(unpack_item(raw))
+    return found, left, units, room
 
 
 def _read_plan(session: Session, entry: dict[str, Any]) -> tuple[list[Item], ExpressionParameters, Any]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from headwater.dynamodb.expressions.paths import project
 from headwater.dynamodb.expressions.updates import CompiledUpdate
-from headwater.dynamodb.faults import RequestFault, condition_failed, in_current_words, invalid, validation
+from headwater.dynamodb.faults import NOT_VALID, RequestFault, condition_failed, in_current_words, invalid, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, item_size, normalise_item
 from headwater.dynamodb.items.changes import delete_item as remove
 from headwater.dynamodb.items.changes import put_item as store
@@ -225,6 +225,12 @@ def apply_update(
             if kind not in new[name] and (update is None or name in update.touched):
                 raise validation(
                     "The update expression attempted to update the secondary index key to unsupported type"
+                )
+            if new[name].get(kind) == "":
+                raise validation(
+                    f"{NOT_VALID}The update expression attempted to update a secondary index key to a value that is "
+                    "not supported. The AttributeValue for a key attribute cannot contain an empty "
+                    f"{'string' if kind == 'S' else 'binary'} value."
                 )
             check_index_key(table, name, kind, index_name, new[name])
     store(session, table, key, old_raw, new, size)

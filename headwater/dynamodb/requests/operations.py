@@ -181,6 +181,9 @@ _INDEX_UPDATE = _structure(
     Delete=_structure("DeleteGlobalSecondaryIndexAction", IndexName=_REQUIRED_INDEX_NAME),
 )
 _BATCH_NAMES = (3, 255)
+_BACKUP_ARN = Shape("string", is_required=True, minimum=37, maximum=1024)
+_NEW_NAME = Shape("string", is_required=True, pattern=_NAME, minimum=3, maximum=255)
+_TIME = Shape("time", java="Date")
 
 
 def _action(java: str, **members: Shape) -> Shape:
@@ -407,6 +410,37 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
         ),
     },
     "DescribeContinuousBackups": _TABLE_OPERATION,
+    "UpdateContinuousBackups": {
+        **_TABLE_OPERATION,
+        "PointInTimeRecoverySpecification": _structure(
+            "PointInTimeRecoverySpecification",
+            is_required=True,
+            PointInTimeRecoveryEnabled=Shape("boolean", is_required=True),
+            RecoveryPeriodInDays=Shape("number", minimum=1, maximum=35, java="Integer"),
+        ),
+    },
+    "CreateBackup": {
+        **_TABLE_OPERATION,
+        "BackupName": Shape("string", is_required=True, pattern=_NAME, minimum=3, maximum=255),
+    },
+    "DescribeBackup": {"BackupArn": _BACKUP_ARN},
+    "DeleteBackup": {"BackupArn": _BACKUP_ARN},
+    "ListBackups": {
+        "TableName": Shape("string", pattern=_NAME, minimum=1, maximum=1024),
+        "Limit": Shape("number", minimum=1, maximum=100, java="Integer"),
+        "TimeRangeLowerBound": _TIME,
+        "TimeRangeUpperBound": _TIME,
+        "ExclusiveStartBackupArn": Shape("string", minimum=37, maximum=1024),
+        "BackupType": _choice("USER", "SYSTEM", "AWS_BACKUP", "ALL"),
+    },
+    "RestoreTableFromBackup": {"TargetTableName": _NEW_NAME, "BackupArn": _BACKUP_ARN},
+    "RestoreTableToPointInTime": {
+        "SourceTableName": Shape("string", pattern=_NAME, minimum=3, maximum=255),
+        "SourceTableArn": Shape("string", minimum=1, maximum=1024),
+        "TargetTableName": _NEW_NAME,
+        "UseLatestRestorableTime": _BOOLEAN,
+        "RestoreDateTime": _TIME,
+    },
     "TagResource": {"ResourceArn": _STRING, "Tags": _list(_TAG)},
     "UntagResource": {"ResourceArn": _STRING, "TagKeys": _list(_STRING)},
     "ListTagsOfResource": {"ResourceArn": _STRING},
@@ -441,6 +475,14 @@ _STREAMS_INPUTS: Mapping[str, Mapping[str, Shape]] = {
 
 MEMBERS = {operation: Members(members) for operation, members in _INPUTS.items()}
 STREAMS_MEMBERS = {operation: Members(members) for operation, members in _STREAMS_INPUTS.items()}
+_OVERRIDES = (
+    "BillingModeOverride",
+    "GlobalSecondaryIndexOverride",
+    "LocalSecondaryIndexOverride",
+    "OnDemandThroughputOverride",
+    "ProvisionedThroughputOverride",
+    "SSESpecificationOverride",
+)
 # Members of the API that would change what a caller sees and have no effect here.
 UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
     "CreateTable": ("GlobalTableSettingsReplicationMode", "GlobalTableSourceArn", "ResourcePolicy"),
@@ -451,4 +493,6 @@ UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
         "ReplicaUpdates",
     ),
     "DescribeStream": ("ShardFilter",),
+    "RestoreTableFromBackup": _OVERRIDES,
+    "RestoreTableToPointInTime": _OVERRIDES,
 }

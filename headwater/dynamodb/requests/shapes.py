@@ -17,8 +17,9 @@ _JAVA = "com.amazonaws.dynamodb.v20120810."
 class Shape:
     """A member's type and constraints.
 
-    `kind` is string, number, boolean, value, values (a map of attribute values), list, map or structure. `minimum` and
-    `maximum` bound a number, or the length of anything else. `java` is the class the service names in type errors.
+    `kind` is string, number, time (epoch seconds), boolean, value, values (a map of attribute values), list, map or
+    structure. `minimum` and `maximum` bound a number, or the length of anything else. `java` is the class the service
+    names in type errors.
     `in_list` is true for a structure that is an element, whose type error has a text of its own, `is_terse` for a
     member whose bounds the newer checks know (`_Broken`).
     """
@@ -149,6 +150,7 @@ _SOUND = {
     "string": _sound_string,
     "number": lambda shape, value: isinstance(value, int) and not isinstance(value, bool) and _is_within(shape, value),
     "boolean": lambda shape, value: isinstance(value, bool),
+    "time": lambda shape, value: isinstance(value, int | float) and not isinstance(value, bool),
     "value": lambda shape, value: isinstance(value, dict),
     "values": lambda shape, value: isinstance(value, dict),
     "list": _sound_list,
@@ -179,6 +181,9 @@ def _check_type(shape: Shape, value: Any) -> None:
             raise wrong_type(value, "String")
     elif kind == "number":
         if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(value, shape.java)
+    elif kind == "time":
+        if isinstance(value, bool) or not isinstance(value, int | float):
             raise wrong_type(value, shape.java)
     elif kind == "boolean":
         boolean(value)

@@ -171,7 +171,7 @@ def check_create(request: Request) -> None:
     if has_indexes and used != set(names):
         raise invalid(
             "Some AttributeDefinitions are not used. AttributeDefinitions: "
-            f"[{', '.join(names)}], keys used: [{', '.join(sorted(used))}]"
+            f"[{', '.join(sorted(names))}], keys used: [{', '.join(sorted(used))}]"
         )
 
 
@@ -204,7 +204,7 @@ def _check_schema(schema: Sequence[Mapping[str, Any]], names: list[str]) -> None
     if any(key not in names for key in keys):
         raise invalid(
             "Some index key attributes are not defined in AttributeDefinitions. "
-            f"Keys: [{', '.join(keys)}], AttributeDefinitions: [{', '.join(names)}]"
+            f"Keys: [{', '.join(keys)}], AttributeDefinitions: [{', '.join(sorted(names))}]"
         )
     if len(keys) > 1 and keys[0] == keys[1]:
         raise validation("Both the Hash Key and the Range Key element in the KeySchema have the same name")

@@ -88,12 +88,12 @@ def list_tables(session: Session, request: Request) -> Response:
 
 
 def describe_limits(session: Session, request: Request) -> Response:
-    """DescribeLimits: the quotas of a new account."""
+    """DescribeLimits: the quotas that the API Reference shows."""
     return {
-        "AccountMaxReadCapacityUnits": 80000,
-        "AccountMaxWriteCapacityUnits": 80000,
-        "TableMaxReadCapacityUnits": 40000,
-        "TableMaxWriteCapacityUnits": 40000,
+        "AccountMaxReadCapacityUnits": 20000,
+        "AccountMaxWriteCapacityUnits": 20000,
+        "TableMaxReadCapacityUnits": 10000,
+        "TableMaxWriteCapacityUnits": 10000,
     }
 
 
@@ -101,17 +101,6 @@ def describe_endpoints(session: Session, request: Request) -> Response:
     """DescribeEndpoints: the regional endpoint's name, as the service answers."""
     address = f"dynamodb.{session.catalog.region}.amazonaws.com"
     return {"Endpoints": [{"Address": address, "CachePeriodInMinutes": 1440}]}
-
-
-def describe_continuous_backups(session: Session, request: Request) -> Response:
-    """DescribeContinuousBackups: point-in-time recovery is deploy-only, so it is off here."""
-    find(session, request)
-    return {
-        "ContinuousBackupsDescription": {
-            "ContinuousBackupsStatus": "ENABLED",
-            "PointInTimeRecoveryDescription": {"PointInTimeRecoveryStatus": "DISABLED"},
-        }
-    }
 
 
 def describe_time_to_live(session: Session, request: Request) -> Response:

@@ -110,7 +110,7 @@ class AwsApi:
                 for needed in permissions_of(service.target_prefix, operation, body, self._account):
                     self._authorize(principal, needed.action, needed.resources)
             answer = await service.call(operation, body, principal)
-            if operation.startswith(("Create", "Delete")):
+            if operation.startswith(("Create", "Delete", "Restore")):
                 self._made.note(service.target_prefix, operation, body, answer)
         except ServiceError as error:
             if error.status >= 500:

@@ -86,6 +86,10 @@ def _dynamodb_resources(operation: str, request: Request, account: Account) -> t
         return ("*",)
     if operation in ("ListTagsOfResource", "TagResource", "UntagResource"):
         return (str(request.get("ResourceArn", "")),)
+    if operation in ("DescribeBackup", "DeleteBackup", "RestoreTableFromBackup"):
+        return (str(request.get("BackupArn", "")),)
+    if operation == "RestoreTableToPointInTime":
+        return (_table(request.get("SourceTableArn") or request.get("SourceTableName"), account),)
     table = _table(request.get("TableName"), account)
     index = request.get("IndexName")
     return (f"{table}/index/{index}",) if isinstance(index, str) else (table,)

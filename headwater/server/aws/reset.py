@@ -10,25 +10,28 @@ from headwater.values.identity import AwsPrincipal
 # moto's path, which test suites written for its server call before each test.
 RESET_PATH = "/moto-api/reset"
 _DYNAMODB, _KINESIS, _SQS = "DynamoDB_20120810", "Kinesis_20131202", "AmazonSQS"
+_RESTORES = ("RestoreTableFromBackup", "RestoreTableToPointInTime")
 
 
 class MadeResources:
-    """Tables, streams and queues made by requests, never those of a template or of an earlier start."""
+    """Tables, backups, streams and queues made by requests, never those of a template or of an earlier start."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[str, str], None] = {}
 
     def note(self, target: str, operation: str, body: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
         """Take down what an answered request made or removed."""
-        if target == _DYNAMODB and operation in ("CreateTable", "DeleteTable"):
-            name = str(body.get("TableName", "")).rpartition("/")[2]
+        if target == _DYNAMODB and operation in ("CreateTable", "DeleteTable", *_RESTORES):
+            name = str(body.get("TargetTableName") or body.get("TableName", "")).rpartition("/")[2]
+        elif target == _DYNAMODB and operation in ("CreateBackup", "DeleteBackup"):
+            name = (answer.get("BackupDetails") or {}).get("BackupArn") or body.get("BackupArn") or ""
         elif target == _KINESIS and operation in ("CreateStream", "DeleteStream"):
             name = str(body.get("StreamName") or body.get("StreamARN", "")).rpartition("/")[2]
         elif target == _SQS and operation in ("CreateQueue", "DeleteQueue"):
             name = answer.get("QueueUrl") or body.get("QueueUrl") or ""
         else:
             return
-        if operation.startswith("Create"):
+        if not operation.startswith("Delete"):
             self._made[target, name] = None
         else:
             self._made.pop((target, name), None)
@@ -45,6 +48,8 @@ class MadeResources:
 
 
 def _removal(target: str, name: str) -> list[tuple[str, dict[str, Any]]]:
+    if target == _DYNAMODB and "/backup/" in name:
+        return [("DeleteBackup", {"BackupArn": name})]
     if target == _DYNAMODB:
         unprotect = {"TableName": name, "DeletionProtectionEnabled": False}
         return [("UpdateTable", unprotect), ("DeleteTable", {"TableName": name})]

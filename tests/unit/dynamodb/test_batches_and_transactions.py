@@ -179,3 +179,28 @@ def test_a_transaction_holds_four_megabytes(table: Any) -> None:
     assert len(table("TransactGetItems", TransactItems=gets)["Responses"]) == 12
     table("PutItem", TableName="tab", Item=puts(12)[11]["Put"]["Item"])
     assert "4 MB" in table.message("TransactGetItems", TransactItems=gets)
+
+
+def big(name: str, sort: str, size: int) -> dict[str, Any]:
+    return {"PK": {"S": name}, "SK": {"S": sort}, "a": {"S": "x" * size}}
+
+
+def read_batch(table: Any, keys: list[dict[str, Any]]) -> tuple[int, int]:
+    """How many items a batch gave and how many keys it left."""
+    answer = table("BatchGetItem", RequestItems={"tab": {"Keys": keys}})
+    return len(answer["Responses"]["tab"]), len(answer["UnprocessedKeys"].get("tab", {"Keys": []})["Keys"])
+
+
+def test_a_batch_read_answers_sixteen_megabytes(table: Any) -> None:
+    for at in range(60):
+        table("PutItem", TableName="tab", Item=big(f"p{at}", "s", 300_000))
+
+    assert read_batch(table, [key(f"p{at}") for at in range(60)]) == (55, 5)
+
+
+def test_a_batch_read_leaves_what_exceeds_a_megabyte_of_one_partition(table: Any) -> None:
+    for at in range(6):
+        table("PutItem", TableName="tab", Item=big("one", f"s{at}", 390_000))
+    keys = [{"PK": {"S": "one"}, "SK": {"S": f"s{at}"}} for at in range(6)]
+
+    assert read_batch(table, [*keys, key("none")]) == (3, 3)
