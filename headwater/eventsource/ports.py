@@ -76,6 +76,9 @@ class Invocation(Protocol):
     @property
     def request_id(self) -> str: ...
 
+    @property
+    def executed_version(self) -> str: ...
+
 
 Invoke = Callable[[str, bytes], Awaitable[Invocation]]
 

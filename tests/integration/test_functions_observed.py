@@ -70,7 +70,7 @@ def test_unknown_function_is_named_with_those_there_are(product: Product) -> Non
     ended = run_cli("logs", "absent", "--data-dir", str(product.data_dir))
 
     assert ended.returncode == 2
-    assert "there is no function 'absent'; there are observed" in ended.stderr
+    assert "there is no function or API 'absent'; there are observed" in ended.stderr
 
 
 def test_iam_report_tells_used_denied_and_unused(product: Product) -> None:

@@ -279,7 +279,7 @@ def test_s3_destination_keeps_the_whole_event(esm: Esm) -> None:
     (entry,) = listed
     document = json.loads(esm.client("s3").get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
     assert entry["Key"].startswith(f"aws/lambda/{identifier}/shardId-000000000000/")
-    payload = document["payload"]
+    payload = json.loads(document["payload"])
     payload = json.loads(payload) if isinstance(payload, str) else payload
     assert [text_of(record) for record in payload["Records"]] == ["a", "b"]
     assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"

@@ -7,8 +7,6 @@ Source: Lambda developer guide, "Capturing discarded batches for a Kinesis strea
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from headwater.eventsource.events import build_event
 from headwater.eventsource.ports import SourceKind
 from headwater.eventsource.stream.lane import Batch, Condition
@@ -38,7 +36,7 @@ def invocation_record(
     if condition == "RetryAttemptsExhausted":
         document["responseContext"] = {
             "statusCode": 200,
-            "executedVersion": "$LATEST",
+            "executedVersion": batch.last_version,
             "functionError": batch.last_function_error,
         }
     # DynamoDB arrival times have whole seconds.
@@ -60,9 +58,13 @@ def invocation_record(
 
 
 def with_payload(document: dict[str, Any], batch: Batch) -> dict[str, Any]:
-    """The document for S3, which holds the whole event as well."""
+    """The document for S3, which holds the whole event as well, as a JSON string in the JSON.
+
+    A recording of such an object shows the event itself there, but its recorder parses texts that look like JSON.
+    Source: Lambda developer guide, "Retain discarded batch records", "escaped JSON string".
+    """
     event = build_event([prepared.encoded for prepared in batch.records])
-    return {**document, "payload": orjson.loads(event)}
+    return {**document, "payload": event.decode()}
 
 
 def object_key(mapping_id: str, shard_id: str, now: float, unique: str) -> str:

@@ -47,6 +47,7 @@ class Batch:
     discard_as: Condition | None = None
     last_request_id: str = ""
     last_function_error: str | None = None
+    last_version: str = "$LATEST"
 
     @property
     def sequence_numbers(self) -> list[str]:

@@ -237,6 +237,7 @@ class ShardRunner:
             return
         batch.last_request_id = result.request_id
         batch.last_function_error = result.function_error
+        batch.last_version = result.executed_version
         failure = self._judge(batch, result)
         if failure is None:
             self._ports.counts.last_result = "OK"

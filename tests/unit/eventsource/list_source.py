@@ -15,6 +15,7 @@ class Answer:
     payload: bytes = b"null"
     function_error: str | None = None
     request_id: str = "request-1"
+    executed_version: str = "$LATEST"
 
 
 @dataclass

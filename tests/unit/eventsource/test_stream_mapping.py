@@ -247,7 +247,7 @@ async def test_discarded_batch_is_sent_before_the_checkpoint_passes_it() -> None
     source = ListSource()
     events: list[str] = []
     checkpoints, failures = KeptCheckpoints(events=events), KeptFailures(events=events)
-    function = Recorder(lambda event: Answer(b"{}", "Unhandled", "request-9"))
+    function = Recorder(lambda event: Answer(b"{}", "Unhandled", "request-9", executed_version="7"))
     mapping = mapping_of(
         source,
         function,
@@ -270,7 +270,7 @@ async def test_discarded_batch_is_sent_before_the_checkpoint_passes_it() -> None
             "condition": "RetryAttemptsExhausted",
             "approximateInvokeCount": 2,
         },
-        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "responseContext": {"statusCode": 200, "executedVersion": "7", "functionError": "Unhandled"},
         "version": "1.0",
         "timestamp": "1970-01-01T00:16:40.000Z",
         "KinesisBatchInfo": {
@@ -297,7 +297,7 @@ async def test_s3_destination_gets_the_whole_event() -> None:
     await until(lambda: failures.batches)
     await mapping.stop()
 
-    assert failures.batches[0].document["payload"] == function.events[0]
+    assert json.loads(failures.batches[0].document["payload"]) == function.events[0]
     assert failures.batches[0].object_key.startswith(f"aws/lambda/mapping-1/{SHARD}/1970/01/01/1970-01-01T00.16.40-")
 
 
