@@ -235,6 +235,32 @@ def device_add(
     sys.exit(run_add(data_dir, name, out or Path(name), policy))
 
 
+@device_application.command("provision")
+def device_provision(
+    template: Annotated[str, typer.Argument(help="The name of the provisioning template.")],
+    count: Annotated[int, typer.Option(min=1, max=100_000, help="How many devices.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder for keys and certificates; TEMPLATE if not given.")
+    ] = None,
+    param: Annotated[
+        list[str] | None,
+        typer.Option(help="A parameter of the template, Name=Value; %d or %04d in it is the device's number."),
+    ] = None,
+    claim: Annotated[
+        Path | None, typer.Option(help="A folder with a claim's device.pem and device.key; made if not given.")
+    ] = None,
+    data_dir: DataDir = Path(".headwater"),
+) -> None:
+    """Let devices register themselves over MQTT by a provisioning template, each with a key of its own."""
+    from headwater.cli.provision import run_provision
+
+    sys.exit(
+        run_provision(
+            data_dir, template, count=count, out=out or Path(template), patterns=_pairs(param or []), claim=claim
+        )
+    )
+
+
 @explain_application.command("subscription")
 def explain_subscription(
     event: Annotated[int | None, typer.Option(help="The number of an event; the latest if not given.")] = None,

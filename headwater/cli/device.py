@@ -29,7 +29,7 @@ def run_add(data_dir: Path, name: str, out: Path, policy: str) -> int:
         if path.exists():
             raise RefusedError(f"{path} exists; choose another folder with --out")
     key = ec.generate_private_key(ec.SECP256R1())
-    request = {"name": name, "certificateSigningRequest": _signing_request(name, key), "policy": policy}
+    request = {"name": name, "certificateSigningRequest": signing_request(name, key), "policy": policy}
     device = ask(data_dir, "POST", "devices", request)
     ready = orjson.loads((data_dir / "run.json").read_bytes())
     out.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,8 @@ def run_add(data_dir: Path, name: str, out: Path, policy: str) -> int:
     return EXIT_OK
 
 
-def _signing_request(name: str, key: ec.EllipticCurvePrivateKey) -> str:
+def signing_request(name: str, key: ec.EllipticCurvePrivateKey) -> str:
+    """A request for a certificate of a key that stays here."""
     common_name = name[:_MAX_COMMON_NAME] or "device"
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())

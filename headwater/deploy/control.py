@@ -10,6 +10,7 @@ from headwater.deploy.functions.logs import function_logs
 from headwater.deploy.graphql.explanation import explain_subscription
 from headwater.deploy.iam_report import iam_report
 from headwater.deploy.iot.devices import add_device
+from headwater.deploy.provisioning.claims import make_claim
 from headwater.deploy.routing import json_response
 from headwater.deploy.rules.explanation import explain_running
 from headwater.errors import ServiceError
@@ -47,6 +48,8 @@ class ControlApi:
             return self._token(body)
         if name == "devices" and request.method == "POST" and isinstance(body, Mapping):
             return await self._device(body)
+        if name == "claims" and request.method == "POST" and isinstance(body, Mapping):
+            return await self._claim(body)
         if name == "explain/subscription" and request.method == "POST" and isinstance(body, Mapping):
             return explain_subscription(self._deployment, body)
         if name == "explain/rule" and request.method == "POST" and isinstance(body, Mapping):
@@ -74,6 +77,12 @@ class ControlApi:
     async def _device(self, body: Mapping[str, Any]) -> HttpResponse:
         try:
             return json_response(200, await add_device(self._deployment, body))
+        except ServiceError as error:
+            return json_response(400, {"message": error.message})
+
+    async def _claim(self, body: Mapping[str, Any]) -> HttpResponse:
+        try:
+            return json_response(200, await make_claim(self._deployment, body))
         except ServiceError as error:
             return json_response(400, {"message": error.message})
 

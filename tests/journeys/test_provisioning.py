@@ -13,7 +13,7 @@ from awsiot import iotidentity, mqtt_connection_builder
 from botocore.exceptions import ClientError
 
 from tests.journeys.test_devices import Client, Key, connected
-from tests.support.product import Product, eventually
+from tests.support.product import Product, eventually, run_cli
 
 TEMPLATE = Path(__file__).parent / "fleet_stack" / "template.yaml"
 PROVISION = "$aws/provisioning-templates/fleet/provision"
@@ -321,6 +321,48 @@ def test_boto3_registers_a_thing_by_a_template_of_its_own(stack: Product) -> Non
     assert policy["policyArn"] == done["resourceArns"]["p"]
     with pytest.raises(iot.exceptions.InvalidRequestException, match="Cannot resolve reference value: CSR"):
         iot.register_thing(templateBody=json.dumps(body), parameters={"Name": "x"})
+
+
+def provision(stack: Product, *arguments: str, timeout_s: float = 110) -> Any:
+    return run_cli("device", "provision", *arguments, "--data-dir", str(stack.data_dir), timeout_s=timeout_s)
+
+
+def test_one_command_registers_a_thousand_devices(stack: Product, tmp_path: Path) -> None:
+    out = tmp_path / "fleet"
+
+    done = provision(stack, "fleet", "--count", "1000", "--out", str(out), "--param", "SerialNumber=%04d")
+
+    assert done.returncode == 0, done.stderr
+    assert "1000 devices are registered" in done.stdout
+    names = sorted(folder.name for folder in out.iterdir() if folder.is_dir())
+    assert (len(names), names[0], names[-1]) == (1000, "pump-0001", "pump-1000")
+    keys = {(folder / "device.key").read_bytes() for folder in out.iterdir() if folder.is_dir()}
+    assert len(keys) == 1000
+    assert (out / "pump-0500" / "device.key").stat().st_mode & 0o777 == 0o600
+    assert json.loads((out / "pump-0500" / "configuration.json").read_text())["url"] == "https://seattle.example"
+    assert stack.boto3("iot").describe_thing(thingName="pump-1000")["attributes"]["serial"] == "1000"
+    device = connected(stack, "pump-0500", out / "pump-0500")
+    assert device.publish("dt/pump/0500", {})
+    device.close()
+
+
+def test_the_command_says_which_devices_were_rejected(stack: Product, claim: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fleet"
+
+    done = provision(
+        stack, "fleet", "--count", "2", "--out", str(out), "--param", "SerialNumber=blocked-%d", "--claim", str(claim)
+    )
+    again = provision(stack, "fleet", "--out", str(out))
+    absent = provision(stack, "none", "--out", str(tmp_path / "none"))
+    same = provision(stack, "fleet", "--count", "2", "--out", str(tmp_path / "x"), "--param", "SerialNumber=1")
+    unclaimed = provision(stack, "fleet", "--out", str(tmp_path / "y"), "--claim", str(tmp_path))
+
+    assert [one.returncode for one in (done, again, absent, same, unclaimed)] == [2, 2, 2, 2, 2]
+    assert done.stderr.count("AccessDenied: User not authorized") == 2
+    assert "is not empty" in again.stderr
+    assert "no provisioning template" in absent.stderr
+    assert "%d" in same.stderr
+    assert "holds no claim" in unclaimed.stderr
 
 
 ALLOW_CONNECT = {

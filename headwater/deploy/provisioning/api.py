@@ -118,8 +118,11 @@ class ProvisioningApi:
 
     async def create_claim(self, call: Call) -> Answer:
         """A certificate for five minutes that may do nothing but be exchanged by this template."""
-        name = self._templates.describe(call.path["templateName"])["templateName"]
-        return await self._registry.certificates.create_claim(self._claim_policy(name), CLAIM_LIFETIME)
+        return await self.claim(self._templates.describe(call.path["templateName"])["templateName"])
+
+    async def claim(self, template: str) -> Answer:
+        """The claim itself, for a template that is there."""
+        return await self._registry.certificates.create_claim(self._claim_policy(template), CLAIM_LIFETIME)
 
     async def register(self, call: Call) -> Answer:
         """RegisterThing: with the rights of the caller, who needs none beside this operation."""
