@@ -2,11 +2,16 @@
 
 import asyncio
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.events.api import EventsApi
+from headwater.deploy.events.bus import EventBus
 from headwater.deploy.events.schedules import SchedulerApi, scheduler_permissions
 from headwater.deploy.functions.code_watch import watch_code
 from headwater.deploy.iot import resources as iot
@@ -19,6 +24,7 @@ from headwater.functions.service import FunctionService
 from headwater.server.aws.api import AwsApi
 from headwater.server.aws.s3_api import S3Api
 from headwater.storage.dynamodb_streams_service import DynamoDbStreamsService
+from headwater.storage.s3_service import S3Service
 from headwater.storage.sqs_service import SqsService
 from headwater.values.http import HttpHandler
 
@@ -100,20 +106,43 @@ async def _sweep(deployment: Deployment) -> None:
 
 
 class AsynchronousDelivery:
-    """Takes what is handed over without waiting for an answer, by its ARN: queues, functions and topics."""
+    """Takes what is handed over without waiting for an answer, by its ARN: queues, functions, topics, buses, objects."""
 
-    def __init__(self, sqs: SqsService) -> None:
+    def __init__(self, sqs: SqsService, s3: S3Service, *, clock: Callable[[], float]) -> None:
         self._sqs = sqs
+        self._s3 = s3
+        self._clock = clock
         self.functions: FunctionService | None = None
         self.topics: Topics | None = None
+        self.events: EventBus | None = None
 
     async def deliver_event(self, delivery: EventDelivery) -> None:
-        """The end of an asynchronous invocation: a destination's document, or a dead letter with its attributes."""
-        attributes = {
-            name: {"DataType": "Number" if value.isdigit() else "String", "StringValue": value}
-            for name, value in delivery.attributes.items()
-        }
-        await self.deliver(delivery.arn, delivery.body, attributes)
+        """The end of an asynchronous invocation: a destination's document, or a dead letter with its attributes.
+
+        Source: Lambda developer guide, "Capturing records of Lambda asynchronous invocations".
+        """
+        service = delivery.arn.split(":")[2]
+        if service == "events" and self.events is not None:
+            document = orjson.loads(delivery.body)
+            resources = [delivery.arn, document["requestContext"]["functionArn"]]
+            end = "Success" if document["requestContext"]["condition"] == "Success" else "Failure"
+            name = delivery.arn.rsplit("/", 1)[-1]
+            await self.events.publish(
+                name, "lambda", f"Lambda Function Invocation Result - {end}", document, resources=resources
+            )
+        elif service == "s3":
+            moment = datetime.fromtimestamp(self._clock(), UTC)
+            function = delivery.function_arn.split(":")[6]
+            key = f"aws/lambda/async/{function}/{moment:%Y/%m/%d}/{moment:%Y-%m-%dT%H.%M.%S}-{uuid.uuid4()}"
+            await self._s3.put(delivery.arn.split(":::")[1].split("/")[0], key, delivery.body.encode())
+        else:
+            kinds = {"ErrorCode": "Number"}
+            attributes = {
+                name: {"DataType": kinds.get(name, "String"), "StringValue": value}
+                for name, value in delivery.attributes.items()
+                if value  # SQS takes no empty value
+            }
+            await self.deliver(delivery.arn, delivery.body, attributes)
 
     async def deliver(self, arn: str, text: str, attributes: Mapping[str, Any] | None = None) -> None:
         """Raises: ServiceError for a target that does not work here or does not take it."""

@@ -163,7 +163,7 @@ def _deployment(
     dynamodb = DynamoDbService(store, **place, clock=time.time)
     sqs = SqsService(store, **place, clock=time.time, base_url=site.endpoint_url)
     s3 = S3Service(data_dir / "s3")
-    delivery = AsynchronousDelivery(sqs)
+    delivery = AsynchronousDelivery(sqs, s3, clock=time.time)
     logs = LogBuffer()
     function_service = FunctionService(
         **place,
@@ -177,6 +177,7 @@ def _deployment(
     delivery.topics = topics
     targets = EventTargets(roles=roles, sqs=sqs, kinesis=kinesis, functions=function_service, topics=topics)
     events = EventBus(**place, deliver=targets.deliver, dead_letter=targets.dead_letter, clock=time.time, store=store)
+    delivery.events = events
     rules = RuleEngine({}, os.urandom, options.account_id)
     devices = DeviceRegistry(
         store,

@@ -39,6 +39,34 @@ Resources:
         MaximumRetryAttempts: 0
         DestinationConfig:
           OnFailure: {Type: SQS, Destination: !GetAtt Failures.Arn}
+  Ends:
+    Type: AWS::Events::EventBus
+    Properties: {Name: ends}
+  Kept:
+    Type: AWS::S3::Bucket
+    Properties: {BucketName: kept-failures}
+  Ended:
+    Type: AWS::SQS::Queue
+    Properties: {QueueName: ended}
+  EndRule:
+    Type: AWS::Events::Rule
+    Properties:
+      EventBusName: !Ref Ends
+      EventPattern: {source: [lambda]}
+      Targets: [{Id: q, Arn: !GetAtt Ended.Arn}]
+  Announced:
+    Type: AWS::Serverless::Function
+    Properties:
+      FunctionName: announced
+      Runtime: python3.13
+      Handler: app.handler
+      CodeUri: code
+      Layers: [!Ref Words]
+      EventInvokeConfig:
+        MaximumRetryAttempts: 0
+        DestinationConfig:
+          OnSuccess: {Type: EventBridge, Destination: !GetAtt Ends.Arn}
+          OnFailure: {Type: S3Bucket, Destination: !GetAtt Kept.Arn}
   Closed:
     Type: AWS::Serverless::Function
     Properties:
@@ -128,6 +156,35 @@ def test_failure_of_an_asynchronous_call_of_the_alias_goes_to_its_destination(pr
     assert document["requestContext"]["functionArn"].endswith(":function:released:live")
     assert document["requestContext"]["condition"] == "RetriesExhausted"
     assert document["responseContext"]["executedVersion"] == "1"
+    assert document["responsePayload"]["errorMessage"] == "told to"
+
+
+def test_success_goes_to_the_event_bus_as_an_event(product: Product) -> None:
+    invoke(product, "announced", InvocationType="Event", Payload=b'{"a": 1}')
+
+    sqs = product.boto3("sqs")
+    url = sqs.get_queue_url(QueueName="ended")["QueueUrl"]
+    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    event = json.loads(message["Body"])
+
+    assert (event["source"], event["detail-type"]) == ("lambda", "Lambda Function Invocation Result - Success")
+    assert event["resources"] == [
+        "arn:aws:events:us-east-1:123456789012:event-bus/ends",
+        "arn:aws:lambda:us-east-1:123456789012:function:announced:$LATEST",
+    ]
+    assert event["detail"]["requestPayload"] == {"a": 1}
+    assert event["detail"]["responsePayload"]["word"] == "layered"
+
+
+def test_failure_is_kept_in_the_bucket(product: Product) -> None:
+    invoke(product, "announced", InvocationType="Event", Payload=b'{"fail": true}')
+
+    s3 = product.boto3("s3")
+    (entry,) = eventually(lambda: s3.list_objects_v2(Bucket="kept-failures").get("Contents"))
+    document = json.loads(s3.get_object(Bucket="kept-failures", Key=entry["Key"])["Body"].read())
+
+    assert entry["Key"].startswith("aws/lambda/async/announced/")
+    assert document["requestContext"]["condition"] == "RetriesExhausted"
     assert document["responsePayload"]["errorMessage"] == "told to"
 
 

@@ -143,6 +143,15 @@ class EventBus:
             "detail": detail,
         }
 
+    async def publish(self, bus: str, source: str, detail_type: str, detail: Any, *, resources: list[str]) -> None:
+        """Take an event of a service.
+
+        Raises: ServiceError ResourceNotFoundException.
+        """
+        if bus not in self.buses:
+            raise ServiceError("ResourceNotFoundException", f"Event bus {bus} does not exist.")
+        await self.route(bus, self._event(detail_type, source, detail, at_s=self.clock(), resources=resources))
+
     async def route(self, bus: str, event: dict[str, Any], *, hops: int = 0) -> None:
         """Hand an event to the targets of every rule that matches it."""
         if hops > _MAX_HOPS:

@@ -114,8 +114,8 @@ def _event_invokes(deployment: Deployment, resource: Resource, name: str) -> dic
         destinations = given.get("DestinationConfig") or {}
         success = (destinations.get("OnSuccess") or {}).get("Destination")
         failure = (destinations.get("OnFailure") or {}).get("Destination")
-        _check_destination("DestinationConfig.OnSuccess", success)
-        _check_destination("DestinationConfig.OnFailure", failure)
+        _check_destination("DestinationConfig.OnSuccess", success, "lambda", "events")
+        _check_destination("DestinationConfig.OnFailure", failure, "lambda", "events", "s3")
         found[str(given.get("Qualifier") or LATEST)] = EventInvokeConfig(
             maximum_retry_attempts=int(given.get("MaximumRetryAttempts", default.maximum_retry_attempts)),
             maximum_event_age_s=float(given.get("MaximumEventAgeInSeconds", default.maximum_event_age_s)),
@@ -126,11 +126,14 @@ def _event_invokes(deployment: Deployment, resource: Resource, name: str) -> dic
     return found
 
 
-def _check_destination(property_path: str, arn: str | None) -> None:
-    if arn is not None and arn.split(":")[2:3] not in (["sqs"], ["lambda"], ["sns"]):
-        raise TemplateError(
-            f"{arn} cannot be delivered to here: queues, functions and topics can", property_path=property_path
-        )
+_NAMED = {"sqs": "queues", "sns": "topics", "lambda": "functions", "events": "event buses", "s3": "buckets"}
+
+
+def _check_destination(property_path: str, arn: str | None, *more: str) -> None:
+    services = ("sqs", "sns", *more)
+    if arn is not None and arn.split(":")[2:3] not in [[service] for service in services]:
+        allowed = ", ".join(_NAMED[service] for service in services)
+        raise TemplateError(f"{arn} cannot be delivered to: {allowed} can", property_path=property_path)
 
 
 def _runtime(resource: Resource) -> Runtime:

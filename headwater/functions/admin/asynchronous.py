@@ -16,7 +16,8 @@ from headwater.functions.service import FunctionService
 
 _ARN_PATTERN = r"^$|arn:(aws[a-zA-Z0-9-]*):([a-zA-Z0-9\-])+:([a-z]{2}(-gov)?-[a-z]+-\d{1})?:(\d{12})?:(.*)"
 _ARN = re.compile(_ARN_PATTERN)
-_SERVICES = ("sqs", "sns", "lambda")
+# Source: Lambda developer guide, "Capturing records of Lambda asynchronous invocations".
+_SERVICES = {"OnSuccess": ("sqs", "sns", "lambda", "events"), "OnFailure": ("sqs", "sns", "lambda", "events", "s3")}
 _MEMBERS = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds", "DestinationConfig")
 
 
@@ -122,8 +123,8 @@ class EventInvokeConfigs:
             member = f"destinationConfig.{side[0].lower()}{side[1:]}.destination"
             raise constraint(member, arn, f"satisfy regular expression pattern: {_ARN_PATTERN}")
         service = arn.split(":")[2]
-        if service not in _SERVICES:
-            raise invalid(f"The destination {arn} does not work here: queues, topics and functions do.")
+        if service not in _SERVICES[side]:
+            raise invalid(f"The destination {arn} does not work here: {', '.join(_SERVICES[side])} do.")
         if service != "lambda":
             return
         if arn == config.arn:  # (recorded)
