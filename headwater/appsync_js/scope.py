@@ -128,6 +128,8 @@ def check_functions(tree: SourceTree) -> Iterator[Finding]:
             yield from _check_passing(node, functions)
         elif _returns_function(node, functions):
             yield node, "no-function-return", "a function may not return a function"
+        elif _renames_function(node, functions):
+            yield node, "no-function-reassign", "a function may not get another name"
         elif node.type in ("assignment_expression", "augmented_assignment_expression"):
             left = node.child_by_field_name("left")
             if left is not None and left.type == "identifier" and _names_function(left, functions):
@@ -160,6 +162,17 @@ def _returns_function(node: Node, functions: dict[str, Node]) -> bool:
     if node.type == "return_statement":
         return bool(node.named_children) and _is_function(node.named_children[0], functions)
     return node.type == "arrow_function" and _is_function(node.child_by_field_name("body"), functions)
+
+
+def _renames_function(node: Node, functions: dict[str, Node]) -> bool:
+    """`const other = name` and `other = name`."""
+    if node.type == "variable_declarator":
+        value = node.child_by_field_name("value")
+    elif node.type == "assignment_expression":
+        value = node.child_by_field_name("right")
+    else:
+        return False
+    return value is not None and value.type == "identifier" and _names_function(value, functions)
 
 
 def _check_passing(call: Node, functions: dict[str, Node]) -> Iterator[Finding]:
@@ -215,6 +228,8 @@ def _check_write(node: Node, context: str) -> Iterator[Finding]:
         target = node.child_by_field_name("left")
     elif node.type == "unary_expression" and text_of(node.child_by_field_name("operator")) == "delete":
         target = node.child_by_field_name("argument")
+    elif node.type == "for_in_statement" and node.child_by_field_name("kind") is None:
+        target = node.child_by_field_name("left")
     else:
         return
     if target is None:
