@@ -106,7 +106,7 @@ async def _sweep(deployment: Deployment) -> None:
 
 
 class AsynchronousDelivery:
-    """Takes what is handed over without waiting for an answer, by its ARN: queues, functions, topics, buses, objects."""
+    """Takes what is handed over without waiting, by its ARN: for queues, functions, topics, event buses, buckets."""
 
     def __init__(self, sqs: SqsService, s3: S3Service, *, clock: Callable[[], float]) -> None:
         self._sqs = sqs
