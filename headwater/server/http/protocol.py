@@ -24,6 +24,8 @@ from headwater.values.http import HttpRequest, HttpResponse
 logger = logging.getLogger(__name__)
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Larger answers, and what would come to more with those before, are written at once and not at the end of the turn.
+_MAX_UNSENT_BYTES = 64 << 10
 # Pipelined requests that may wait behind one that is handled; reading stops until they are answered.
 _MAX_PENDING = 8
 
@@ -39,6 +41,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         "_is_write_paused",
         "_task",
         "_transport",
+        "_unsent",
     )
 
     def __init__(self, shared: HttpShared) -> None:
@@ -50,6 +53,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         self._is_write_paused = False
         self._is_read_paused = False
         self._has_eof = False
+        self._unsent = b""
 
     # asyncio.Protocol
 
@@ -114,13 +118,44 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         self._shared.connections.discard(self)
         self._pending.clear()
         self._deadline = None
+        self._unsent = b""
         self._forget_parser()
+
+    # writing
+
+    def _write(self, data: bytes) -> None:
+        """Write at the end of this loop turn.
+
+        A peer that sleeps is woken by what it is sent, which can cost as much as the whole answer; answers that leave
+        together find it awake (bench/appsync_requests.py: 20 us less for each of 32 connections).
+        """
+        if len(self._unsent) + len(data) > _MAX_UNSENT_BYTES:
+            self.flush()
+            self._transport.write(data)
+        elif self._unsent:
+            self._unsent += data
+        else:
+            self._unsent = data
+            batch = self._shared.batch
+            if not batch.waiting:
+                batch.schedule()
+            batch.waiting.append(self)
+
+    def flush(self) -> None:
+        """Write what waits for the end of the turn."""
+        if self._unsent:
+            data, self._unsent = self._unsent, b""
+            self._transport.write(data)
+
+    def _close(self) -> None:
+        self.flush()
+        self._transport.close()
 
     def _continue_if_due(self) -> None:
         # The interim answer must not overtake the answers of earlier pipelined requests.
         if self._wants_continue and not self._pending and self._task is None:
             self._wants_continue = False
-            self._transport.write(_CONTINUE)
+            self._write(_CONTINUE)
 
     # phases and deadlines
 
@@ -161,7 +196,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         """The server stops: close between requests, and after the one under way."""
         is_handling = self._task is not None or bool(self._pending) or self._held_data is not None
         if not is_handling and self._phase is not BODY:
-            self._transport.close()
+            self._close()
 
     def abort(self) -> None:
         self._transport.abort()
@@ -183,7 +218,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         if self._task is None and not self._pending:
             self._continue_if_due()
             if self._has_eof:
-                self._transport.close()
+                self._close()
             elif self._phase is HANDLING:
                 self._phase = IDLE
                 self._arm()
@@ -255,10 +290,10 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
             headers, has_close = shared.header_texts[response.headers]
             data = encode_response(response, headers, date=shared.date, is_head=is_head, is_last=is_last)
         is_last = is_last or has_close
-        self._transport.write(data)
+        self._write(data)
         if is_last:
             self._pending.clear()
-            self._transport.close()
+            self._close()
 
     def _write_refusal(self, response: HttpResponse) -> None:
         """Write, and read on for a moment: closing on a peer that still sends would reset the answer away."""
@@ -266,7 +301,8 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
             return
         headers, _ = self._shared.header_texts[response.headers]
         date = self._shared.date
-        self._transport.write(encode_response(response, headers, date=date, is_head=False, is_last=True))
+        self._write(encode_response(response, headers, date=date, is_head=False, is_last=True))
+        self.flush()
         if self._has_eof or not self._transport.can_write_eof():
             self._transport.close()
             return
@@ -330,6 +366,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         shared.connections.add(connection)
         self._deadline = None
         self._forget_parser()
+        self.flush()
         self._transport.set_protocol(connection)
         self._transport.resume_reading()
         self._transport.write(head)

@@ -135,12 +135,18 @@ def upgrade_answer(request: HttpRequest, subprotocol: str | None) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
 
+class Flushable(Protocol):
+    """A connection with something to write."""
+
+    def flush(self) -> None: ...
+
+
 class WriteBatch:
     """Connections with something to write; all of them are flushed by one callback per loop turn."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self.waiting: list[WebSocketConnection] = []
+        self.waiting: list[Flushable] = []
 
     def schedule(self) -> None:
         """Called before the first connection is added in a turn."""
