@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 DEVICES ?= 20
 ARGS ?=
 
-.PHONY: run test check bench format clean install package deploy test-aws
+.PHONY: run test check bench format clean install package deploy test-deploy test-aws
 
 install: $(STAMP)
 
@@ -60,6 +60,10 @@ package:
 deploy:
 	$(SAM) build --config-env $(STAGE)
 	$(SAM) deploy --config-env $(STAGE) $(ARGS)
+
+# What judges and deploys the template, each in an environment of its own: SAM CLI, checkov, reproducible packages.
+test-deploy: $(STAMP)
+	HEADWATER_TEST_DEPLOY=1 $(BIN)/python -m pytest tests/template/test_sam.py tests/template/test_checkov.py tests/template/test_packages.py $(ARGS)
 
 test-aws: $(STAMP)
 	@test -n "$(STACK)" || { echo "Name the stack: make test-aws STACK=headwater-dev"; exit 2; }

@@ -21,28 +21,33 @@ INSTALL_TIMEOUT_S = 600
 
 
 def installed_clients() -> Path:
-    """The folder with the scripts and their packages; skips the test where they cannot be had."""
+    """The folder with the clients' scripts and their packages; skips the test where they cannot be had."""
+    return installed_packages(HERE)
+
+
+def installed_packages(source: Path) -> Path:
+    """A cached folder with the packages of `source/package.json` and its scripts; skips where it cannot be had."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         pytest.skip("needs Node 20 or newer with npm")
     version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.lstrip("v").split(".")[0]) < OLDEST_NODE:
         pytest.skip(f"needs Node {OLDEST_NODE} or newer, found {version}")
-    packages = (HERE / "package.json").read_bytes()
+    packages = (source / "package.json").read_bytes()
     cache = Path(os.environ.get(CACHE_VARIABLE) or Path(tempfile.gettempdir()) / "headwater-node-clients")
     folder = cache / hashlib.sha256(packages).hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        _install(folder)
-        for script in HERE.glob("*.mjs"):
+        _install(source, folder)
+        for script in source.glob("*.mjs"):
             shutil.copy(script, folder)
     return folder
 
 
-def _install(folder: Path) -> None:
+def _install(source: Path, folder: Path) -> None:
     if (folder / "node_modules" / ".package-lock.json").is_file():
         return
-    shutil.copy(HERE / "package.json", folder)
+    shutil.copy(source / "package.json", folder)
     command = ["npm", "install", "--no-audit", "--no-fund", "--loglevel=error"]
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)

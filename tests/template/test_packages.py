@@ -82,6 +82,17 @@ def test_an_unknown_function_is_refused_with_the_known_ones(tmp_path: Path) -> N
     assert "IngestFunction" in done.stderr
 
 
+@pytest.mark.skipif(not os.environ.get("HEADWATER_TEST_DEPLOY"), reason="make test-deploy: it downloads what is pinned")
+@pytest.mark.parametrize("architecture", stage.PLATFORMS)
+def test_packages_come_out_the_same_from_a_second_build(architecture: str, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        stage.package(architecture, tmp_path / name)
+
+    sums = (tmp_path / "one" / "SHA256SUMS").read_text()
+    assert sums == (tmp_path / "two" / "SHA256SUMS").read_text()
+    assert [line.split("  ")[1] for line in sums.splitlines()] == [f"{name}.zip" for name in sorted(FUNCTIONS)]
+
+
 def test_equal_folders_make_equal_zips_whatever_their_dates(tmp_path: Path) -> None:
     for name, date in (("one", 1_000_000_000), ("two", 1_700_000_000)):
         folder = tmp_path / name / "streams"

@@ -1,14 +1,9 @@
-"""The SAM CLI on the template, as `make deploy` uses it: validate, build, package.
-
-Opt-in, because the CLI and its dependencies take a minute to install: `HEADWATER_TEST_SAM=1` installs it into its own
-environment in the user's cache; `HEADWATER_SAM=/path/to/sam` takes one that is there.
-"""
+"""The SAM CLI on the template, as `make deploy` uses it: validate, build, package."""
 
 import hashlib
 import os
 import subprocess
 import sys
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,33 +13,16 @@ import yaml
 from moto.server import ThreadedMotoServer
 
 from infra import stage
+from tests.template.deploy_tools import deploy_tool
 from tests.template.template_file import ROOT, load_template, resources_of_type
 
-pytestmark = [
-    pytest.mark.skipif(
-        not (os.environ.get("HEADWATER_TEST_SAM") or os.environ.get("HEADWATER_SAM")),
-        reason="set HEADWATER_TEST_SAM=1 to install aws-sam-cli in its own environment and run it",
-    ),
-    pytest.mark.timeout(900),
-]
-SAM_REQUIREMENT = "aws-sam-cli>=1.150"
+pytestmark = pytest.mark.timeout(900)
 FUNCTIONS = resources_of_type(load_template(), "AWS::Serverless::Function")
 
 
 @pytest.fixture(scope="module")
 def sam() -> Path:
-    given = os.environ.get("HEADWATER_SAM")
-    if given:
-        return Path(given)
-    cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "headwater" / "aws-sam-cli"
-    program = cache / "bin" / "sam"
-    if not program.exists():
-        venv.create(cache, with_pip=True)
-        pip = [str(cache / "bin" / "python"), "-m", "pip", "install", "--quiet", SAM_REQUIREMENT]
-        done = subprocess.run(pip, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"aws-sam-cli cannot be installed: {done.stderr[-300:]}")
-    return program
+    return deploy_tool("sam")
 
 
 @pytest.fixture(scope="module")
