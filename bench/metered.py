@@ -18,11 +18,12 @@ from typing import Any
 from headwater.deploy.loading import load_template
 from headwater.plan.arithmetic import TABLE_STREAM_POLL_S, Rates
 from headwater.plan.chain import Chain, Reader, read_chain
+from headwater.plan.footprint import Publishes
 from headwater.plan.load import Load
 from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.store import Store
 from streams.aggregate import aggregate_batch
-from streams.fanout import publish_batch
+from streams.fanout import Demand, publish_batch
 from streams.ingest import Ingestion, Settings
 from streams.items import registration
 from tests.template.template_file import ROOT
@@ -34,6 +35,8 @@ CALLS_AT_A_TIME = 8
 FULL_CORE_MB = 1769
 START_MS = 1_732_489_740_000
 TABLE = "headwater"
+# onDeviceState takes as many in `deviceIds`.
+DEVICES_OF_A_SUBSCRIPTION = 5
 RETENTION_S = 10**9
 WINDOW_S = 60
 # A record of the table's stream, and the second it was written.
@@ -84,6 +87,21 @@ class MeteredTable:
     def register(self, device_id: str) -> None:
         self._do("TransactWriteItems", registration(TABLE, device_id, "acme", now_ms=START_MS, retention_s=RETENTION_S))
 
+    def subscribe(self, device_ids: Sequence[str]) -> None:
+        """Leave rows as resolvers/recordInterest.js does, of subscriptions to these devices, or to all if there are none."""
+        for start in range(0, max(1, len(device_ids)), DEVICES_OF_A_SUBSCRIPTION):
+            named = device_ids[start : start + DEVICES_OF_A_SUBSCRIPTION]
+            scope = "".join(f"#{device_id}" for device_id in named)
+            item: dict[str, Any] = {
+                "PK": {"S": "INTEREST#acme"},
+                "SK": {"S": f"onDeviceState#DEV{scope}" if named else "onDeviceState"},
+                "field": {"S": "onDeviceState"},
+                "validUntil": {"N": str(int(time.time()) + 86_400)},
+            }
+            if named:
+                item["devices"] = {"L": [{"S": device_id} for device_id in named]}
+            self._do("PutItem", {"TableName": TABLE, "Item": item})
+
     def changes(self) -> list[dict[str, Any]]:
         """Take the stream records since the last time."""
         found: list[dict[str, Any]] = []
@@ -126,6 +144,10 @@ class MeteredFleet:
         self._watched = set(self._devices[: round(load.devices * load.watched)])
         for device_id in self._devices:
             self._table.register(device_id)
+        publishes = chain_publishes(chain)
+        self._demand = Demand(self._table.call_each, TABLE, clock=time.time) if publishes.is_watched_alone else None
+        if load.subscribers and load.watched:
+            self._table.subscribe([] if load.watched == 1 else sorted(self._watched))
         self._table.changes()
 
     @property
@@ -236,7 +258,8 @@ class MeteredFleet:
             self.deliveries += watched * self._load.subscribers
             return 200, json.dumps({"data": {f"m{place}": {} for place in range(25)}}).encode()
 
-        answer, _ = publish_batch({"Records": changes}, send)
+        wanted = self._demand.wanted if self._demand else None
+        answer, _ = publish_batch({"Records": changes}, send, wanted)
         assert answer == {"batchItemFailures": []}
 
     def _aggregate(self, partition: int, changes: list[dict[str, Any]], *, is_over: bool) -> None:
@@ -255,6 +278,11 @@ class MeteredFleet:
             "approximateArrivalTimestamp": ts / 1000,
         }
         return {"eventID": "shardId-000000000000:1", "kinesis": kinesis}
+
+
+def chain_publishes(chain: Chain) -> Publishes:
+    (found,) = [reader.footprint.publishes for reader in chain.on_table if reader.footprint.publishes is not None]
+    return found
 
 
 def payload(ts: int, seq: int, size_bytes: int) -> bytes:

@@ -83,7 +83,6 @@ def rates(load: Load, chain: Chain, *, shards: int, parallelization: int) -> Rat
     }
     readers = (ingest, *chain.on_table)
     write_units = {reader.name: sum(_writes(load, reader, per_group)) for reader in readers}
-    read_units = sum(units for reader in readers for units in _reads(load, reader, per_group))
     stored_gb = _stored_gb(load, chain, per_group)
     partitions = max(
         NEW_TABLE_PARTITIONS,
@@ -100,6 +99,11 @@ def rates(load: Load, chain: Chain, *, shards: int, parallelization: int) -> Rat
             requests_per_s += pace.batches_per_s * pace.requests_in_batch
             updates_per_s += seen_per_s
             update_bytes = published.event_bytes + published.payload_share * load.payload_bytes
+    read_units = sum(
+        units
+        for reader in readers
+        for units in _reads(load, reader, {**per_group, "Batch": (paces[reader.name].batches_per_s, 0.0)})
+    )
     used = {
         "kinesis_shard_hours": shards / 3600,
         "kinesis_put_units": load.messages_per_s * -(-load.payload_bytes // _PUT_UNIT_BYTES),
@@ -218,9 +222,11 @@ def _writes(load: Load, reader: Reader, per_group: _PerGroup) -> Iterator[float]
 
 
 def _reads(load: Load, reader: Reader, per_group: _PerGroup) -> Iterator[float]:
+    # Who watches everything names nobody.
+    named = load.devices * load.watched if load.watched < 1 and load.subscribers else 0.0
     for item in reader.footprint.reads:
         groups_per_s, messages = per_group[item.per]
-        yield groups_per_s * item.read_units(load.payload_bytes, messages)
+        yield groups_per_s * item.read_units(load.payload_bytes, messages, named)
 
 
 def _kept(chain: Chain) -> Iterator[tuple[Item, int]]:

@@ -9,17 +9,18 @@ from typing import Any, Literal
 
 from headwater.errors import TemplateError
 
-Group = Literal["Message", "Device", "DeviceMinute"]
-_GROUPS = ("Message", "Device", "DeviceMinute")
+Group = Literal["Message", "Device", "DeviceMinute", "Batch"]
+_GROUPS = ("Message", "Device", "DeviceMinute", "Batch")
 _WRITE_UNIT_BYTES, _READ_UNIT_BYTES = 1024, 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One item that is read or written for each message, for each device of a batch, or for each minute of a device.
+    """One item that is read or written for each message, device of a batch, minute of a device, or batch.
 
     Its size is `fixed_bytes` and `payload_share` of one payload, and for each message of its group `message_bytes` and
-    `message_share` of its payload; `summary_share` of one payload comes on top where a group has several messages.
+    `message_share` of its payload; `summary_share` of one payload comes on top where a group has several messages, and
+    `watched_bytes` for each device that somebody watches by its name.
     """
 
     per: Group
@@ -28,20 +29,21 @@ class Item:
     summary_share: float
     message_bytes: int
     message_share: float
+    watched_bytes: int
     is_consistent: bool
     seen_by: str
     days: str
 
-    def size_bytes(self, payload_bytes: int, messages: float) -> float:
+    def size_bytes(self, payload_bytes: int, messages: float, named: float = 0.0) -> float:
         each = self.message_bytes + self.message_share * payload_bytes
         share = self.payload_share + (self.summary_share if messages > 1 else 0.0)
-        return self.fixed_bytes + share * payload_bytes + messages * each
+        return self.fixed_bytes + share * payload_bytes + messages * each + named * self.watched_bytes
 
     def write_units(self, payload_bytes: int, messages: float) -> int:
         return _units(self.size_bytes(payload_bytes, messages), _WRITE_UNIT_BYTES)
 
-    def read_units(self, payload_bytes: int, messages: float) -> float:
-        units = _units(self.size_bytes(payload_bytes, messages), _READ_UNIT_BYTES)
+    def read_units(self, payload_bytes: int, messages: float, named: float = 0.0) -> float:
+        units = _units(self.size_bytes(payload_bytes, messages, named), _READ_UNIT_BYTES)
         return units if self.is_consistent else units / 2
 
 
@@ -133,7 +135,7 @@ def _holds(when: Mapping[str, Any], path: str, parameters: Mapping[str, str]) ->
 def _item(raw: Mapping[str, Any], path: str) -> Item:
     _only(
         raw, path, "Per", "Bytes", "PayloadPercent", "SummaryPercent", "MessageBytes", "MessagePayloadPercent",
-        "Consistent", "SeenBy", "Days", "When",
+        "WatchedBytes", "Consistent", "SeenBy", "Days", "When",
     )  # fmt: skip
     per = raw.get("Per")
     if per not in _GROUPS:
@@ -145,6 +147,7 @@ def _item(raw: Mapping[str, Any], path: str) -> Item:
         _whole(raw, "SummaryPercent", path) / 100,
         _whole(raw, "MessageBytes", path),
         _whole(raw, "MessagePayloadPercent", path) / 100,
+        _whole(raw, "WatchedBytes", path),
         is_consistent=str(raw.get("Consistent", "false")).lower() == "true",
         seen_by=str(raw.get("SeenBy", "")),
         days=str(raw.get("Days", "")),

@@ -39,7 +39,7 @@ def document(load: Load, chain: Chain, prices: PriceList) -> dict[str, Any]:
         },
         "api": {
             "requests_per_s": found.per_second["appsync_operations"],
-            "updates_per_s": found.updates_per_s,
+            "changes_per_s": found.updates_per_s,
             "deliveries_per_s": deliveries_per_s(load, found),
         },
         "quotas": [
@@ -99,7 +99,7 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
         f"{table['stored_gb']:,.1f} GB once retention is over ({table['partitions']} partitions)"
     )
     yield (
-        f"  API        {api['requests_per_s']:,.1f} requests/s for {api['updates_per_s']:,.1f} updates/s, "
+        f"  API        {api['requests_per_s']:,.1f} requests/s for {api['changes_per_s']:,.1f} changes/s, "
         f"{api['deliveries_per_s']:,.1f} deliveries/s"
     )
     yield ""

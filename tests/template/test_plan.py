@@ -33,10 +33,23 @@ def counted_and_planned(load: Load, **parameters: object) -> tuple[MeteredFleet,
         (Load(16, 1, 200, watched=0.5), {"FanoutWindowSeconds": 1}),
         (Load(40, 0.1, 200, watched=0.0), {"IngestWindowSeconds": 10}),
         (Load(8, 10, 200, watched=1.0), {}),
+        (Load(16, 1, 200, watched=0.5), {"DemandAwareFanout": "true"}),
+        (Load(16, 1, 200, watched=1.0), {"DemandAwareFanout": "true"}),
+        (Load(16, 1, 200, watched=0.0), {"DemandAwareFanout": "true"}),
         (Load(8, 1, 1500, watched=0.5), {}),
         (Load(6, 2, 600, watched=0.5), {}),
     ],
-    ids=["1/s", "fan-out window", "0.1/s, ingest window", "10/s", "two units a message", "600 bytes"],
+    ids=[
+        "1/s",
+        "fan-out window",
+        "0.1/s, ingest window",
+        "10/s",
+        "demand, half watched",
+        "demand, all watched",
+        "demand, nobody",
+        "two units a message",
+        "600 bytes",
+    ],
 )
 def test_the_plan_says_what_is_counted(load: Load, parameters: dict[str, object]) -> None:
     fleet, planned = counted_and_planned(load, **parameters)
@@ -50,7 +63,9 @@ def test_the_plan_says_what_is_counted(load: Load, parameters: dict[str, object]
     # A load of a minute has an end, with batches that are not full.
     assert counted["appsync_operations"] == pytest.approx(planned.per_second["appsync_operations"], rel=0.3)
     assert counted["lambda_requests"] == pytest.approx(planned.per_second["lambda_requests"], rel=0.3)
-    assert fleet.updates / 60 == pytest.approx(planned.updates_per_s, rel=0.02)
+    is_demand_aware = parameters.get("DemandAwareFanout") == "true"
+    published_share = load.watched if is_demand_aware else 1.0
+    assert fleet.updates / 60 == pytest.approx(planned.updates_per_s * published_share, rel=0.02)
     assert fleet.deliveries / 60 == pytest.approx(planned.updates_per_s * load.watched, rel=0.05)
 
 

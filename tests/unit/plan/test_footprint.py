@@ -50,7 +50,7 @@ def test_entries_hold_under_their_parameters_alone() -> None:
         ({"Wirtes": []}, "Wirtes: unknown"),
         ({"Writes": {}}, "expected a list"),
         ({"Writes": ["x"]}, "expected a mapping"),
-        ({"Writes": [{"Per": "Hour"}]}, "Per: expected one of Message, Device, DeviceMinute, found 'Hour'"),
+        ({"Writes": [{"Per": "Hour"}]}, "Per: expected one of Message, Device, DeviceMinute, Batch, found 'Hour'"),
         ({"Writes": [{"Per": "Device", "Size": 1}]}, "Size: unknown"),
         ({"Writes": [{"Per": "Device", "Bytes": -1}]}, "Bytes: expected a whole number"),
         ({"Writes": [{"Per": "Device", "Bytes": 10**10}]}, "Bytes: expected a whole number"),
