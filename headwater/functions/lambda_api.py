@@ -194,6 +194,7 @@ class LambdaApi:
             ("PUT", asynchronous): (200, lambda call: events.put(*self._parsed(call), call.document(), merges=False)),
             ("POST", asynchronous): (200, lambda call: events.put(*self._parsed(call), call.document(), merges=True)),
             ("DELETE", asynchronous): (204, lambda call: events.delete(*self._parsed(call))),
+            **self._absent_settings(),
             ("GET", "functions/*/policy"): (200, lambda call: policies.get(*self._parsed(call))),
             ("POST", "functions/*/policy"): (201, lambda call: policies.add(*self._parsed(call), call.document())),
             ("DELETE", "functions/*/policy/*"): (
@@ -201,6 +202,38 @@ class LambdaApi:
                 lambda call: policies.remove(*self._parsed(call), call.parts[3], call.query.get("RevisionId")),
             ),
         }
+
+    def _absent_settings(self) -> dict[tuple[str, str], tuple[int, Operation]]:
+        """What can't be set here, told truly: tools that describe a function ask for all of it."""
+        return {
+            ("GET", "functions/*/url"): (200, self._no_url),
+            ("GET", "functions/*/urls"): (200, self._no_urls),
+            ("GET", "functions/*/provisioned-concurrency"): (200, self._no_provisioned_concurrency),
+            ("GET", "functions/*/code-signing-config"): (200, lambda call: {"FunctionName": self._name(call)}),
+            ("GET", "functions/*/runtime-management-config"): (
+                200,
+                lambda call: {
+                    "UpdateRuntimeOn": "Auto",
+                    "FunctionArn": self._service.config(self._name(call)).arn,
+                },
+            ),
+        }
+
+    def _no_url(self, call: Call) -> Answer:
+        raise not_found("The resource you requested does not exist.")  # (recorded)
+
+    def _no_urls(self, call: Call) -> Answer:
+        self._name(call)
+        return {"FunctionUrlConfigs": []}
+
+    def _no_provisioned_concurrency(self, call: Call) -> Answer:
+        self._name(call)
+        if call.query.get("List") == "ALL":
+            return {"ProvisionedConcurrencyConfigs": []}
+        message = "No Provisioned Concurrency Config found for this function"
+        raise ServiceError(
+            "ProvisionedConcurrencyConfigNotFoundException", message, status=404, fields={"Type": "User"}
+        )
 
     def _other_operations(self) -> dict[tuple[str, str], tuple[int, Operation]]:
         layers, tags, mappings = self._layers, self._tags, self._mappings

@@ -368,7 +368,7 @@ class FunctionService:
         if pool is not None:
             pool.ended(environment)
             if init_error is not None:
-                self._fail_waiting(pool, init_error)
+                self._fail_waiting(pool, environment, init_error)
             self._serve(pool)
         self._next_turn()
 
@@ -379,15 +379,12 @@ class FunctionService:
             if not future.done():
                 future.set_result(None)
 
-    def _fail_waiting(self, pool: FunctionPool, init_error: bytes) -> None:
+    def _fail_waiting(self, pool: FunctionPool, environment: ExecutionEnvironment, init_error: bytes) -> None:
         invocation = pool.take_waiting()
-        if invocation is None:
-            # An environment that was starting when the service closed was ended by us.
-            if not self._is_closed:
-                _LOGGER.error("function %s does not start: %s", pool.config.name, _init_reason(init_error))
-            return
-        payload = _with_request_id(init_error, invocation.request_id)
-        invocation.future.set_result(InvokeResult(payload, "Unhandled", invocation.request_id, "", 0.0))
+        if invocation is not None:
+            environment.fail(invocation, init_error)
+        elif not self._is_closed:  # an environment that was starting when the service closed was ended by us
+            _LOGGER.error("function %s does not start: %s", pool.config.name, _init_reason(init_error))
 
     def _next_turn(self) -> None:
         for _ in range(len(self._turns)):
@@ -429,17 +426,6 @@ def _init_reason(init_error: bytes) -> str:
         return init_error.decode("utf-8", "replace")
     place = " ".join(stack[-1].split()) if stack else ""
     return f"{reason} ({place})" if place else reason
-
-
-def _with_request_id(payload: bytes, request_id: str) -> bytes:
-    try:
-        document = json.loads(payload)
-    except ValueError:
-        return payload
-    if isinstance(document, dict) and document.get("requestId") == "":
-        document["requestId"] = request_id
-        return json.dumps(document, ensure_ascii=False).encode()
-    return payload
 
 
 def _seen_by_processes(config: FunctionConfig) -> FunctionConfig:

@@ -265,3 +265,50 @@ async def test_permissions_are_kept_shown_and_removed(stack: LambdaStack) -> Non
     ]
     with pytest.raises(ClientError, match="does not exist"):
         await stack.call("get_policy", FunctionName="echo")
+
+
+async def test_what_cannot_be_set_is_told_truly(stack: LambdaStack) -> None:
+    name = {"FunctionName": "echo"}
+
+    urls = await stack.call("list_function_url_configs", **name)
+    provisioned = await stack.call("list_provisioned_concurrency_configs", **name)
+    signing = await stack.call("get_function_code_signing_config", **name)
+    runtime = await stack.call("get_runtime_management_config", **name)
+
+    assert (urls["FunctionUrlConfigs"], provisioned["ProvisionedConcurrencyConfigs"]) == ([], [])
+    assert signing["FunctionName"] == "echo"
+    assert (runtime["UpdateRuntimeOn"], runtime["FunctionArn"]) == ("Auto", ARN)
+    assert (await refused(stack, "get_function_url_config", **name))[0] == "ResourceNotFoundException"
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "text"),
+    [
+        ("create_function_url_config", {"AuthType": "NONE"}, "Function URLs do not work here"),
+        ("invoke_with_response_stream", {}, "Response streaming does not work here"),
+        (
+            "put_provisioned_concurrency_config",
+            {"Qualifier": "1", "ProvisionedConcurrentExecutions": 1},
+            "Provisioned concurrency does not change",
+        ),
+    ],
+)
+async def test_what_does_not_work_is_refused_by_name(
+    stack: LambdaStack, operation: str, request_: dict[str, Any], text: str
+) -> None:
+    code, message, _ = await refused(stack, operation, FunctionName="echo", **request_)
+
+    assert code == "UnknownOperationException"
+    assert text in message
+
+
+async def test_failed_start_is_in_the_log_of_its_invocation(stack: LambdaStack) -> None:
+    stack.register("broken", "app.absent", folder="basics")
+
+    answer = await stack.call("invoke", FunctionName="broken", LogType="Tail")
+    log = base64.b64decode(answer["LogResult"]).decode().splitlines()
+
+    assert json.load(answer["Payload"])["errorType"] == "Runtime.HandlerNotFound"
+    assert any("Handler 'absent' missing on module 'app'" in line for line in log)
+    assert any(line.startswith("INIT_REPORT") and "Runtime.HandlerNotFound" in line for line in log)
+    assert [line.split(" ")[0] for line in log[-3:]] == ["START", "END", "REPORT"]

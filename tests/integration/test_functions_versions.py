@@ -76,6 +76,12 @@ async def test_version_keeps_the_code_and_the_configuration_it_was_published_wit
     assert (new["text"], new["variable"], new["version"], new["executed"]) == ("second", "2", "$LATEST", "$LATEST")
 
 
+async def test_created_function_is_published_without_a_qualified_arn(stack: LambdaStack) -> None:
+    made = await create(stack, Publish=True)
+
+    assert (made["Version"], made["FunctionArn"]) == ("1", ARN)
+
+
 async def test_publishing_without_a_change_gives_the_last_version(stack: LambdaStack) -> None:
     await create(stack)
     first = await stack.call("publish_version", FunctionName="made", Description="v1")

@@ -72,7 +72,8 @@ class FunctionAdmin:
         record = FunctionRecord(name, self._service.clock(), kept, stored, tags=tags)
         self._register(record)
         self._records.add(record)
-        return self.publish_if(name, request)
+        # A new function's ARN is not qualified, even if its first version is published with it (recorded).
+        return {**self.publish_if(name, request), "FunctionArn": self._service.config(name).arn}
 
     async def update_code(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         record = self._own(name)

@@ -145,6 +145,20 @@ class ExecutionEnvironment:
         self._timer = self._loop.call_at(min(self._deadline, now + _WATCH_S), self._watch)
         return True
 
+    def fail(self, invocation: Invocation, init_error: bytes) -> None:
+        """End an invocation that waited for this environment, which did not start."""
+        payload, kind = _init_failure(init_error, invocation.request_id)
+        report = report_line(
+            invocation.request_id,
+            duration_ms=0.0,
+            memory_mb=self.config.memory_mb,
+            used_bytes=self._max_resident,
+            init_ms=None,
+            status=f"Status: error\tError Type: {kind}",
+        )
+        tail = self._log.fail(invocation.request_id, report)
+        invocation.future.set_result(InvokeResult(payload, "Unhandled", invocation.request_id, tail, 0.0))
+
     def stop(self) -> None:
         """Kill the process; a running invocation ends with Runtime.ExitError."""
         self.is_retiring = True
@@ -266,6 +280,10 @@ class ExecutionEnvironment:
         self._cancel_timer()
         was_starting = self.state == "starting"
         self.state = "stopped"
+        if was_starting and self._init_error is not None:
+            init_ms = (time.perf_counter() - self._started_at) * 1000
+            end = "timeout" if self._kill_reason == "timeout" else f"error\tError Type: {_error_type(self._init_error)}"
+            self._log.note(f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {end}")
         if self._channel is not None:
             self._channel.close()
         if self._server is not None:
@@ -286,6 +304,29 @@ def exit_text(status: int) -> str:
         return f"Runtime exited with error: exit status {status}"
     names = {6: "aborted", 7: "bus error", 9: "killed", 11: "segmentation fault", 15: "terminated"}
     return f"Runtime exited with error: signal: {names.get(-status, -status)}"
+
+
+def _error_type(payload: bytes) -> str:
+    try:
+        return str(json.loads(payload)["errorType"])
+    except (ValueError, KeyError, TypeError):
+        return "Runtime.Unknown"
+
+
+def _init_failure(init_error: bytes, request_id: str) -> tuple[bytes, str]:
+    """What an invocation gets for a failed start, with its own request id, and the type of the error."""
+    kind = _error_type(init_error)
+    try:
+        document = json.loads(init_error)
+    except ValueError:
+        return init_error, kind
+    if not isinstance(document, dict):
+        return init_error, kind
+    if document.get("requestId") == "":
+        document["requestId"] = request_id
+    elif str(document.get("errorMessage", "")).startswith("Error: "):  # the platform's own words
+        document["errorMessage"] = f"RequestId: {request_id} {document['errorMessage']}"
+    return json.dumps(document, ensure_ascii=False).encode(), kind
 
 
 def _cut_error(payload: bytes) -> bytes:

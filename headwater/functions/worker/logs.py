@@ -34,8 +34,16 @@ class EnvironmentLog:
         self._request_id = ""
 
     def begin(self, request_id: str) -> None:
-        self._request_id = request_id
         self._tail.clear()
+        self._start(request_id)
+
+    def fail(self, request_id: str, report: str) -> str:
+        """The log of an invocation whose environment did not start: what that has printed, and the frame around it."""
+        self._start(request_id)
+        return self.end(report)
+
+    def _start(self, request_id: str) -> None:
+        self._request_id = request_id
         self._emit(f"START RequestId: {request_id} Version: {self._version}")
 
     def end(self, report: str) -> str:
