@@ -20,6 +20,7 @@ from typing import Any, cast
 import orjson
 import uvloop
 
+from headwater.cli.memory import settle_memory
 from headwater.realtime.websocket_frames import Opcode, frame_header
 from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.server.http.server import HttpServer
@@ -88,6 +89,7 @@ async def serve_headwater(control: Connection) -> None:
 
     server = HttpServer(handler, websocket_acceptors={"/graphql/realtime": realtime})
     control.send(await server.start("127.0.0.1", 0))
+    settle_memory()
     await answer_cpu(control)
     await server.stop(1.0)
 

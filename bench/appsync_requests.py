@@ -24,6 +24,7 @@ import uvloop
 
 from headwater.appsync_js import compile_module
 from headwater.auth.appsync import ApiKeys, AppSyncAuthenticator, AuthSettings
+from headwater.cli.memory import settle_memory
 from headwater.datasource.resolvers import UnitResolver
 from headwater.datasource.sources.none_source import NoneSource
 from headwater.deploy.graphql.calls import ApiCalls
@@ -124,6 +125,7 @@ async def serve_headwater() -> None:
     router = Router(exact={"/graphql": http}, fallback=nothing, is_ready=True)
     server = HttpServer(router, websocket_acceptors={"/graphql/realtime": realtime})
     say_port(await server.start("127.0.0.1", 0))
+    settle_memory()
     await asyncio.Event().wait()
 
 

@@ -1,7 +1,6 @@
 """`headwater up`: bring a template up, say what is live, run until Ctrl-C or SIGTERM, drain."""
 
 import asyncio
-import gc
 import logging
 import signal
 import sys
@@ -10,13 +9,11 @@ import uvloop
 
 from headwater.app import Runtime
 from headwater.cli import EXIT_OK, EXIT_OURS, EXIT_USER
-from headwater.cli.memory import give_back_memory
+from headwater.cli.memory import give_back_memory, settle_memory
 from headwater.deploy.options import UpOptions
 from headwater.errors import HeadwaterError
 
 _LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-# Objects made between collections, by generation: a busy second makes half a million, nearly all freed by counting.
-_GC_THRESHOLDS = (20_000, 20, 50)
 
 
 def run_up(options: UpOptions) -> int:
@@ -45,7 +42,7 @@ async def _run(options: UpOptions) -> int:
         waiting.cancel()
         await starting
         _say(runtime.report())
-        _settle_memory()
+        settle_memory()
         trimming = loop.create_task(give_back_memory())
         await stopping.wait()
         trimming.cancel()
@@ -57,14 +54,6 @@ async def _run(options: UpOptions) -> int:
         return _complain(str(error), EXIT_OURS)
     finally:
         await runtime.stop()
-
-
-def _settle_memory() -> None:
-    """Collect again, but without what the start made: going through it took 40 ms, in which nothing was answered."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
-    gc.enable()
 
 
 def _complain(text: str, code: int) -> int:
