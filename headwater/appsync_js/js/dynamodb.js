@@ -4,35 +4,48 @@
   const isAbsent = (value) => value === null || value === undefined;
   const typed = (type) => (value) => isAbsent(value) ? null : { [type]: value };
 
-  const toDynamoDB = (value) => {
-    switch (typeof value) {
-      case "string":
-        return { S: value };
-      case "number":
-        return { N: value };
-      case "boolean":
-        return { BOOL: value };
-      case "object":
-        if (value === null) {
+  // What ddb.toStringSet and its like give is a value of its own; to util.dynamodb it is a map like any other.
+  const isSet = (value) => {
+    const keys = Object.keys(value);
+    return keys.length === 1 && ["SS", "NS", "BS"].includes(keys[0]) && Array.isArray(value[keys[0]]);
+  };
+  const converter = (keepsSets) => {
+    const toDynamoDB = (value) => {
+      switch (typeof value) {
+        case "string":
+          return { S: value };
+        case "number":
+          return { N: value };
+        case "boolean":
+          return { BOOL: value };
+        case "object":
+          if (value === null) {
+            return { NULL: null };
+          }
+          if (Array.isArray(value)) {
+            return { L: value.map(toDynamoDB) };
+          }
+          return keepsSets && isSet(value) ? value : { M: toMapValues(value) };
+        default:
           return { NULL: null };
-        }
-        return Array.isArray(value) ? { L: value.map(toDynamoDB) } : { M: toMapValues(value) };
-      default:
-        return { NULL: null };
-    }
-  };
-  const toMapValues = (map) => {
-    if (!rt.isMap(map)) {
-      return null;
-    }
-    const values = {};
-    for (const key of Object.keys(map)) {
-      if (map[key] !== undefined) {
-        values[key] = toDynamoDB(map[key]);
       }
-    }
-    return values;
+    };
+    const toMapValues = (map) => {
+      if (!rt.isMap(map)) {
+        return null;
+      }
+      const values = {};
+      for (const key of Object.keys(map)) {
+        if (map[key] !== undefined) {
+          values[key] = toDynamoDB(map[key]);
+        }
+      }
+      return values;
+    };
+    return { toDynamoDB, toMapValues };
   };
+  const { toDynamoDB, toMapValues } = converter(false);
+  const module = converter(true);
   rt.toDynamoDB = toDynamoDB;
 
   rt.util.dynamodb = {
@@ -155,39 +168,52 @@
     OPERATION_UPDATE_LIST_ITEM: (name, bind, { value, index }) => `${name}[${index}] = ${bind(value)}`,
   };
 
-  // All SET clauses come before all REMOVE clauses, and placeholders are numbered in that order.
-  const toUpdate = (update) => {
-    const sets = [];
-    const removes = [];
+  const holdsOperation = (value) =>
+    isOperation(value) || isListUpdate(value) || (rt.isMap(value) && Object.values(value).some(holdsOperation));
+  // Operations inside of a map change what they name and nothing beside it: each becomes a clause with its path.
+  // Recorded in aws-appsync-community#393. A map without any is set as a whole.
+  const collectClauses = (update, above, sets, removes) => {
     for (const field of Object.keys(update)) {
       const value = update[field];
+      const path = [...above, field];
       if (value === undefined) {
         continue;
       }
       if (isListUpdate(value)) {
-        sets.push(...value.map((item) => [field, item]));
+        sets.push(...value.map((item) => [path, item]));
       } else if (!isOperation(value)) {
-        sets.push([field, operations.replace(value)]);
+        if (holdsOperation(value)) {
+          collectClauses(value, path, sets, removes);
+        } else {
+          sets.push([path, operations.replace(value)]);
+        }
       } else if (value.type === "OPERATION_REMOVE") {
-        removes.push(field);
+        removes.push(path);
       } else if (CLAUSES[value.type] !== undefined) {
-        sets.push([field, value]);
+        sets.push([path, value]);
       } else {
-        rt.fault(`Unsupported update operation ${value.type} of the attribute ${field}`);
+        rt.fault(`Unsupported update operation ${value.type} of the attribute ${path.join(".")}`);
       }
     }
+  };
+
+  // All SET clauses come before all REMOVE clauses, and placeholders are numbered in that order.
+  const toUpdate = (update) => {
+    const sets = [];
+    const removes = [];
+    collectClauses(update, [], sets, removes);
     const alias = aliases();
     const expressionValues = {};
     let bound = 0;
     const bind = (value) => {
       bound += 1;
-      expressionValues[`:expValue_${bound}`] = toDynamoDB(value);
+      expressionValues[`:expValue_${bound}`] = module.toDynamoDB(value);
       return `:expValue_${bound}`;
     };
     const setText = sets
-      .map(([field, operation]) => CLAUSES[operation.type](alias.of(field), bind, operation))
+      .map(([path, operation]) => CLAUSES[operation.type](path.map(alias.of).join("."), bind, operation))
       .join(", ");
-    const removeText = removes.map(alias.of).join(", ");
+    const removeText = removes.map((path) => path.map(alias.of).join(".")).join(", ");
     const expression = [setText && `SET ${setText}`, removeText && `REMOVE ${removeText}`].filter(Boolean).join(" ");
     return { expression, expressionNames: alias.names(), expressionValues };
   };
@@ -206,7 +232,7 @@
     Object.fromEntries(Object.entries(tables).map(([table, value]) => [table, convert(value)]));
 
   const WRITES = {
-    putItem: ({ item }) => ["PutItem", { attributeValues: toMapValues(item) }],
+    putItem: ({ item }) => ["PutItem", { attributeValues: module.toMapValues(item) }],
     updateItem: ({ update }) => ["UpdateItem", { update: toUpdate(update) }],
     deleteItem: () => ["DeleteItem", {}],
     conditionCheck: () => ["ConditionCheck", {}],
@@ -226,7 +252,10 @@
     get: (input) =>
       withProjection(withGiven({ operation: "GetItem", key: toMapValues(input.key) }, input, READ_MEMBERS), input),
     put: (input) =>
-      write({ operation: "PutItem", key: toMapValues(input.key), attributeValues: toMapValues(input.item) }, input),
+      write(
+        { operation: "PutItem", key: toMapValues(input.key), attributeValues: module.toMapValues(input.item) },
+        input
+      ),
     update: (input) =>
       write({ operation: "UpdateItem", key: toMapValues(input.key), update: toUpdate(input.update) }, input),
     remove: (input) => write({ operation: "DeleteItem", key: toMapValues(input.key) }, input),
@@ -241,7 +270,7 @@
     }),
     batchPut: ({ tables }) => ({
       operation: "BatchPutItem",
-      tables: mapTables(tables, (items) => items.map(toMapValues)),
+      tables: mapTables(tables, (items) => items.map(module.toMapValues)),
     }),
     batchDelete: ({ tables }) => ({
       operation: "BatchDeleteItem",

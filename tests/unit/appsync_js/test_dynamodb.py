@@ -76,6 +76,41 @@ def test_an_update_numbers_its_placeholders_in_the_order_of_the_clauses(fields: 
     assert update(fields)["expression"] == expression
 
 
+@pytest.mark.parametrize(
+    ("fields", "expression"),
+    [
+        # Recorded in aws-appsync-community#393, and the example of `replace` in the developer guide.
+        ("stuff: { foo: ddb.operations.replace(null) }", "SET #expName_1.#expName_2 = :expValue_1"),
+        ("a: { b: { c: ddb.operations.increment(1) } }", "SET {0} = {0} + :expValue_1"),
+        (
+            "a: { b: ddb.operations.remove(), c: 1, d: [ddb.operations.updateListItem('x', 2)] }",
+            "SET #expName_1.#expName_2 = :expValue_1, #expName_1.#expName_3[2] = :expValue_2 "
+            "REMOVE #expName_1.#expName_4",
+        ),
+        ("a: { b: { c: 1 } }", "SET #expName_1 = :expValue_1"),
+    ],
+)
+def test_an_operation_inside_of_a_map_changes_only_what_it_names(fields: str, expression: str) -> None:
+    update = value(f"ddb.update({{ key: {{ id: 1 }}, update: {{ {fields} }} }})")["update"]
+
+    assert update["expression"] == expression.format("#expName_1.#expName_2.#expName_3")
+
+
+def test_sets_of_the_module_stay_sets_wherever_they_are_written() -> None:
+    sets = "s: ddb.toStringSet(['a']), m: { n: ddb.toNumberSet([1]) }, l: [ddb.toBinarySet(['eA=='])]"
+
+    put = value(f"ddb.put({{ key: {{ id: 1 }}, item: {{ {sets} }} }})")
+    update = value("ddb.update({ key: { id: 1 }, update: { s: ddb.toStringSet(['a']) } })")
+
+    assert put["attributeValues"] == {
+        "s": {"SS": ["a"]},
+        "m": {"M": {"n": {"NS": [1]}}},
+        "l": {"L": [{"BS": ["eA=="]}]},
+    }
+    assert update["update"]["expressionValues"] == {":expValue_1": {"SS": ["a"]}}
+    assert value("util.dynamodb.toDynamoDB({ SS: ['a'] })") == {"M": {"SS": {"L": [{"S": "a"}]}}}
+
+
 def test_an_update_names_every_attribute_once() -> None:
     assert update("gone: ddb.operations.remove(), a: 1")["expressionNames"] == {"#expName_1": "a", "#expName_2": "gone"}
 
