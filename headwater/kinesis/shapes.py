@@ -105,9 +105,7 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         "MaxRecordSizeInKiB": _record_size,
         "WarmThroughputMiBps": Shape("Integer", rules=(at_least(0),)),
     },
-    "DecreaseStreamRetentionPeriod": _of_stream(
-        RetentionPeriodHours=Shape("Integer", True, (at_least(1), at_most(8760)))
-    ),
+    "DecreaseStreamRetentionPeriod": _of_stream(RetentionPeriodHours=Shape("Integer", True, (at_least(1),))),
     "DeleteResourcePolicy": _of_resource(),
     "DeleteStream": _of_stream(EnforceConsumerDeletion=Shape("Boolean")),
     "DeregisterStreamConsumer": {
@@ -142,9 +140,7 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         **_of_stream(),
         "Timestamp": Shape("Timestamp"),
     },
-    "IncreaseStreamRetentionPeriod": _of_stream(
-        RetentionPeriodHours=Shape("Integer", True, (at_least(1), at_most(8760)))
-    ),
+    "IncreaseStreamRetentionPeriod": _of_stream(RetentionPeriodHours=Shape("Integer", True, (at_least(1),))),
     "ListShards": {
         "ExclusiveStartShardId": _optional_name,
         "MaxResults": _limit,

@@ -348,3 +348,11 @@ def test_data_that_is_not_base64_is_a_serialization_exception(data: str, message
 def test_no_request_is_a_crash(request_members: dict[str, Any]) -> None:
     with pytest.raises(ServiceError):
         check_request(request_members, {**SHAPES["PutRecords"]})
+
+
+def test_a_retention_period_beyond_a_year_is_no_matter_of_shape() -> None:
+    checked = check_request({"StreamName": "s", "RetentionPeriodHours": 9999}, SHAPES["IncreaseStreamRetentionPeriod"])
+
+    with pytest.raises(ServiceError, match="Maximum allowed retention period is 8760 hours") as caught:
+        streams.change_retention(Stream("s", 1, 0, ()), checked["RetentionPeriodHours"], is_increase=True)
+    assert caught.value.code == "InvalidArgumentException"
