@@ -422,6 +422,10 @@
     const [hour, minute, second] = clock.split(":").map(Number);
     const fields = { u: Number(year), M: Number(month), d: Number(day), H: hour, m: minute, s: second ?? 0 };
     fields.fractionMs = Number(`${fraction ?? ""}000`.slice(0, 3));
+    // Java's own ISO formatters are strict, those made of a pattern take February 30 for its last day.
+    if (fields.M >= 1 && fields.M <= 12 && fields.d > monthLength(fields.u, fields.M)) {
+      rt.fault(`Text '${text}' could not be parsed: ${date} is no date`);
+    }
     const offset = zone === "Z" || zone === "z" ? 0 : parseOffset(zone);
     return resolveDays(fields) * DAY_MS + resolveTime(fields) - offset * 1000;
   };

@@ -110,6 +110,7 @@ def test_gaps_move_forward_and_overlaps_take_the_earlier_instant(local: str, exp
         ("util.time.parseFormattedToEpochMilliSeconds('x', 'yyyy', 'UTC')", "could not be parsed at index 0"),
         ("util.time.parseFormattedToEpochMilliSeconds('2024', 'yyyy', 'UTC')", "gives no date"),
         ("util.time.parseISO8601ToEpochMilliSeconds('2024-01-01')", "could not be parsed"),
+        ("util.time.parseISO8601ToEpochMilliSeconds('2023-02-29T00:00:00Z')", "2023-02-29 is no date"),
     ],
 )
 def test_what_cannot_be_read_is_a_fault(expression: str, message: str) -> None:
