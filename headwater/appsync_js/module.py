@@ -42,6 +42,8 @@ OPTIONAL_FILES: Mapping[str, tuple[bytes, ...]] = {
     "rds.js": (b"rds", b"utils/ai"),
     "web.js": (b"http", b"xml"),
 }
+# Frames of the library are told from those of the code by their lines, of which 32 KB of code have fewer.
+FIRST_LIBRARY_LINE = 40_000
 # Sealing removes these from the global object; the runtime goes on using them.
 KEPT_FOR_RUNTIME = "const {Error, RegExp, Map} = globalThis;"
 PLAIN_ANSWER_EXCEPT = frozenset("UXZ")
@@ -70,7 +72,10 @@ class JsEngine:
         folder = files("headwater.appsync_js") / "js"
         sources = [(folder / name).read_text(encoding="utf-8").rstrip().removesuffix(";") for name in runtime_files]
         parts = ";".join(f"(\n{source}\n)(rt)" for source in sources)
-        self._context.eval(f"(() => {{ {KEPT_FOR_RUNTIME} const rt = {{library: {{}}}};{parts};rt.install(); }})()")
+        lines = "\n" * FIRST_LIBRARY_LINE
+        self._context.eval(
+            f"{lines}(() => {{ {KEPT_FOR_RUNTIME} const rt = {{library: {{}}}};{parts};rt.install(); }})()"
+        )
 
     def load(
         self,

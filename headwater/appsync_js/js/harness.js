@@ -2,6 +2,8 @@
 (rt) => {
   "use strict";
   const MAX_RESULT_BYTES = 5 * 1024 * 1024;
+  // JsEngine moves the library behind this line, which is further down than code can have lines.
+  const FIRST_LIBRARY_LINE = 40000;
   const PAYLOAD_MEMBER = '{"payload":}'.length;
   const KEPT_GLOBALS = [
     "Array",
@@ -55,8 +57,10 @@
 
   const faultOf = (error) => {
     const message = error instanceof Error ? error.message : String(error);
-    const place = /<input>:(\d+):(\d+)/.exec(error instanceof Error ? error.stack ?? "" : "");
-    return new Raised(place === null ? message : `code.js:${place[1]}:${place[2]}: ${message}`, "Code");
+    const frames = (error instanceof Error ? error.stack ?? "" : "").matchAll(/<input>:(\d+):(\d+)/g);
+    // The frames of this library come first where it was called wrongly; what helps is the place of the call.
+    const place = [...frames].find(([, line]) => Number(line) < FIRST_LIBRARY_LINE);
+    return new Raised(place === undefined ? message : `code.js:${place[1]}:${place[2]}: ${message}`, "Code");
   };
   const describe = (raised) => ({ ...rt.describe(raised), isUnauthorized: raised.isUnauthorized });
 

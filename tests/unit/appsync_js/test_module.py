@@ -314,6 +314,16 @@ def test_a_response_handler_that_only_returns_its_result_is_told_from_others(
     assert returns_result(tree) is is_only_result
 
 
+@pytest.mark.parametrize("call", ["ddb.get()", "util.urlDecode('%zz')", "[1].map((one) => one.a.b)"])
+def test_a_fault_names_the_line_of_the_code_even_inside_of_the_library(call: str) -> None:
+    head = "import { util } from '@aws-appsync/utils';\nimport * as ddb from '@aws-appsync/utils/dynamodb';"
+
+    outcome = ask(f"return {call};", head)
+
+    assert outcome.error is not None
+    assert outcome.error.message.startswith("code.js:3:")
+
+
 def test_a_result_nested_too_deeply_is_an_error_of_the_code() -> None:
     outcome = ask("let v = 1; for (const i of ctx.args.list) { v = [v]; } return v;", arguments={"list": [0] * 300})
 
