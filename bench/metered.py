@@ -88,7 +88,7 @@ class MeteredTable:
         self._do("TransactWriteItems", registration(TABLE, device_id, "acme", now_ms=START_MS, retention_s=RETENTION_S))
 
     def subscribe(self, device_ids: Sequence[str]) -> None:
-        """Leave rows as resolvers/recordInterest.js does, of subscriptions to these devices, or to all if there are none."""
+        """Leave rows as resolvers/recordInterest.js does: of subscriptions to these devices, or to all."""
         for start in range(0, max(1, len(device_ids)), DEVICES_OF_A_SUBSCRIPTION):
             named = device_ids[start : start + DEVICES_OF_A_SUBSCRIPTION]
             scope = "".join(f"#{device_id}" for device_id in named)
