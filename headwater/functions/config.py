@@ -64,6 +64,7 @@ class FunctionConfig:
     event_invokes: Mapping[str, EventInvokeConfig] = field(default_factory=dict)
     log_format: Literal["Text", "JSON"] = "Text"
     log_level: str | None = None
+    system_log_level: str | None = None
     log_group: str = ""
     debug_port: int | None = None
 

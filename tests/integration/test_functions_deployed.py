@@ -139,10 +139,12 @@ def test_trace_header_of_the_caller_reaches_the_handler(product: Product) -> Non
 def test_json_log_has_the_levels_that_were_asked_for(product: Product) -> None:
     answer = invoke(product, "released", LogType="Tail")
     lines = base64.b64decode(answer["LogResult"]).decode().splitlines()
-    documents = [json.loads(line) for line in lines if line.startswith("{")]
+    start, said, report = [json.loads(line) for line in lines]
+    request_id = answer["ResponseMetadata"]["RequestId"]
 
-    assert [(one["level"], one["message"]) for one in documents] == [("WARNING", "loud layered")]
-    assert documents[0]["requestId"] == answer["ResponseMetadata"]["RequestId"]
+    assert (said["level"], said["message"], said["requestId"]) == ("WARNING", "loud layered", request_id)
+    assert (start["type"], start["record"]["requestId"]) == ("platform.start", request_id)
+    assert (report["type"], report["record"]["status"]) == ("platform.report", "success")
 
 
 def test_failure_of_an_asynchronous_call_of_the_alias_goes_to_its_destination(product: Product) -> None:

@@ -239,6 +239,7 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
         debug_port=_debug_port(deployment, resource.logical_id, name, runtime),
         log_format="JSON" if logging.get("LogFormat") == "JSON" else "Text",
         log_level=logging.get("ApplicationLogLevel"),
+        system_log_level=logging.get("SystemLogLevel"),
         log_group=str(logging.get("LogGroup", "")),
     )
     deployment.functions.register(config)

@@ -385,5 +385,8 @@ def _versions_of(alias: Mapping[str, Any]) -> set[str]:
 def _logging(config: FunctionConfig) -> dict[str, Any]:
     shown = {"LogFormat": config.log_format, "LogGroup": config.log_group_name}
     if config.log_format == "JSON":
-        shown |= {"ApplicationLogLevel": config.log_level or "INFO", "SystemLogLevel": "INFO"}
+        shown |= {
+            "ApplicationLogLevel": config.log_level or "INFO",
+            "SystemLogLevel": config.system_log_level or "INFO",
+        }
     return shown

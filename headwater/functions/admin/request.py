@@ -25,6 +25,10 @@ _RESERVED_VARIABLES = frozenset(
     AWS_LAMBDA_LOG_GROUP_NAME AWS_LAMBDA_LOG_STREAM_NAME AWS_ACCESS_KEY AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY
     AWS_SESSION_TOKEN AWS_LAMBDA_RUNTIME_API LAMBDA_TASK_ROOT LAMBDA_RUNTIME_DIR""".split()
 )
+_LOG_LEVELS = {
+    "ApplicationLogLevel": ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"),
+    "SystemLogLevel": ("DEBUG", "INFO", "WARN"),
+}
 _REFUSED = ("ImageConfig", "FileSystemConfigs", "CapacityProviderConfig", "DurableConfig")
 
 
@@ -88,6 +92,7 @@ def build_config(
         event_invoke=EventInvokeConfig(dead_letter=checked(request, "DeadLetterConfig", dict, {}).get("TargetArn")),
         log_format=_log_format(logging),
         log_level=logging.get("ApplicationLogLevel"),
+        system_log_level=logging.get("SystemLogLevel"),
         log_group=str(logging.get("LogGroup") or ""),
     )
 
@@ -96,8 +101,13 @@ def _log_format(logging: Mapping[str, Any]) -> Any:
     given = logging.get("LogFormat") or "Text"
     if given not in ("Text", "JSON"):
         raise constraint("loggingConfig.logFormat", given, "satisfy enum value set: [JSON, Text]")
-    if given == "Text" and logging.get("ApplicationLogLevel"):
-        raise invalid("ApplicationLogLevel needs the LogFormat JSON.")
+    for member, levels in _LOG_LEVELS.items():
+        level = logging.get(member)
+        if level is not None and level not in levels:
+            path = f"loggingConfig.{member[0].lower()}{member[1:]}"
+            raise constraint(path, level, f"satisfy enum value set: [{', '.join(levels)}]")
+        if level is not None and given == "Text":
+            raise invalid(f"{member} needs the LogFormat JSON.")
     return given
 
 

@@ -17,7 +17,8 @@ from datetime import UTC, datetime
 from typing import Literal, Protocol
 
 from headwater.functions.config import FunctionConfig, InvokeResult, LogSink
-from headwater.functions.worker.logs import EnvironmentLog, report_line
+from headwater.functions.worker.logs import EnvironmentLog
+from headwater.functions.worker.platform_lines import JsonLines, Report, Status, TextLines
 from headwater.functions.worker.process import Client, WorkerProcess, environment_variables, spawn
 from headwater.functions.worker.runtime_api import MAX_RESPONSE_BYTES, RuntimeChannel
 
@@ -78,7 +79,8 @@ class ExecutionEnvironment:
         self._log_stream = log_stream
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._log = EnvironmentLog(config.name, log_stream, clock=clock, sink=sink, version=config.version)
+        lines = JsonLines(clock, config.system_log_level) if config.log_format == "JSON" else TextLines()
+        self._log = EnvironmentLog(config.name, log_stream, clock=clock, sink=sink, version=config.version, lines=lines)
         self._server: asyncio.Server | None = None
         self._worker: WorkerProcess | None = None
         self._channel: RuntimeChannel | None = None
@@ -148,15 +150,7 @@ class ExecutionEnvironment:
     def fail(self, invocation: Invocation, init_error: bytes) -> None:
         """End an invocation that waited for this environment, which did not start."""
         payload, kind = _init_failure(init_error, invocation.request_id)
-        report = report_line(
-            invocation.request_id,
-            duration_ms=0.0,
-            memory_mb=self.config.memory_mb,
-            used_bytes=self._max_resident,
-            init_ms=None,
-            status=f"Status: error\tError Type: {kind}",
-        )
-        tail = self._log.fail(invocation.request_id, report)
+        tail = self._log.fail(self._report(invocation, 0.0, status="error", error_type=kind))
         invocation.future.set_result(InvokeResult(payload, "Unhandled", invocation.request_id, tail, 0.0))
 
     def stop(self) -> None:
@@ -205,7 +199,14 @@ class ExecutionEnvironment:
 
     # Endings
 
-    def _finish(self, payload: bytes, *, error: Literal["Unhandled"] | None, status: str = "") -> None:
+    def _finish(
+        self,
+        payload: bytes,
+        *,
+        error: Literal["Unhandled"] | None,
+        status: Status = "success",
+        error_type: str = "",
+    ) -> None:
         invocation, self._invocation = self._invocation, None
         assert invocation is not None
         now = self._loop.time()
@@ -216,18 +217,21 @@ class ExecutionEnvironment:
             if now - self._sampled_at > _MEMORY_SAMPLE_S:
                 self._sample_memory(now)
             self._log.read_from(self._worker.log_fd)
-        report = report_line(
-            invocation.request_id,
-            duration_ms=duration_ms,
-            memory_mb=self.config.memory_mb,
-            used_bytes=self._max_resident,
-            init_ms=self._init_ms,
-            status=status,
-        )
+        tail = self._log.end(self._report(invocation, duration_ms, status=status, error_type=error_type))
         self._init_ms = None
-        tail = self._log.end(report)
         if not invocation.future.done():
             invocation.future.set_result(InvokeResult(payload, error, invocation.request_id, tail, duration_ms))
+
+    def _report(self, invocation: Invocation, duration_ms: float, *, status: Status, error_type: str) -> Report:
+        return Report(
+            invocation.request_id,
+            duration_ms,
+            self.config.memory_mb,
+            self._max_resident,
+            self._init_ms,
+            status,
+            error_type,
+        )
 
     def _watch(self) -> None:
         now = self._loop.time()
@@ -253,28 +257,30 @@ class ExecutionEnvironment:
         assert worker is not None
         self._log.read_from(worker.log_fd)
         if self._invocation is not None:
-            payload, text = self._exit_payload(status)
-            self._finish(payload, error="Unhandled", status=text)
+            payload = self._exit_payload(status)
+            is_timeout = self._kill_reason == "timeout"
+            kind = "" if is_timeout else _error_type(payload)
+            self._finish(payload, error="Unhandled", status="timeout" if is_timeout else "error", error_type=kind)
         elif self.state == "starting" and self._init_error is None:
-            self._init_error = self._exit_payload(status)[0]
+            self._init_error = self._exit_payload(status)
         self._loop.remove_reader(worker.log_fd)
         worker.kill()  # what the handler left running in its process group
         worker.kill_escaped()
         worker.release()
         self._stopped()
 
-    def _exit_payload(self, status: int) -> tuple[bytes, str]:
+    def _exit_payload(self, status: int) -> bytes:
         request_id = self._invocation.request_id if self._invocation else ""
         prefix = f"RequestId: {request_id} " if request_id else ""
         if self._kill_reason == "timeout":
-            message = f"{prefix}Error: Task timed out after {self.config.timeout_s:.2f} seconds"
+            text = f"Task timed out after {self.config.timeout_s:.2f} seconds"
             stamp = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
-            self._log.note(f"{stamp}Z {request_id} Task timed out after {self.config.timeout_s:.2f} seconds")
-            return _error_payload("Sandbox.Timedout", message), "Status: timeout"
+            self._log.fault(f"{stamp}Z {request_id} {text}")
+            return _error_payload("Sandbox.Timedout", f"{prefix}Error: {text}")
         kind = "Runtime.OutOfMemory" if self._kill_reason == "memory" else "Runtime.ExitError"
         message = f"{prefix}Error: {exit_text(status)}"
-        self._log.note(message)
-        return _error_payload(kind, message), f"Status: error\tError Type: {kind}"
+        self._log.fault(message)
+        return _error_payload(kind, message)
 
     def _stopped(self) -> None:
         self._cancel_timer()
@@ -282,8 +288,9 @@ class ExecutionEnvironment:
         self.state = "stopped"
         if was_starting and self._init_error is not None:
             init_ms = (time.perf_counter() - self._started_at) * 1000
-            end = "timeout" if self._kill_reason == "timeout" else f"error\tError Type: {_error_type(self._init_error)}"
-            self._log.note(f"INIT_REPORT Init Duration: {init_ms:.2f} ms\tPhase: init\tStatus: {end}")
+            is_timeout = self._kill_reason == "timeout"
+            kind = "" if is_timeout else _error_type(self._init_error)
+            self._log.init_failed(init_ms, "timeout" if is_timeout else "error", kind)
         if self._channel is not None:
             self._channel.close()
         if self._server is not None:

@@ -1,9 +1,10 @@
-"""The log of an execution environment: lines per invocation, START, END and REPORT, and the 4 KB tail."""
+"""The log of an execution environment: what it prints, the platform's lines around it, and the 4 KB tail."""
 
 import os
 from collections.abc import Callable
 
 from headwater.functions.config import LATEST, LogEvent, LogSink
+from headwater.functions.worker.platform_lines import PlatformLines, Report, Status, TextLines
 
 _TAIL_BYTES = 4096
 _MAX_LINE_BYTES = 262_144
@@ -23,9 +24,11 @@ class EnvironmentLog:
         clock: Callable[[], float],
         sink: LogSink | None,
         version: str = LATEST,
+        lines: PlatformLines | None = None,
     ) -> None:
         self._function_name = function_name
         self._version = version
+        self._lines = lines or TextLines()
         self._log_stream = log_stream
         self._clock = clock
         self._sink = sink
@@ -37,28 +40,35 @@ class EnvironmentLog:
         self._tail.clear()
         self._start(request_id)
 
-    def fail(self, request_id: str, report: str) -> str:
+    def fail(self, report: Report) -> str:
         """The log of an invocation whose environment did not start: what that has printed, and the frame around it."""
-        self._start(request_id)
+        self._start(report.request_id)
         return self.end(report)
 
     def _start(self, request_id: str) -> None:
         self._request_id = request_id
-        self._emit(f"START RequestId: {request_id} Version: {self._version}")
+        self._write(self._lines.start(request_id, self._version))
 
-    def end(self, report: str) -> str:
+    def end(self, report: Report) -> str:
         """Close the invocation's log and give its last 4 KB."""
         if self._partial:
             partial, self._partial = self._partial, b""
             self._emit(partial.decode("utf-8", "replace"))
-        self._emit(f"END RequestId: {self._request_id}")
-        self._emit(report)
+        self._write(self._lines.end(report))
+        self._write(self._lines.report(report))
         self._request_id = ""
         return self._tail.decode("utf-8", "ignore")
 
-    def note(self, message: str) -> None:
-        """Add a line of the platform itself."""
-        self._emit(message)
+    def fault(self, text: str) -> None:
+        """Say what the platform did to the process, or what became of it."""
+        self._write(self._lines.fault(text))
+
+    def init_failed(self, init_ms: float, status: Status, error_type: str) -> None:
+        self._write(self._lines.init_report(init_ms, status, error_type))
+
+    def _write(self, line: str | None) -> None:
+        if line is not None:
+            self._emit(line)
 
     def read_from(self, log_fd: int) -> None:
         """Take what the worker has printed so far; call it when readable and before an invocation ends."""
@@ -89,27 +99,3 @@ class EnvironmentLog:
         if self._sink is not None:
             epoch_ms = int(self._clock() * 1000)
             self._sink(LogEvent(self._function_name, self._log_stream, self._request_id, epoch_ms, message))
-
-
-def report_line(
-    request_id: str,
-    *,
-    duration_ms: float,
-    memory_mb: int,
-    used_bytes: int,
-    init_ms: float | None,
-    status: str = "",
-) -> str:
-    """The REPORT line, fields tab-separated as Lambda writes them."""
-    fields = [
-        f"REPORT RequestId: {request_id}",
-        f"Duration: {duration_ms:.2f} ms",
-        f"Billed Duration: {max(1, -int(-duration_ms // 1))} ms",
-        f"Memory Size: {memory_mb} MB",
-        f"Max Memory Used: {used_bytes // 1_048_576} MB",
-    ]
-    if init_ms is not None:
-        fields.append(f"Init Duration: {init_ms:.2f} ms")
-    if status:
-        fields.append(status)
-    return "\t".join(fields) + "\t"
