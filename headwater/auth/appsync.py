@@ -150,6 +150,13 @@ class AppSyncAuthenticator:
         keys = self._settings.api_keys
         return known[1] if keys is not None and keys.accepts(known[0], now) else None
 
+    def quick_start(self, header: Mapping[str, str], source_ip: tuple[str, ...], now: float) -> GraphQLCaller | None:
+        """The caller of a header object (lower-case names) with a valid API key and nothing else; as quick_caller."""
+        api_key, keys = header.get("x-api-key"), self._settings.api_keys
+        if not api_key or header.get("authorization") or keys is None or not keys.accepts(api_key, now):
+            return None
+        return api_key_caller(source_ip)
+
     def _iam(self, attempt: AuthAttempt, now: float) -> GraphQLCaller:
         if not self._settings.is_iam:
             raise refused()

@@ -147,7 +147,7 @@ def argument_filter(arguments: Mapping[str, Any]) -> CompiledFilter:
 
     `arguments` holds no omitted ones; an explicit null passes only where the field is null or absent.
     """
-    rules = tuple(_argument_rule(name, value) for name, value in sorted(arguments.items()))
+    rules = tuple([_argument_rule(name, arguments[name]) for name in sorted(arguments)])
     return CompiledFilter((rules,), b"arguments:" + _key(dict(arguments)), accepts_lists=not rules)
 
 

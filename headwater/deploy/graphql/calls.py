@@ -56,9 +56,13 @@ class ApiCalls:
             attempt = authenticator.http_attempt(request, request_id=request_id)
         return authenticator.authenticate(attempt, now=now)
 
-    async def authenticate_realtime(
+    def authenticate_realtime(
         self, header: Mapping[str, str], kind: Literal["connect", "start"], body: str, source_ip: tuple[str, ...]
-    ) -> GraphQLCaller:
+    ) -> GraphQLCaller | Awaitable[GraphQLCaller]:
+        now = self._clock()
+        known = self._authenticator.quick_start(header, source_ip, now)
+        if known is not None:
+            return known
         request_id = self._new_request_id()
         if kind == "connect":
             attempt = self._authenticator.connect_attempt(header, request_id=request_id, source_ip=source_ip)
@@ -72,18 +76,19 @@ class ApiCalls:
                 query=str(asked.get("query", "")),
                 variables=asked.get("variables"),
             )
-        return await self._authenticator.authenticate(attempt, now=self._clock())
+        return self._authenticator.authenticate(attempt, now=now)
 
     def prepare(
         self, query: str, variables: Mapping[str, Any], operation_name: str | None, caller: GraphQLCaller
     ) -> PreparedSubscription:
         return self._engine.prepare_subscription(GraphQLRequest(query, dict(variables), operation_name), caller)
 
-    async def run_resolver(self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]]) -> Any:
+    def run_resolver(self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]]) -> Any:
+        """The coroutine of the subscription's resolver; None if it has none."""
         if prepared.resolver is None:
             return None
         context = RequestContext(caller, headers=dict(headers), request_id=self._new_request_id(), now=self._clock())
-        return await prepared.resolver.run_subscription(prepared.field_call(context))
+        return prepared.resolver.run_subscription(prepared.field_call(context))
 
     def publish(self, published: PublishedMutation, context: RequestContext) -> None:
         assert self.realtime is not None, "set when the API is built"

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from headwater.errors import RequestError
@@ -89,11 +89,12 @@ class Published(Protocol):
 Headers = Mapping[str, str | list[str]]
 # header object (lower-case names), connect or start, the exact text a signature covers, source addresses
 Authenticate = Callable[
-    [Mapping[str, str], Literal["connect", "start"], str, tuple[str, ...]], Awaitable[GraphQLCaller]
+    [Mapping[str, str], Literal["connect", "start"], str, tuple[str, ...]], GraphQLCaller | Awaitable[GraphQLCaller]
 ]
 # query, variables, operation name, caller; raises RequestError, with `.errors` if there are several
 Prepare = Callable[[str, Mapping[str, Any], str | None, GraphQLCaller], PreparedSubscription]
-RunResolver = Callable[[PreparedSubscription, GraphQLCaller, Headers], Awaitable[SubscriptionSetup | None]]
+# None where the subscription has no resolver
+RunResolver = Callable[[PreparedSubscription, GraphQLCaller, Headers], Awaitable[SubscriptionSetup | None] | None]
 
 
 class AppSyncRealtime:
@@ -144,7 +145,9 @@ class AppSyncRealtime:
             return self._refused(refused.errors, refused.subprotocol, request)
         source_ip = _source_ip(request)
         try:
-            caller = await self.authenticate(connect.header, "connect", _CONNECT_BODY, source_ip)
+            caller = self.authenticate(connect.header, "connect", _CONNECT_BODY, source_ip)
+            if not isinstance(caller, GraphQLCaller):
+                caller = await caller
         except RequestError as error:
             refusal = {"errorType": error.error_type or "UnauthorizedException", "message": error.message}
             return self._refused([{**refusal, "errorCode": 401}], "graphql-ws", request)
@@ -287,10 +290,7 @@ class RealtimeEndpoint:
                 self._forget(event.subscription_id)
                 self._realtime.counters["UnsubscribeSuccess"] += 1
             else:
-                outcome = start_eagerly(self._start(connection, event), loop)
-                if outcome is not None:
-                    self._realtime.tasks.add(outcome)
-                    outcome.add_done_callback(self._realtime.tasks.discard)
+                self._start(connection, event, loop)
         if connection.has_exceeded_rate:
             self._realtime.warnings.tell_rate(self._realtime.limits.max_starts_per_s)
         self._flush()
@@ -329,48 +329,101 @@ class RealtimeEndpoint:
 
     # starting a subscription
 
-    async def _start(self, connection: RealtimeConnection, start: StartRequested) -> None:
-        counters = self._realtime.counters
-        identifier = start.subscription_id
+    def _start(self, connection: RealtimeConnection, start: StartRequested, loop: asyncio.AbstractEventLoop) -> None:
+        """Start a subscription, at once if neither its caller nor its resolver has to be waited for."""
+        realtime = self._realtime
+        caller = realtime.authenticate(start.authorization, "start", start.data, self._source_ip)
+        if isinstance(caller, GraphQLCaller):
+            rest = self._start_for(connection, start, caller)
+        else:
+            rest = self._authenticate(connection, start, caller)
+        if rest is not None:
+            outcome = start_eagerly(rest, loop)
+            if outcome is not None:
+                realtime.tasks.add(outcome)
+                outcome.add_done_callback(realtime.tasks.discard)
+
+    async def _authenticate(
+        self, connection: RealtimeConnection, start: StartRequested, known: Awaitable[GraphQLCaller]
+    ) -> None:
         try:
-            subscription = await self._prepare(start)
+            caller = await known
         except RequestError as error:
+            if error.error_type == "UnauthorizedException":
+                logger.info("a subscription's credentials were refused: %s", error.message)
+                error = RequestError("Valid authorization header not provided.", "UnauthorizedException")
+            self._refuse(connection, start, error)
+        except Exception as error:
+            self._refuse(connection, start, error)
+        else:
+            rest = self._start_for(connection, start, caller)
+            if rest is not None:
+                await rest
+        self._flush()
+
+    def _start_for(
+        self, connection: RealtimeConnection, start: StartRequested, caller: GraphQLCaller
+    ) -> Coroutine[Any, Any, None] | None:
+        """Start a subscription of a known caller; the rest, if its resolver has to be waited for."""
+        realtime = self._realtime
+        try:
+            prepared = realtime.prepare(start.query, start.variables, start.operation_name, caller)
+            headers = request_headers(start.authorization, self._custom_headers)
+            setup = realtime.run_resolver(prepared, caller, headers)
+            if setup is None:
+                self._acknowledge(connection, start, self._subscription(start, prepared, None))
+                return None
+        except Exception as error:
+            self._refuse(connection, start, error)
+            return None
+        return self._set_up(connection, start, prepared, setup)
+
+    async def _set_up(
+        self,
+        connection: RealtimeConnection,
+        start: StartRequested,
+        prepared: PreparedSubscription,
+        setup: Awaitable[SubscriptionSetup | None],
+    ) -> None:
+        try:
+            self._acknowledge(connection, start, self._subscription(start, prepared, await setup))
+        except Exception as error:
+            self._refuse(connection, start, error)
+        self._flush()
+
+    def _acknowledge(
+        self, connection: RealtimeConnection, start: StartRequested, subscription: Subscription["RealtimeEndpoint"]
+    ) -> None:
+        # The client may have stopped it or left while its resolver ran.
+        if not connection.is_waiting(start):
+            return
+        # Registered first: an event that follows the acknowledgement at once is not missed.
+        self._subscriptions[start.subscription_id] = subscription
+        self._realtime.registry.add(subscription)
+        connection.start_ack(start)
+        self._realtime.counters["SubscribeSuccess"] += 1
+
+    def _refuse(self, connection: RealtimeConnection, start: StartRequested, error: Exception) -> None:
+        identifier, counters = start.subscription_id, self._realtime.counters
+        if isinstance(error, RequestError):
             counters["SubscribeClientError"] += 1
             logger.info("refused subscription %s: %s", identifier, error.message)
             connection.refuse_start(start, _errors_of(error))
-        except Exception:
-            counters["SubscribeServerError"] += 1
-            logger.exception("subscription %s failed to start", identifier)
-            connection.refuse_start(start, [{"errorType": "InternalFailure", "message": "Internal failure."}])
         else:
-            # The client may have stopped it or left while its resolver ran.
-            if not connection.is_waiting(start):
-                return
-            # Registered first: an event that follows the acknowledgement at once is not missed.
-            self._subscriptions[identifier] = subscription
-            self._realtime.registry.add(subscription)
-            connection.start_ack(start)
-            counters["SubscribeSuccess"] += 1
-        self._flush()
+            counters["SubscribeServerError"] += 1
+            logger.error("subscription %s failed to start", identifier, exc_info=error)
+            connection.refuse_start(start, [{"errorType": "InternalFailure", "message": "Internal failure."}])
 
-    async def _prepare(self, start: StartRequested) -> Subscription["RealtimeEndpoint"]:
-        realtime = self._realtime
-        try:
-            caller = await realtime.authenticate(start.authorization, "start", start.data, self._source_ip)
-        except RequestError as error:
-            if error.error_type != "UnauthorizedException":
-                raise
-            logger.info("a subscription's credentials were refused: %s", error.message)
-            raise RequestError("Valid authorization header not provided.", "UnauthorizedException") from error
-        prepared = realtime.prepare(start.query, start.variables, start.operation_name, caller)
-        headers = request_headers(start.authorization, self._custom_headers)
-        setup = await realtime.run_resolver(prepared, caller, headers)
+    def _subscription(
+        self, start: StartRequested, prepared: PreparedSubscription, setup: SubscriptionSetup | None
+    ) -> Subscription["RealtimeEndpoint"]:
+        """Raises: RequestError for a filter that may not be set."""
         enhanced = setup.filter if setup is not None else None
         invalidation = setup.invalidation_filter if setup is not None else None
         # An enhanced filter switches argument filtering off altogether.
         wanted = compile_filter(enhanced) if enhanced is not None else argument_filter(prepared.arguments)
         for group in wanted.groups:
-            realtime.warnings.check_rules(prepared, group)
+            self._realtime.warnings.check_rules(prepared, group)
         return Subscription(
             connection=self,
             subscription_id=start.subscription_id,

@@ -95,6 +95,17 @@ def test_an_api_key_alone_is_known_at_once_until_it_expires() -> None:
     assert subject.quick_caller(post({"x-api-key": "da2-other"}), NOW) is None
 
 
+def test_an_api_key_alone_starts_a_subscription_at_once_until_it_expires() -> None:
+    subject = authenticator(api_keys=ApiKeys({"da2-k": NOW + 10}), is_iam=True)
+    header = {"host": "x", "x-api-key": "da2-k"}
+    others = [{**header, "authorization": "AWS4-HMAC-SHA256 x"}, {**header, "x-api-key": "da2-other"}, {"host": "x"}]
+
+    assert subject.quick_start(header, ("127.0.0.1",), NOW) == GraphQLCaller("API_KEY", source_ip=("127.0.0.1",))
+    assert subject.quick_start(header, ("127.0.0.1",), NOW + 10) is None
+    assert [subject.quick_start(other, ("127.0.0.1",), NOW) for other in others] == [None] * 3
+    assert authenticator(is_iam=True).quick_start(header, ("127.0.0.1",), NOW) is None
+
+
 async def test_a_request_without_credentials_is_told_so() -> None:
     assert await refusal(authenticator(), {}) == "Missing authorization header"
 
