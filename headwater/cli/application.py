@@ -57,6 +57,9 @@ def up(
     param: Annotated[list[str] | None, typer.Option(help="A template parameter, Name=Value.")] = None,
     sync: Annotated[str, typer.Option(help="normal survives kill -9; full also a power cut.")] = "normal",
     quotas: Annotated[str, typer.Option(help="observe warns about AWS rates, enforce applies them.")] = "observe",
+    max_subscriptions: Annotated[
+        int, typer.Option(min=1, help="How many subscriptions a real-time connection may have.")
+    ] = 200,
     iam: Annotated[bool, typer.Option(help="Hold function roles to their policies.")] = True,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="A host beyond this machine that HTTP data sources may call.")
@@ -88,6 +91,7 @@ def up(
         parameters=_pairs(param or []),
         sync=sync,  # type: ignore[arg-type]  # checked above
         enforces_quotas=quotas == "enforce",
+        max_subscriptions=max_subscriptions,
         checks_iam=iam,
         allowed_hosts=tuple(host.lower() for host in allow_host or []),
         debug_ports=_debug_ports(debug_function or []),

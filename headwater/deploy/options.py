@@ -11,7 +11,8 @@ class UpOptions:
 
     `mqtt_port` None is no plain MQTT listener. `devices` is the size of the simulated fleet. `allowed_hosts` are
     those beyond this machine that HTTP data sources and OpenID Connect may be fetched from. `debug_ports` gives
-    functions, by name or logical id, the port their debugger listens on.
+    functions, by name or logical id, the port their debugger listens on. `max_subscriptions` is AppSync's quota for one
+    real-time connection, which AWS raises on request.
     """
 
     template: Path = Path("infra/template.yaml")
@@ -28,6 +29,7 @@ class UpOptions:
     parameters: dict[str, str] = field(default_factory=dict)
     sync: Literal["normal", "full"] = "normal"
     enforces_quotas: bool = False
+    max_subscriptions: int = 200
     checks_iam: bool = True
     region: str = "us-east-1"
     account_id: str = "123456789012"

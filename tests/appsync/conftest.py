@@ -77,7 +77,7 @@ class Api:
 
 
 def arguments_of(log_file: Path, web_url: str) -> tuple[str, ...]:
-    return ("--param", f"LogFile={log_file}", "--param", f"WebUrl={web_url}")
+    return ("--param", f"LogFile={log_file}", "--param", f"WebUrl={web_url}", "--max-subscriptions", "3")
 
 
 @pytest.fixture(scope="session")

@@ -61,9 +61,9 @@ class Subscriber:
             if message["type"] in (kind, "error", "connection_error"):
                 return message
 
-    def start(self, query: str) -> dict[str, Any]:
+    def start(self, query: str, identifier: str = "one") -> dict[str, Any]:
         payload = {"data": json.dumps({"query": query}), "extensions": {"authorization": self.header}}
-        self.send({"id": "one", "type": "start", "payload": payload})
+        self.send({"id": identifier, "type": "start", "payload": payload})
         return self.receive("start_ack")
 
 
@@ -147,6 +147,16 @@ def test_a_connection_the_authorizer_refuses_is_told_so(api: Api) -> None:
     assert answer["type"] == "connection_error"
     assert answer["payload"]["errors"][0]["errorType"] == "UnauthorizedException"
     assert answer["payload"]["errors"][0]["errorCode"] == 401
+
+
+def test_a_connection_has_as_many_subscriptions_as_the_quota_allows(api: Api) -> None:
+    with subscriber(api, **key(api)) as client:
+        answers = [client.start("subscription { onPut { id } }", str(number)) for number in range(4)]
+
+    assert [answer["type"] for answer in answers] == ["start_ack"] * 3 + ["error"]
+    assert answers[3]["payload"] == {
+        "errors": {"errorType": "MaxSubscriptionsReachedError", "message": "Max number of 3 subscriptions reached"}
+    }
 
 
 # OpenID Connect

@@ -144,7 +144,11 @@ class _ApiBuilder:
             authenticate=calls.authenticate_realtime,
             prepare=calls.prepare,
             run_resolver=calls.run_resolver,
-            limits=RealtimeLimits(max_starts_per_s=_STARTS_PER_S, enforces_rates=deployment.options.enforces_quotas),
+            limits=RealtimeLimits(
+                max_subscriptions=deployment.options.max_subscriptions,
+                max_starts_per_s=_STARTS_PER_S,
+                enforces_rates=deployment.options.enforces_quotas,
+            ),
             wall_clock=deployment.clock,
         )
         calls.realtime = realtime
