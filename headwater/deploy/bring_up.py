@@ -112,7 +112,12 @@ async def deploy_stack(options: UpOptions, loaded: LoadedTemplate, site: Site, c
     for logical_id in list(deployment.faults.broken):
         with contextlib.suppress(TemplateError):
             deployment.faults.broken.update(names_of(deployment, logical_id))
-    await deploy_each(deployment, "AWS::DynamoDB::Table", data.deploy_table)
+    for kind, deploy in (
+        ("AWS::DynamoDB::Table", data.deploy_table),
+        ("AWS::Kinesis::Stream", data.deploy_stream),
+        ("AWS::Kinesis::StreamConsumer", data.deploy_stream_consumer),
+    ):
+        await deploy_each(deployment, kind, deploy)
     await _resolve_again(deployment, environment)
     await _deploy_rest(deployment)
     return deployment
@@ -121,8 +126,6 @@ async def deploy_stack(options: UpOptions, loaded: LoadedTemplate, site: Site, c
 async def _deploy_rest(deployment: Deployment) -> None:
     await policies.deploy_roles(deployment)
     for kind, deploy in (
-        ("AWS::Kinesis::Stream", data.deploy_stream),
-        ("AWS::Kinesis::StreamConsumer", data.deploy_stream_consumer),
         ("AWS::SQS::Queue", data.deploy_queue),
         ("AWS::S3::Bucket", data.deploy_bucket),
         ("AWS::Cognito::UserPool", policies.deploy_user_pool),
@@ -283,14 +286,19 @@ def _api_key(examination: Examination) -> str:
 
 
 async def _resolve_again(deployment: Deployment, environment: StackEnvironment) -> None:
-    """Resolve with the labels of the table streams, which exist only now."""
+    """Resolve with the labels of table streams and the ARNs of stream consumers, which exist only now."""
     labels: dict[str, str] = {}
     for table in deployment.of_type("AWS::DynamoDB::Table"):
         name = deployment.stack.physical_id(table.logical_id)
         label = await data.stream_label(deployment, name)
         if label is not None:
             labels[name] = label
-    examination = examine(deployment.loaded, replace(environment, stream_labels=labels))
+    arns: dict[str, str] = {}
+    for consumer in deployment.of_type("AWS::Kinesis::StreamConsumer"):
+        arn = await data.stream_consumer_arn(deployment, consumer)
+        if arn is not None:
+            arns[consumer.logical_id] = arn
+    examination = examine(deployment.loaded, replace(environment, stream_labels=labels, consumer_arns=arns))
     deployment.stack, deployment.resources = examination.stack, examination.resources
 
 

@@ -151,6 +151,19 @@ async def deploy_stream_consumer(deployment: Deployment, resource: Resource) -> 
     deployment.report(resource, request["ConsumerName"])
 
 
+async def stream_consumer_arn(deployment: Deployment, resource: Resource) -> str | None:
+    """The ARN of a consumer that is registered; it ends with the second of its registration."""
+    request = {
+        "StreamARN": resource.properties["StreamARN"],
+        "ConsumerName": deployment.stack.physical_id(resource.logical_id),
+    }
+    try:
+        answer = await deployment.kinesis.call("DescribeStreamConsumer", request, deployment.administrator)
+    except ServiceError:
+        return None
+    return str(answer["ConsumerDescription"]["ConsumerARN"])
+
+
 async def deploy_queue(deployment: Deployment, resource: Resource) -> None:
     """Create the queue, or set the template's attributes on an existing one."""
     name = deployment.stack.physical_id(resource.logical_id)

@@ -16,7 +16,7 @@ class StackEnvironment:
     `endpoint_url` is the AWS endpoint; `first_api` the logical id whose GraphQL URL has the contract's path;
     `secret` seeds API keys, so that they are stable in one data directory and unguessable elsewhere;
     `api_key` replaces the key of the API key resource `first_api_key`; `stream_labels` are those of the tables'
-    streams, known once the tables exist.
+    streams by table name, `consumer_arns` those of stream consumers by logical id, known once those exist.
     """
 
     region: str = "us-east-1"
@@ -29,6 +29,7 @@ class StackEnvironment:
     api_key: str = ""
     secret: str = ""
     stream_labels: Mapping[str, str] = field(default_factory=dict)
+    consumer_arns: Mapping[str, str] = field(default_factory=dict)
 
     def pseudo_parameters(self) -> dict[str, Any]:
         return {
@@ -96,6 +97,11 @@ def _table_stream(named: Named) -> str:
     return named.environment.arn("dynamodb", f"table/{named.physical_id}/stream/{label}")
 
 
+def _consumer_arn(named: Named) -> str:
+    made = named.environment.consumer_arns.get(named.logical_id)
+    return made or f"{named.names().get('StreamARN', '')}/consumer/{named.physical_id}:unknown"
+
+
 def _pool_provider(named: Named) -> str:
     return f"cognito-idp.{named.environment.region}.amazonaws.com/{named.physical_id}"
 
@@ -117,8 +123,8 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "AWS::DynamoDB::Table": {"Arn": lambda n: n.arn("dynamodb", "table/"), "StreamArn": _table_stream},
     "AWS::Kinesis::Stream": {"Arn": lambda n: n.arn("kinesis", "stream/")},
     "AWS::Kinesis::StreamConsumer": {
-        "": lambda n: n.names().get("StreamARN", "") + f"/consumer/{n.physical_id}:1",
-        "ConsumerARN": lambda n: n.names().get("StreamARN", "") + f"/consumer/{n.physical_id}:1",
+        "": _consumer_arn,
+        "ConsumerARN": _consumer_arn,
         "ConsumerName": _physical,
     },
     "AWS::SQS::Queue": {

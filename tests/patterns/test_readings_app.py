@@ -42,6 +42,20 @@ def test_small_batch_waits_for_the_window(product: Product) -> None:
     assert time.monotonic() - began > 8
 
 
+def test_consumer_of_the_template_feeds_its_function_also_after_a_restart(product: Product) -> None:
+    kinesis = product.boto3("kinesis")
+    arn = kinesis.describe_stream_summary(StreamName="readings")["StreamDescriptionSummary"]["StreamARN"]
+    consumer = kinesis.describe_stream_consumer(StreamARN=arn, ConsumerName="watcher")["ConsumerDescription"]
+
+    put(product, "watched", 1)
+    assert eventually(lambda: {"from": consumer["ConsumerARN"], "key": "watched"} in logged(product, "watch"))
+    product.kill()
+    product.start()
+    put(product, "again", 1)
+
+    assert eventually(lambda: {"from": consumer["ConsumerARN"], "key": "again"} in logged(product, "watch"))
+
+
 def test_changes_are_insert_modify_and_remove(product: Product) -> None:
     table = product.boto3("dynamodb")
     item = {"id": {"S": "one"}, "temperature": {"N": "1"}}

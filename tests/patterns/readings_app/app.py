@@ -35,3 +35,8 @@ def changed(event: dict[str, Any], context: Any) -> None:
         if record["eventName"] != "INSERT":
             line["old"] = change["OldImage"]["temperature"]["N"]
         print(json.dumps(line))  # noqa: T201
+
+
+def watch(event: dict[str, Any], context: Any) -> None:
+    for record in event["Records"]:
+        print(json.dumps({"from": record["eventSourceARN"], "key": record["kinesis"]["partitionKey"]}))  # noqa: T201
