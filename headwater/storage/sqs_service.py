@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from headwater.errors import ServiceError
 from headwater.sqs import messages, operations
-from headwater.sqs.message import md5_of
+from headwater.sqs.message import md5_of, md5_of_attributes
 from headwater.sqs.messages import Received
 from headwater.sqs.operations import ReceiveRequest, Sender
 from headwater.sqs.queue import DATABASE, Queue, QueueCatalog, queue_name
@@ -347,12 +347,14 @@ class QueueSource:
 
     def _record(self, received: Received) -> dict[str, Any]:
         message = received.message
+        digest = {"md5OfMessageAttributes": md5_of_attributes(message.attributes)} if message.attributes else {}
         return {
             "messageId": message.message_id,
             "receiptHandle": received.receipt_handle,
             "body": message.body,
             "attributes": dict(operations.system_attributes(received, self._queue)),
             "messageAttributes": {name: a.to_event() for name, a in message.attributes.items()},
+            **digest,
             "md5OfBody": md5_of(message.body),
             "eventSource": "aws:sqs",
             "eventSourceARN": self.arn,

@@ -50,6 +50,37 @@ def test_batching_window_gathers_more_than_ten(esm: Esm) -> None:
     assert max(len(call.records) for call in calls) > 10
 
 
+def test_message_attributes_come_with_their_digest(esm: Esm) -> None:
+    queue = esm.queue()
+    title = {"Title": {"DataType": "String", "StringValue": "The Whistler"}}
+    digest = esm.client("sqs").send_message(QueueUrl=queue.url, MessageBody="a", MessageAttributes=title)
+
+    with esm.mapping(queue):
+        (call,) = esm.wait_for_calls(queue, 1)
+
+    record = call.records[0]
+    assert record["messageAttributes"] == {
+        "Title": {
+            "stringValue": "The Whistler",
+            "stringListValues": [],
+            "binaryListValues": [],
+            "dataType": "String",
+        }
+    }
+    assert record["md5OfMessageAttributes"] == digest["MD5OfMessageAttributes"]
+
+
+@pytest.mark.parametrize(("window_s", "expected"), [(0, "absent"), (1, None)])
+def test_digest_of_no_attributes_is_null_with_a_batching_window_only(esm: Esm, window_s: int, expected: Any) -> None:
+    queue = esm.queue()
+    queue.send("a")
+
+    with esm.mapping(queue, MaximumBatchingWindowInSeconds=window_s):
+        (call,) = esm.wait_for_calls(queue, 1)
+
+    assert call.records[0].get("md5OfMessageAttributes", "absent") == expected
+
+
 def test_reported_messages_come_again_and_end_in_the_dead_letter_queue(esm: Esm) -> None:
     dead = esm.queue()
     queue = esm.queue(VisibilityTimeout="2", RedrivePolicy=redrive(dead.arn, 2))
