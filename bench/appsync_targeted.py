@@ -1,0 +1,336 @@
+"""S2: N subscribers, each with a connection and a device of its own, and events for one of them at a time.
+
+`python -m bench.appsync_targeted [--peers DIR] [--subscribers 1000] [--rounds 3]` publishes with mutations of 25
+aliases, as fan-out does, one request in flight. This server (API key, APPSYNC_JS handlers, argument filters) runs
+beside a bare uvloop server that only looks the device up and writes, and, where `npm install` was run in a copy of
+`bench/appsync_peers` given by --peers, Mercurius with a topic for each device. Afterwards every subscriber must have
+got the events of its device, each once and in order, and no others. Printed: deliveries per second and the server's
+CPU time for each, its mutation included.
+"""
+
+import argparse
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import orjson
+import uvloop
+
+from bench.appsync import client_frame, frame
+from bench.appsync_requests import API_KEY, cpu_s, say_port, serve_headwater
+
+ALIASES = 25
+SUBSCRIPTION = "subscription On($id: ID) { onPut(id: $id) { id lastValue status } }"
+HANDSHAKE = (
+    b"GET /%s HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Protocol: graphql-ws\r\nx-api-key: "
+    + API_KEY.encode()
+    + b"\r\n\r\n"
+)
+# All numbers have as many digits, so that all events of a server have as many bytes.
+FIRST_NUMBER = 100_000
+
+
+def device_of(number: int) -> str:
+    return f"device-{number:06d}"
+
+
+def publishing(states: list[dict[str, Any]]) -> bytes:
+    """A request body that publishes some states."""
+    parameters = ", ".join(f"$s{place}: State!" for place in range(len(states)))
+    fields = " ".join(f"m{place}: put(input: $s{place}) {{ id lastValue status }}" for place in range(len(states)))
+    variables = {f"s{place}": state for place, state in enumerate(states)}
+    return orjson.dumps({"query": f"mutation Publish({parameters}) {{ {fields} }}", "variables": variables})
+
+
+# The limit
+
+
+class BareProtocol(asyncio.Protocol):
+    """Answers the handshake and a start, and writes each state of a POST to the subscriber of its device."""
+
+    def __init__(self, subscribers: dict[str, tuple[bytes, asyncio.Transport]]) -> None:
+        self.subscribers = subscribers
+        self.received = b""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        # uvloop's transports do not derive from asyncio's.
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        if data.startswith(b"GET"):
+            self.transport.write(
+                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\nSec-WebSocket-Protocol: graphql-ws\r\n\r\n"
+            )
+        elif data[0] == 0x81:
+            start = orjson.loads(data[8:])  # the mask of this client is zero
+            identifier = start["id"].encode()
+            device = orjson.loads(start["payload"]["data"])["variables"]["id"]
+            self.subscribers[device] = (b'{"id":"%s","type":"data","payload":' % identifier, self.transport)
+            self.transport.write(frame(b'{"id":"%s","type":"start_ack"}' % identifier))
+        else:
+            self.received += data
+            head, _, body = self.received.partition(b"\r\n\r\n")
+            if len(body) == content_length(head):
+                self.received = b""
+                self.publish(orjson.loads(body)["variables"])
+
+    def publish(self, variables: dict[str, Any]) -> None:
+        for state in variables.values():
+            head, transport = self.subscribers[state["id"]]
+            transport.write(frame(head + orjson.dumps({"data": {"onPut": state}}) + b"}"))
+        answer = orjson.dumps({"data": {f"m{name[1:]}": state for name, state in variables.items()}})
+        self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(answer), answer))
+
+
+def content_length(head: bytes) -> int:
+    lowered = head.lower()
+    start = lowered.index(b"content-length:") + 15
+    return int(lowered[start : start + 10].split(b"\r\n")[0])
+
+
+async def serve_bare() -> None:
+    subscribers: dict[str, tuple[bytes, asyncio.Transport]] = {}
+    server = await asyncio.get_running_loop().create_server(lambda: BareProtocol(subscribers), "127.0.0.1", 0)
+    say_port(server.sockets[0].getsockname()[1])
+    await asyncio.Event().wait()
+
+
+SERVERS: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"bare": serve_bare, "headwater": serve_headwater}
+
+
+# The client
+
+
+class Progress:
+    """Counts bytes over all subscribers, and the answer to the request in flight."""
+
+    def __init__(self) -> None:
+        self.missing = 0
+        self.is_answered = True
+        self.changed = asyncio.Event()
+
+    def look(self) -> None:
+        if self.missing <= 0 and self.is_answered:
+            self.changed.set()
+
+
+class Subscriber(asyncio.Protocol):
+    """Keeps what it is sent."""
+
+    def __init__(self, number: int, kind: str, progress: Progress) -> None:
+        self.device = device_of(number)
+        self.kind = kind
+        self.progress = progress
+        self.received = b""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.transport.write(HANDSHAKE % (b"graphql" if self.kind == "mercurius" else b"graphql/realtime"))
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        self.progress.missing -= len(data)
+        self.progress.look()
+
+    def start(self) -> None:
+        operation = {"query": SUBSCRIPTION, "variables": {"id": self.device}}
+        payload: dict[str, Any] = operation
+        if self.kind == "mercurius":
+            self.transport.write(client_frame(b'{"type":"connection_init","payload":{}}'.ljust(126)))
+        else:
+            authorization = {"host": "bench", "x-api-key": API_KEY}
+            payload = {"data": orjson.dumps(operation).decode(), "extensions": {"authorization": authorization}}
+        self.transport.write(client_frame(orjson.dumps({"id": self.device, "type": "start", "payload": payload})))
+
+    def events(self) -> list[tuple[str, dict[str, Any]]]:
+        """Id and state of each data frame."""
+        messages = (orjson.loads(text) for text in frames(self.received))
+        return [(one["id"], one["payload"]["data"]["onPut"]) for one in messages if one["type"] == "data"]
+
+
+def frames(data: bytes) -> Iterator[bytes]:
+    """The texts of whole server frames of less than 64 KB."""
+    position = 0
+    while position < len(data):
+        size, head = data[position + 1], 2
+        if size == 126:
+            size, head = int.from_bytes(data[position + 2 : position + 4], "big"), 4
+        yield data[position + head : position + head + size]
+        position += head + size
+
+
+class Publisher(asyncio.Protocol):
+    """Sends requests one after the other."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.progress = progress
+        self.received = b""
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def send(self, body: bytes) -> None:
+        self.progress.is_answered = False
+        head = f"POST /graphql HTTP/1.1\r\nhost: bench\r\nx-api-key: {API_KEY}\r\ncontent-type: application/json\r\n"
+        self.transport.write(head.encode() + b"content-length: %d\r\n\r\n%b" % (len(body), body))
+
+    def data_received(self, data: bytes) -> None:
+        self.received += data
+        head, separator, body = self.received.partition(b"\r\n\r\n")
+        if separator and len(body) == content_length(head):
+            if b'"errors"' in body:
+                sys.exit(f"a publish failed: {body!r}")
+            self.received = b""
+            self.progress.is_answered = True
+            self.progress.look()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    deliveries_per_s: float
+    cpu_us: float
+
+
+class Fleet:
+    """Subscribers of one server; `event_bytes` is the size of each event's frame."""
+
+    def __init__(self, kind: str, process: "subprocess.Popen[str]", port: int) -> None:
+        self.kind = kind
+        self.process = process
+        self.port = port
+        self.progress = Progress()
+        self.subscribers: list[Subscriber] = []
+        self.publisher = Publisher(self.progress)
+        self.event_bytes = 0
+        self.number = FIRST_NUMBER
+
+    async def connect(self, count: int) -> None:
+        loop = asyncio.get_running_loop()
+        for number in range(count):
+            subscriber = Subscriber(number, self.kind, self.progress)
+            await loop.create_connection(lambda made=subscriber: made, "127.0.0.1", self.port)  # type: ignore[misc]  # a bound loop variable
+            self.subscribers.append(subscriber)
+        await self._until(lambda one: b"\r\n\r\n" in one.received)
+        for subscriber in self.subscribers:
+            subscriber.received = b""
+            subscriber.start()
+        await self._until(lambda one: b"_ack" in one.received)
+        if self.kind == "mercurius":
+            # It does not say when a subscription has started.
+            await asyncio.sleep(2)
+        await loop.create_connection(lambda: self.publisher, "127.0.0.1", self.port)
+        await self._learn_size()
+
+    async def _until(self, holds: Callable[[Subscriber], bool]) -> None:
+        deadline = time.perf_counter() + 60
+        while not all(map(holds, self.subscribers)):
+            if time.perf_counter() > deadline:
+                sys.exit(f"{self.kind}: subscribers are not ready")
+            await asyncio.sleep(0.02)
+
+    async def _learn_size(self) -> None:
+        for subscriber in self.subscribers:
+            subscriber.received = b""
+        self.publisher.send(publishing([self._state(0)]))
+        await self._until(lambda one: one is not self.subscribers[0] or bool(one.received))
+        await asyncio.wait_for(self.progress.changed.wait(), 10)
+        self.event_bytes = len(self.subscribers[0].received)
+
+    def _state(self, place: int) -> dict[str, Any]:
+        return {"id": device_of(place), "lastValue": self.number + 0.5, "status": "up"}
+
+    async def measure(self, rounds: int) -> Measurement:
+        """Publish to every device `rounds` times."""
+        bodies = []
+        for _ in range(rounds):
+            self.number += 1
+            for first in range(0, len(self.subscribers), ALIASES):
+                last = min(first + ALIASES, len(self.subscribers))
+                bodies.append((last - first, publishing([self._state(place) for place in range(first, last)])))
+        for subscriber in self.subscribers:
+            subscriber.received = b""
+        cpu, began = cpu_s(self.process.pid), time.perf_counter()
+        for count, body in bodies:
+            self.progress.missing = count * self.event_bytes
+            self.progress.changed.clear()
+            self.publisher.send(body)
+            await asyncio.wait_for(self.progress.changed.wait(), 60)
+        elapsed, used = time.perf_counter() - began, cpu_s(self.process.pid) - cpu
+        self._check(range(self.number - rounds + 1, self.number + 1))
+        deliveries = rounds * len(self.subscribers)
+        return Measurement(deliveries / elapsed, used / deliveries * 1e6)
+
+    def _check(self, numbers: range) -> None:
+        for subscriber in self.subscribers:
+            device = subscriber.device
+            expected = [(device, {"id": device, "lastValue": number + 0.5, "status": "up"}) for number in numbers]
+            if subscriber.events() != expected:
+                sys.exit(f"{self.kind}, {device}: events were lost, repeated or misrouted")
+
+
+def start(kind: str, peers: Path | None) -> tuple["subprocess.Popen[str]", int]:
+    if kind in SERVERS:
+        command = [sys.executable, "-m", "bench.appsync_targeted", "--serve", kind]
+    else:
+        command = ["node", str(cast(Path, peers) / "mercurius_subscriptions.mjs")]
+    environment = {**os.environ, "NODE_ENV": "production"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    return process, int(process.stdout.readline())
+
+
+async def run(fleets: list[Fleet], subscribers: int, rounds: int) -> None:
+    """Servers take turns; the round with the least CPU time counts. The first round only warms up."""
+    best: dict[str, Measurement] = {}
+    for fleet in fleets:
+        await fleet.connect(subscribers)
+    for number in range(rounds + 1):
+        for fleet in fleets:
+            found = await fleet.measure(5 if number else 2)
+            if number and (fleet.kind not in best or found.cpu_us < best[fleet.kind].cpu_us):
+                best[fleet.kind] = found
+    for kind, found in best.items():
+        sys.stdout.write(
+            f"S2 {subscribers} subscribers, {kind:9}: {found.deliveries_per_s:8,.0f} deliveries/s, {found.cpu_us:6.1f} "
+            f"us CPU each, {found.deliveries_per_s / best['bare'].deliveries_per_s:.2f} of bare\n"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", type=Path, help="A copy of bench/appsync_peers after `npm install`.")
+    parser.add_argument("--subscribers", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--serve", choices=sorted(SERVERS), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.serve:
+        uvloop.run(SERVERS[arguments.serve]())
+        return
+    kinds = [*SERVERS, *(("mercurius",) if arguments.peers else ())]
+    running = {kind: start(kind, arguments.peers) for kind in kinds}
+    try:
+
+        async def work() -> None:
+            fleets = [Fleet(kind, process, port) for kind, (process, port) in running.items()]
+            await run(fleets, arguments.subscribers, arguments.rounds)
+
+        uvloop.run(work())
+    finally:
+        for process, _ in running.values():
+            process.kill()
+            process.wait()
+
+
+if __name__ == "__main__":
+    main()
