@@ -35,7 +35,9 @@ def run_check(template: Path, parameters: dict[str, str]) -> int:
     counts: Counter[str] = Counter(finding.verdict for finding in deployment.findings if not finding.path)
     console.print(", ".join(f"{counts[verdict]} {verdict}" for verdict in _STYLES) + " resources")
     if faults:
-        console.print(f"{len(faults)} faults: `headwater up` will not start this template")
+        console.print(
+            f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}: `headwater up` will not start this template"
+        )
         return EXIT_USER
     return EXIT_OK
 

@@ -126,6 +126,20 @@ def test_a_fault_is_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert not (tmp_path / "data").exists()
 
 
+def test_typescript_names_the_build_it_needs(tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    properties = "{Handler: app.handler, Runtime: nodejs22.x, Role: r, Code: src}"
+    template.write_text(f"Resources: {{F: {{Type: AWS::Lambda::Function, Properties: {properties}}}}}\n")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "app.ts").write_text("export const handler = async () => 1;\n")
+
+    done = run_cli("check", str(template))
+
+    assert done.returncode == 2
+    assert "app.ts has to be built: run `sam build` and give .aws-sam/build/template.yaml" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("1 fault: ")
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     [("absent.yaml", "No such file or directory"), (".", "Is a directory"), ("binary", "not UTF-8 text")],

@@ -150,7 +150,14 @@ def _check_handler(handler: str, runtime: Runtime, folders: tuple[Path, ...]) ->
         raise TemplateError(f"{handler!r} is not module.function", property_path="Handler")
     roots = [folders[0], *(layer_folder(layer, runtime) for layer in folders[1:])]
     if not any((root / file).is_file() for root in roots for file in files):
-        raise TemplateError(f"{handler!r}: there is no {folders[0] / files[0]}", property_path="Handler")
+        missing = folders[0] / files[0]
+        source = missing.with_suffix(".ts")
+        hint = (
+            f"; {source.name} has to be built: run `sam build` and give .aws-sam/build/template.yaml"
+            if source.is_file()
+            else ""
+        )
+        raise TemplateError(f"{handler!r}: there is no {missing}{hint}", property_path="Handler")
 
 
 def _aliases(deployment: Deployment, name: str) -> dict[str, str]:
