@@ -14,6 +14,7 @@ from typing import Any
 from headwater.auth.jwt import PoolKey, make_pool_key
 from headwater.datasource.tables.page_tokens import PageTokens
 from headwater.deploy import data, event_sources, policies
+from headwater.deploy.authorizers.service import CustomAuthorizers, deploy_authorizer, deploy_domain
 from headwater.deploy.aws_services import AsynchronousDelivery, aws_api
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
@@ -87,7 +88,7 @@ async def bring_up(
     deployment.faults.raise_found()
     deployment.mappings = event_sources.event_source_mappings(deployment)
     await ports.listen_for_devices(deployment.mqtt)
-    ports.router.fallback = aws_api(deployment).handle
+    ports.router.fallback = iot.custom_http(deployment).in_front_of(aws_api(deployment).handle)
     return deployment
 
 
@@ -140,6 +141,8 @@ async def _deploy_rest(deployment: Deployment) -> None:
         ("AWS::IoT::Thing", iot.deploy_thing),
         ("AWS::IoT::Policy", iot.deploy_policy),
         ("AWS::IoT::ProvisioningTemplate", deploy_template),
+        ("AWS::IoT::Authorizer", deploy_authorizer),
+        ("AWS::IoT::DomainConfiguration", deploy_domain),
         ("AWS::IoT::TopicRule", iot.deploy_rule),
         ("AWS::Lambda::EventSourceMapping", event_sources.deploy_mapping),
         ("AWS::Events::Rule", event_resources.deploy_rule),
@@ -195,8 +198,9 @@ def _deployment(
         await mqtt.publish(topic, payload, qos=qos, properties=properties)
 
     shadows = Shadows(store, clock=time.time, publish=publish)
-    access = DeviceAccess(devices, roles, clock=time.time, trusts_strangers=options.mqtt_open)
     deciding = DecidingFunctions(function_service)
+    custom = CustomAuthorizers.of(devices.database, devices.account, deciding, clock=time.time, endpoint=site.host)
+    access = DeviceAccess(devices, roles, custom.authentication, clock=time.time, trusts_strangers=options.mqtt_open)
     provisioning = Provisioning.of(
         devices,
         roles,
@@ -211,6 +215,7 @@ def _deployment(
         authorize=access.authorize,
         on_publish=provisioning.requests.in_front_of(shadows.in_front_of(rules.on_publish)),
         store=StoredSessions(store),
+        admits=custom.authentication.admits_without_certificate,
         enforces_quotas=options.enforces_quotas,
     )
     access.watch(mqtt.broker)
@@ -250,6 +255,7 @@ def _deployment(
         shadows=shadows,
         deciding=deciding,
         provisioning=provisioning,
+        custom=custom,
         events=events,
         topics=topics,
         logs=logs,

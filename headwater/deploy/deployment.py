@@ -29,6 +29,7 @@ from headwater.template.verdicts import Finding
 from headwater.values.identity import AwsPrincipal
 
 if TYPE_CHECKING:
+    from headwater.deploy.authorizers.service import CustomAuthorizers
     from headwater.deploy.graphql.api import GraphQLApi
     from headwater.deploy.iot.invocation import DecidingFunctions
     from headwater.deploy.iot.registry import DeviceRegistry
@@ -71,6 +72,7 @@ class Deployment:
     shadows: "Shadows"
     deciding: "DecidingFunctions"
     provisioning: "Provisioning"
+    custom: "CustomAuthorizers"
     page_tokens: PageTokens
     schedules: Schedules
     events: EventBus

@@ -18,14 +18,7 @@ from headwater.mqtt.sessions.persistence import PresenceVersion
 from headwater.mqtt.sessions.retained import RetainedMessages
 from headwater.mqtt.sessions.session import Delivery, Session
 from headwater.mqtt.sessions.subscriptions import SharedGroup, Subscription, SubscriptionTable
-from headwater.values.topics import (
-    PRIVATE_PREFIXES,
-    check_topic,
-    filter_matches,
-    is_wildcard,
-    split_basic_ingest,
-    split_share,
-)
+from headwater.values.topics import PRIVATE_PREFIXES, check_topic, is_wildcard, split_basic_ingest, split_share
 
 # A closed connection stays in memory until its entry among the deadlines comes up.
 _MAX_AHEAD_S = 60.0
@@ -166,30 +159,23 @@ class Broker:
         session = self._sessions.get(client.client_id)
         if session is None or session.client is not client:
             return False
-        found = [
-            one
-            for one in session.subscriptions.values()
-            if filter_matches(
-                split_share(one.topic_filter)[1], topic, hash_matches_parent=self.profile.hash_matches_parent
-            )
-        ]
-        if not found:
+        qos = session.subscribed_qos(topic, hash_matches_parent=self.profile.hash_matches_parent)
+        if qos is None:
             return False
-        qos = min(1, max(one.qos for one in found))
-        session.deliver(Publish(topic, payload, qos, received_at=now), qos, retain=False)
+        session.deliver(Publish(topic, payload, min(1, qos), received_at=now), min(1, qos), retain=False)
         return True
 
-    def disconnect(self, client_id: str, now: float, *, clean_session: bool = False) -> bool:
-        """End a client's connection from the server's side (iot-data DeleteConnection); false if it has none."""
+    def connection_of(self, client: ClientContext) -> MqttConnection | None:
+        """The connection of exactly this client; None once it has gone or another one took its client id."""
+        session = self._sessions.get(client.client_id)
+        return None if session is None or session.client is not client else session.connection
+
+    def end(self, client: ClientContext, code: ReasonCode, reason: DisconnectReason, now: float) -> None:
+        """End the connection of exactly this client."""
         self.now = now
-        session = self._sessions.get(client_id)
-        connection = session.connection if session is not None else None
-        if session is None or connection is None:
-            return False
-        if clean_session:
-            session.expiry_interval_s = 0
-        connection.close(ReasonCode.ADMINISTRATIVE_ACTION, "SERVER_INITIATED_DISCONNECT")
-        return True
+        connection = self.connection_of(client)
+        if connection is not None:
+            connection.close(code, reason)
 
     def stop(self, now: float) -> None:
         """Close every connection; a version 5 client is told that the server shuts down."""

@@ -252,9 +252,7 @@ class MqttConnection:
         if self.state is not State.CONNECTED:
             self.close(ReasonCode.PROTOCOL_ERROR, "CLIENT_ERROR", "no CONNECT in time")
         elif self.client is not None and self.client.expires_at is not None and self.client.expires_at <= now:
-            is_websocket = self.transport.kind == "websocket"
-            reason: DisconnectReason = "WEBSOCKET_TTL_EXPIRATION" if is_websocket else "CUSTOMAUTH_TTL_EXPIRATION"
-            self.close(ReasonCode.MAXIMUM_CONNECT_TIME, reason)
+            self.close(ReasonCode.MAXIMUM_CONNECT_TIME, self.client.expiry_reason)
         else:
             self.close(ReasonCode.KEEP_ALIVE_TIMEOUT, "MQTT_KEEP_ALIVE_TIMEOUT")
 

@@ -13,7 +13,7 @@ Action = Literal["Connect", "Publish", "Subscribe", "Receive", "RetainPublish"]
 
 @dataclass(frozen=True, slots=True)
 class TransportInfo:
-    """How a client reached us. `certificate_der` is the peer certificate of a TLS connection.
+    """How a client reached us. `certificate_der` is the peer certificate of a TLS connection, `alpn` its protocol.
 
     `headers` (lower-case names) and `raw_query` are those of the WebSocket upgrade request.
     """
@@ -23,6 +23,7 @@ class TransportInfo:
     peer_port: int = 0
     certificate_der: bytes | None = field(default=None, repr=False)
     server_name: str | None = None
+    alpn: str | None = None
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     raw_query: str = field(default="", repr=False)
 
@@ -32,7 +33,8 @@ class ClientContext:
     """An authenticated client. `principal_id` is what rules see as `principal()` and presence as principalIdentifier.
 
     `expires_at` (epoch seconds) ends the connection: a custom authorizer's disconnectAfterInSeconds, or a WebSocket's
-    lifetime. `attributes` belong to whoever authenticated the client and are only passed on to `authorize`.
+    lifetime, which `expiry_reason` tells apart. `attributes` belong to whoever authenticated the client and are only
+    passed on to `authorize`.
     """
 
     client_id: str
@@ -40,6 +42,7 @@ class ClientContext:
     source_ip: str = ""
     thing_name: str | None = None
     expires_at: float | None = None
+    expiry_reason: Literal["CUSTOMAUTH_TTL_EXPIRATION", "WEBSOCKET_TTL_EXPIRATION"] = "CUSTOMAUTH_TTL_EXPIRATION"
     attributes: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 

@@ -203,6 +203,11 @@ ATTRIBUTES: dict[str, dict[str, Attribute]] = {
     "AWS::IoT::Policy": {"Arn": lambda n: n.arn("iot", "policy/"), "Id": _physical},
     "AWS::IoT::Thing": {"Arn": lambda n: n.arn("iot", "thing/"), "Id": lambda n: n.stable(32)},
     "AWS::IoT::ThingType": {"Arn": lambda n: n.arn("iot", "thingtype/"), "Id": lambda n: n.stable(32)},
+    "AWS::IoT::Authorizer": {"Arn": lambda n: n.arn("iot", "authorizer/")},
+    "AWS::IoT::DomainConfiguration": {
+        "Arn": lambda n: n.arn("iot", "domainconfiguration/") + "/local",
+        "DomainType": lambda n: "CUSTOMER_MANAGED" if n.names().get("DomainName") else "AWS_MANAGED",
+    },
     "AWS::IoT::ProvisioningTemplate": {"TemplateArn": lambda n: n.arn("iot", "provisioningtemplate/")},
     "AWS::IoT::ThingGroup": {"Arn": lambda n: n.arn("iot", "thinggroup/"), "Id": lambda n: n.stable(32)},
     "AWS::Cognito::UserPool": {
@@ -242,6 +247,8 @@ _NAME_PROPERTIES = {
     "AWS::IoT::ThingType": "ThingTypeName",
     "AWS::IoT::ThingGroup": "ThingGroupName",
     "AWS::IoT::ProvisioningTemplate": "TemplateName",
+    "AWS::IoT::Authorizer": "AuthorizerName",
+    "AWS::IoT::DomainConfiguration": "DomainConfigurationName",
     "AWS::Events::Rule": "Name",
     "AWS::Events::EventBus": "Name",
     "AWS::Scheduler::Schedule": "Name",

@@ -4,7 +4,7 @@ Source: AWS IoT Core Developer Guide, "Client authentication", "Authorization", 
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Protocol
@@ -12,6 +12,8 @@ from typing import Any, Protocol
 from cryptography import x509
 
 from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
+from headwater.deploy.authorizers.credentials import Presented
+from headwater.deploy.authorizers.custom import CustomAuthentication, CustomSession, decision_context
 from headwater.deploy.iot.database import Change
 from headwater.deploy.iot.registry import DeviceRegistry, Standing
 from headwater.deploy.iot.variables import certificate_variables, thing_variables
@@ -28,9 +30,10 @@ _CREDENTIAL = "credential"
 _CACHED_DOCUMENTS = 1024
 _SIGNING_SERVICE = "iotdevicegateway"
 _WEBSOCKET_PATH = "/mqtt"
+_SIGNED = "X-Amz-Signature="
+_CUSTOM_PROTOCOL = "mqtt"
 _SESSION_TOKEN = "X-Amz-Security-Token="
 _WEBSOCKET_LIFETIME_S = 24 * 3600
-_CUSTOM_AUTHORIZER = "x-amz-customauthorizer-name"
 _RESOURCES: Mapping[Action, str] = {
     "Connect": "client",
     "Publish": "topic",
@@ -50,7 +53,7 @@ class Keys(Protocol):
 
 @dataclass(slots=True)
 class Credential:
-    """What a client has shown: a certificate, the access key of a role, or nothing (all are empty).
+    """What a client has shown: a certificate, the access key of a role, what an authorizer took, or nothing.
 
     `judged` is what followed from it as of a generation of the registry.
     """
@@ -58,6 +61,7 @@ class Credential:
     certificate_id: str = ""
     certificate: Mapping[str, Any] | None = None
     principal: AwsPrincipal | None = None
+    custom: CustomSession | None = None
     judged: "tuple[int, _Judged] | None" = None
 
 
@@ -78,10 +82,17 @@ class DeviceAccess:
     """
 
     def __init__(
-        self, registry: DeviceRegistry, keys: Keys, *, clock: Callable[[], float], trusts_strangers: bool = False
+        self,
+        registry: DeviceRegistry,
+        keys: Keys,
+        custom: CustomAuthentication,
+        *,
+        clock: Callable[[], float],
+        trusts_strangers: bool = False,
     ) -> None:
         self._registry = registry
         self._keys = keys
+        self._custom = custom
         self._clock = clock
         self._trusts_strangers = trusts_strangers
         self._signatures = SigV4Verifier()
@@ -93,15 +104,21 @@ class DeviceAccess:
     def watch(self, broker: Broker) -> None:
         """Let every change of the registry reach the clients it concerns."""
         self._broker = broker
+        self._custom.watch(broker)
         self._registry.database.listen(self._changed)
 
-    def authenticate(self, connect: Connect, transport: TransportInfo) -> ClientContext | Refusal:
-        """Who a client is, by its certificate, its signature, or for lack of both."""
-        if _CUSTOM_AUTHORIZER in (connect.username or "") or _CUSTOM_AUTHORIZER in transport.raw_query:
-            _log.warning("%s asks for a custom authorizer; they do not work here", connect.client_id)
-            return Refusal(ReasonCode.BAD_AUTHENTICATION_METHOD, "custom authorizers do not work here")
-        if transport.kind == "tls":
+    def authenticate(
+        self, connect: Connect, transport: TransportInfo
+    ) -> ClientContext | Refusal | Awaitable[ClientContext | Refusal]:
+        """Who a client is, by its certificate, an authorizer, its signature, or for lack of all."""
+        if transport.certificate_der is not None and transport.alpn != _CUSTOM_PROTOCOL:
             return self._by_certificate(connect, transport)
+        presented = self._custom.presented(connect, transport)
+        authorizer = self._custom.authorizer_of(presented, transport.kind, is_bare=_is_bare(transport))
+        if authorizer is not None:
+            return self._by_authorizer(connect, transport, authorizer, presented)
+        if transport.kind == "tls":
+            return Refusal(ReasonCode.NOT_AUTHORIZED, "no client certificate, and no authorizer to ask")
         if transport.kind == "websocket":
             return self._by_signature(connect, transport)
         return self._by_name(connect, transport)
@@ -115,10 +132,13 @@ class DeviceAccess:
         if credential.principal is not None:
             arn = account.arn("iot", f"{_RESOURCES[action]}/{resource}")
             return self._keys.is_allowed(credential.principal, f"iot:{action}", arn)
+        arn = account.arn("iot", f"{_RESOURCES[action]}/{resource}")
+        if credential.custom is not None:
+            context = decision_context(client.client_id, client.source_ip)
+            return decide(credential.custom.grant.policies, f"iot:{action}", arn, context).allowed
         judged = self._judge(client, credential)
         if judged.policies is None:
             return True
-        arn = account.arn("iot", f"{_RESOURCES[action]}/{resource}")
         return decide(judged.policies, f"iot:{action}", arn, judged.context).allowed
 
     # -- who a client is ------------------------------------------------------------------------------------------
@@ -141,6 +161,26 @@ class DeviceAccess:
             principal_id=certificate_id,
             thing_name=connect.client_id if standing.is_attached else None,
         )
+
+    async def _by_authorizer(
+        self, connect: Connect, transport: TransportInfo, authorizer: str, presented: Presented
+    ) -> ClientContext | Refusal:
+        try:
+            grant = await self._custom.decide(authorizer, presented)
+        except ServiceError as error:
+            _log.warning("%s: %s", connect.client_id, error.message)
+            return Refusal(ReasonCode.NOT_AUTHORIZED, error.message)
+        session = CustomSession(authorizer, presented, grant)
+        client = self._client(
+            connect,
+            transport,
+            Credential(custom=session),
+            principal_id=grant.principal_id,
+            thing_name=None,
+            lifetime_s=grant.disconnect_after_s,
+        )
+        self._custom.keep_fresh(client, session)
+        return client
 
     def _by_signature(self, connect: Connect, transport: TransportInfo) -> ClientContext | Refusal:
         """A WebSocket whose upgrade was signed, or one of this machine that was not."""
@@ -205,14 +245,18 @@ class DeviceAccess:
         *,
         principal_id: str,
         thing_name: str | None,
+        lifetime_s: int | None = None,
     ) -> ClientContext:
-        is_websocket = transport.kind == "websocket"
+        is_limited = transport.kind == "websocket" and lifetime_s is None
+        if is_limited:
+            lifetime_s = _WEBSOCKET_LIFETIME_S
         return ClientContext(
             client_id=connect.client_id,
             principal_id=principal_id,
             source_ip=transport.peer_ip,
             thing_name=thing_name,
-            expires_at=self._clock() + _WEBSOCKET_LIFETIME_S if is_websocket else None,
+            expires_at=None if lifetime_s is None else self._clock() + lifetime_s,
+            expiry_reason="WEBSOCKET_TTL_EXPIRATION" if is_limited else "CUSTOMAUTH_TTL_EXPIRATION",
             attributes={_CREDENTIAL: credential},
         )
 
@@ -272,6 +316,13 @@ class DeviceAccess:
                 connection.forget_authorizations()
             else:
                 broker.disconnect(client.client_id, self._clock())
+
+
+def _is_bare(transport: TransportInfo) -> bool:
+    """Whether a client came by a way on which AWS asks the default authorizer, and showed nothing else."""
+    if transport.kind == "websocket":
+        return _SIGNED not in transport.raw_query
+    return transport.kind == "tls"
 
 
 def _context(client: ClientContext, credential: Credential, standing: Standing) -> Mapping[str, Any]:

@@ -30,6 +30,7 @@ class Operation:
 
 
 _CERTIFICATE, _THING, _POLICY = "cert/{certificateId}", "thing/{thingName}", "policy/{policyName}"
+_AUTHORIZER, _DOMAIN = "authorizer/{authorizerName}", "domainconfiguration/{domainConfigurationName}/*"
 _TEMPLATE = "provisioningtemplate/{templateName}"
 _TYPE, _GROUP = "thingtype/{thingTypeName}", "thinggroup/{thingGroupName}"
 
@@ -97,6 +98,20 @@ OPERATIONS: tuple[Operation, ...] = tuple(
         ),
         ("CreateProvisioningClaim", "POST", "provisioning-templates/{templateName}/provisioning-claim", _TEMPLATE),
         ("RegisterThing", "POST", "things", "*"),
+        ("CreateAuthorizer", "POST", "authorizer/{authorizerName}", _AUTHORIZER),
+        ("DescribeAuthorizer", "GET", "authorizer/{authorizerName}", _AUTHORIZER),
+        ("UpdateAuthorizer", "PUT", "authorizer/{authorizerName}", _AUTHORIZER),
+        ("DeleteAuthorizer", "DELETE", "authorizer/{authorizerName}", _AUTHORIZER),
+        ("TestInvokeAuthorizer", "POST", "authorizer/{authorizerName}/test", _AUTHORIZER),
+        ("ListAuthorizers", "GET", "authorizers/", "*"),
+        ("SetDefaultAuthorizer", "POST", "default-authorizer", _AUTHORIZER),
+        ("DescribeDefaultAuthorizer", "GET", "default-authorizer", "*"),
+        ("ClearDefaultAuthorizer", "DELETE", "default-authorizer", "*"),
+        ("ListDomainConfigurations", "GET", "domainConfigurations", "*"),
+        *(
+            (f"{verb}DomainConfiguration", method, "domainConfigurations/{domainConfigurationName}", _DOMAIN)
+            for verb, method in (("Create", "POST"), ("Describe", "GET"), ("Update", "PUT"), ("Delete", "DELETE"))
+        ),
         ("DescribeEndpoint", "GET", "endpoint", "*"),
     )
 )
@@ -158,7 +173,7 @@ def _principal(request: HttpRequest) -> str:
 
 
 def _match(operation: Operation, method: str, parts: list[str]) -> dict[str, str] | None:
-    pattern = operation.path.split("/")
+    pattern = operation.path.rstrip("/").split("/")
     if operation.method != method or len(pattern) != len(parts):
         return None
     members: dict[str, str] = {}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from headwater.deploy.authorizers.http import CustomHttp
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.iot.api import IotApi
 from headwater.deploy.iot.data_api import IotDataApi, data_permissions
@@ -97,11 +98,22 @@ def rest_services(deployment: Deployment) -> Mapping[str, HttpHandler]:
         "iot": IotApi(
             deployment.devices,
             deployment.stack.environment.iot_endpoint,
-            more=[deployment.provisioning.api.handlers()],
+            more=[deployment.provisioning.api.handlers(), deployment.custom.api.handlers()],
         ).handle,
         "iotdata": answer_data,
         "iotdevicegateway": answer_data,
     }
+
+
+def custom_http(deployment: Deployment) -> CustomHttp:
+    """HTTP publishes without a signature, which custom authorizers decide on."""
+    return CustomHttp(
+        deployment.custom.authentication,
+        deployment.custom.authorizers,
+        deployment.devices.account,
+        publish=IotDataApi(deployment.mqtt, deployment.clock).handle,
+        clock=deployment.clock,
+    )
 
 
 def rest_permissions() -> Mapping[str, RestPermissions]:

@@ -11,6 +11,7 @@ from headwater.mqtt.codec.packets import Ack, PacketType, ReasonCode, Will
 from headwater.mqtt.ports import ClientContext, Publish
 from headwater.mqtt.profile import NEVER_EXPIRES, Profile
 from headwater.mqtt.sessions.subscriptions import Subscription
+from headwater.values.topics import filter_matches, split_share
 
 if TYPE_CHECKING:
     from headwater.mqtt.connection import MqttConnection
@@ -104,6 +105,15 @@ class Session:
     @property
     def queued_messages(self) -> int:
         return len(self._queue)
+
+    def subscribed_qos(self, topic: str, *, hash_matches_parent: bool) -> int | None:
+        """The highest QoS of the subscriptions to a topic; None without any."""
+        found = [
+            one.qos
+            for one in self.subscriptions.values()
+            if filter_matches(split_share(one.topic_filter)[1], topic, hash_matches_parent=hash_matches_parent)
+        ]
+        return max(found, default=None)
 
     def deliver(self, publish: Publish, qos: int, retain: bool, identifiers: tuple[int, ...] = ()) -> None:
         """Send a publish to the client, or keep it for later as its QoS demands."""

@@ -23,6 +23,8 @@ _RENEW_BEFORE = datetime.timedelta(days=30)
 _CLIENT_DAYS = 3650
 _MIN_RSA_BITS = 2048
 _CLOCK_SKEW = datetime.timedelta(hours=1)
+# What devices ask for on port 443 of AWS: MQTT with a certificate, MQTT with a custom authorizer.
+_DEVICE_PROTOCOLS = ["x-amzn-mqtt-ca", "mqtt"]
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -70,14 +72,19 @@ class CertificateAuthority:
         return certificate_file, key_file
 
     def server_ssl_context(self, names: Sequence[str] = (), *, asks_for_client: bool = False) -> ssl.SSLContext:
-        """TLS for a server; with `asks_for_client` the peer must show a certificate of this CA (devices)."""
+        """TLS for a server; with `asks_for_client` it is for devices, which may show a certificate of this CA.
+
+        A certificate of any other authority ends the handshake; who shows none is for the server to judge, by the
+        protocol the client asks for with ALPN.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         certificate_file, key_file = self.server_files(names)
         context.load_cert_chain(certificate_file, key_file)
         if asks_for_client:
-            context.verify_mode = ssl.CERT_REQUIRED
+            context.verify_mode = ssl.CERT_OPTIONAL
             context.load_verify_locations(self.ca_file)
+            context.set_alpn_protocols(_DEVICE_PROTOCOLS)
         return context
 
     def issue_client(

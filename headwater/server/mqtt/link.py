@@ -222,7 +222,12 @@ class TcpCarrier(asyncio.Protocol):
         stream = cast(asyncio.Transport, transport)
         self._transport = stream
         stream.set_write_buffer_limits(high=self._MAX_BUFFERED)
-        self._link = MqttLink(self._server, self._describe(stream), self)
+        described = self._describe(stream)
+        if described.kind == "tls" and described.certificate_der is None and not self._server.admits(described):
+            logger.info("a TLS client without a certificate is cut off", extra={"peer": described.peer_ip})
+            stream.abort()
+            return
+        self._link = MqttLink(self._server, described, self)
 
     def data_received(self, data: bytes) -> None:
         if self._link is not None:
@@ -254,4 +259,5 @@ class TcpCarrier(asyncio.Protocol):
             peer[1],
             certificate_der=tls.getpeercert(binary_form=True),
             server_name=self._server.server_names.get(tls),
+            alpn=tls.selected_alpn_protocol(),
         )

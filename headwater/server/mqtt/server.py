@@ -43,7 +43,8 @@ class MqttServer:
 
     `authenticate` None lets everybody in under the client id they ask for. `on_publish` gets every accepted publish in
     order, once per chunk a client sent; PUBACKs of a chunk leave when its awaitable and the session store's are done.
-    Everything the broker itself publishes (presence, wills, `publish`) goes to `on_publish` as well.
+    Everything the broker itself publishes (presence, wills, `publish`) goes to `on_publish` as well. `admits` is asked
+    about TLS clients that show no certificate, before they can say anything.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class MqttServer:
         on_quota: OnQuota | None = None,
         on_dropped: Callable[[str, str, str], None] | None = None,
         store: SessionStore | None = None,
+        admits: Callable[[TransportInfo], bool] = lambda transport: True,
         enforces_quotas: bool = False,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self.clock = clock
         self.authenticate: Authenticate = authenticate or _anybody
+        self.admits = admits
         self.links: set[MqttLink] = set()
         self.stalled: set[MqttLink] = set()
         # The server name of a TLS client (SNI), which the standard library shows to this callback only.

@@ -57,6 +57,22 @@ IOT: dict[str, TypeTable] = {
             one_of("TemplateType", ("FLEET_PROVISIONING",), "just-in-time provisioning needs a CA registered with AWS"),
         ),
     ),
+    "AWS::IoT::Authorizer": table(
+        live="""AuthorizerName AuthorizerFunctionArn Status SigningDisabled TokenKeyName TokenSigningPublicKeys
+            EnableCachingForHttp""",
+        deploy_only="Tags",
+        checks=(required("AuthorizerFunctionArn"),),
+    ),
+    "AWS::IoT::DomainConfiguration": table(
+        live="""DomainConfigurationName DomainName ServiceType DomainConfigurationStatus AuthenticationType
+            ApplicationProtocol AuthorizerConfig.DefaultAuthorizerName AuthorizerConfig.AllowAuthorizerOverride""",
+        deploy_only="Tags ServerCertificateArns ValidationCertificateArn TlsConfig ServerCertificateConfig",
+        refused={"ClientCertificateConfig": "functions are not asked about clients that show certificates here"},
+        checks=(
+            one_of("ServiceType", ("DATA",), "credentials and jobs have no endpoint here, DATA has"),
+            one_of("AuthenticationType", ("DEFAULT", "CUSTOM_AUTH"), "DEFAULT and CUSTOM_AUTH work here"),
+        ),
+    ),
     "AWS::IoT::BillingGroup": TypeTable(verdict="refused", why="there are no bills here; leave it out locally"),
     "AWS::IoT::PolicyPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),
     "AWS::IoT::ThingPrincipalAttachment": TypeTable(verdict="refused", why=_NO_CERTIFICATES),

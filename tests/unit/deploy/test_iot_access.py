@@ -28,6 +28,7 @@ from headwater.mqtt.profile import AWS
 from headwater.server.aws.permissions import Account
 from headwater.server.http.tls import CertificateAuthority
 from headwater.storage.store import Store
+from tests.unit.deploy.custom_bench import CustomBench
 
 ARN = "arn:aws:iot:us-east-1:123456789012"
 NOW = datetime.datetime.now(datetime.UTC)
@@ -68,6 +69,7 @@ class Instance:
     roles: Roles
     access: DeviceAccess
     broker: Broker
+    custom: CustomBench
 
     async def certificate(self, thing: str = "", policy: str = "", *, is_active: bool = True) -> bytes:
         """The DER of a new certificate, attached to a thing and a policy."""
@@ -91,7 +93,9 @@ class Instance:
         connection = self.broker.open(transport, 0.0, lambda: None)
         connect = Connect(client_id, V311)
         connection.receive(encode_packet(connect, V311), 0.0)
-        connection.authenticated(self.access.authenticate(connect, transport), 0.0)
+        outcome = self.access.authenticate(connect, transport)
+        assert isinstance(outcome, ClientContext | Refusal)
+        connection.authenticated(outcome, 0.0)
         return connection
 
     def may(self, client: ClientContext, action: Action, resource: str) -> bool:
@@ -110,10 +114,11 @@ async def instance(tmp_path: Path) -> AsyncIterator[Instance]:
         new_id=lambda: f"id-{next(numbers)}",
     )
     roles = Roles("123456789012")
-    access = DeviceAccess(registry, roles, clock=NOW.timestamp)
+    custom = CustomBench(registry.database, [NOW.timestamp()])
+    access = DeviceAccess(registry, roles, custom.authentication, clock=NOW.timestamp)
     broker = Broker(AWS, new_id=lambda: "session", now=0, authorize=access.authorize)
     access.watch(broker)
-    yield Instance(registry, roles, access, broker)
+    yield Instance(registry, roles, access, broker, custom)
     await store.close()
 
 
@@ -292,7 +297,13 @@ async def test_any_client_id_can_be_asked_for(instance: Instance, client_id: str
 
 async def test_other_machines_need_a_certificate_or_a_signature(instance: Instance) -> None:
     key = instance.roles.issue_key(None)
-    trusting = DeviceAccess(instance.registry, instance.roles, clock=NOW.timestamp, trusts_strangers=True)
+    trusting = DeviceAccess(
+        instance.registry,
+        instance.roles,
+        instance.custom.authentication,
+        clock=NOW.timestamp,
+        trusts_strangers=True,
+    )
     connect, far = Connect("x", V311), TransportInfo("tcp", "192.0.2.1")
     unknown_key = AccessKey("AKIAUNKNOWN", "secret", key.principal)
 
@@ -363,15 +374,6 @@ async def test_a_session_token_need_not_be_signed(instance: Instance) -> None:
             "websocket", raw_query=query.replace("Signature=", "Signature=0"), headers=unsigned.headers
         )
         assert isinstance(instance.access.authenticate(Connect("x", V311), forged), Refusal)
-
-
-async def test_custom_authorizers_are_refused_by_name(instance: Instance) -> None:
-    outcome = instance.access.authenticate(
-        Connect("x", V311, username="user?x-amz-customauthorizer-name=mine"), TransportInfo("tcp", "127.0.0.1")
-    )
-
-    assert isinstance(outcome, Refusal)
-    assert "custom authorizers" in outcome.message
 
 
 async def test_a_client_nobody_authenticated_may_do_nothing(instance: Instance) -> None:

@@ -24,6 +24,7 @@ from headwater.server.http.tls import CertificateAuthority
 from headwater.server.mqtt.server import MqttServer
 from headwater.storage.store import Store
 from headwater.values.http import HttpRequest, HttpResponse
+from tests.unit.deploy.custom_bench import CustomBench
 
 ACCOUNT = Account("us-east-1", "123456789012")
 CERTIFICATE = f"arn:aws:iot:us-east-1:123456789012:cert/{'a' * 64}"
@@ -126,7 +127,8 @@ def test_the_data_plane_answers_any_request(requests: list[HttpRequest]) -> None
 def test_anybody_is_admitted_or_refused(client_id: str, kind: str, query: str, headers: dict[str, str]) -> None:
     store = Store.open(None)
     registry = DeviceRegistry(store, ACCOUNT, _no_authority, clock=lambda: 0.0, new_id=lambda: "id")
-    access = DeviceAccess(registry, Roles("123456789012"), clock=lambda: 0.0)
+    custom = CustomBench(registry.database, [0.0])
+    access = DeviceAccess(registry, Roles("123456789012"), custom.authentication, clock=lambda: 0.0)
     transport = TransportInfo(kind, raw_query=query, headers=tuple(headers.items()))  # type: ignore[arg-type]  # one of the kinds
 
     outcome = access.authenticate(Connect(client_id, V311), transport)
