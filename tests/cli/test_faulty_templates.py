@@ -128,8 +128,10 @@ def test_a_fault_is_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_typescript_names_the_build_it_needs(tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
-    properties = "{Handler: app.handler, Runtime: nodejs22.x, Role: r, Code: src}"
-    template.write_text(f"Resources: {{F: {{Type: AWS::Lambda::Function, Properties: {properties}}}}}\n")
+    function = (
+        "{Type: AWS::Serverless::Function, Properties: {Handler: app.handler, Runtime: nodejs22.x, CodeUri: src}}"
+    )
+    template.write_text(f"Transform: AWS::Serverless-2016-10-31\nResources: {{F: {function}}}\n")
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "app.ts").write_text("export const handler = async () => 1;\n")
 
