@@ -165,6 +165,18 @@ class Broker:
         session.deliver(Publish(topic, payload, min(1, qos), received_at=now), min(1, qos), retain=False)
         return True
 
+    def disconnect(self, client_id: str, now: float, *, clean_session: bool = False) -> bool:
+        """End a client's connection from the server's side (iot-data DeleteConnection); false if it has none."""
+        self.now = now
+        session = self._sessions.get(client_id)
+        connection = session.connection if session is not None else None
+        if session is None or connection is None:
+            return False
+        if clean_session:
+            session.expiry_interval_s = 0
+        connection.close(ReasonCode.ADMINISTRATIVE_ACTION, "SERVER_INITIATED_DISCONNECT")
+        return True
+
     def connection_of(self, client: ClientContext) -> MqttConnection | None:
         """The connection of exactly this client; None once it has gone or another one took its client id."""
         session = self._sessions.get(client.client_id)
