@@ -1,5 +1,6 @@
 """Flow 4/8: event source mappings of the template and of the Lambda API, with durable checkpoints."""
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -130,8 +131,13 @@ def _request(properties: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("Enabled", "BisectBatchOnFunctionError"):
         if isinstance(request.get(name), str):
             request[name] = request[name].lower() == "true"
-    for entry in (request.get("FilterCriteria") or {}).get("Filters") or []:
-        if not isinstance(entry.get("Pattern"), str):
+    if isinstance(request.get("StartingPositionTimestamp"), str):
+        with contextlib.suppress(ValueError):
+            request["StartingPositionTimestamp"] = float(request["StartingPositionTimestamp"])
+    criteria = request.get("FilterCriteria")
+    filters = criteria.get("Filters") if isinstance(criteria, dict) else None
+    for entry in filters if isinstance(filters, list) else ():
+        if isinstance(entry, dict) and not isinstance(entry.get("Pattern"), str):
             entry["Pattern"] = orjson.dumps(entry.get("Pattern")).decode()
     return request
 

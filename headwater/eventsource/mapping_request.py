@@ -14,6 +14,30 @@ from headwater.values.event_patterns import EventPatternError, compile_pattern
 
 SourceService = Literal["kinesis", "dynamodb", "sqs"]
 
+# A type, a structure by its members, or a list of one shape; `object` is any JSON.
+_Shape = type | tuple[type, ...] | dict[str, Any] | list[Any]
+_NUMBER = (int, float)
+_REQUEST: dict[str, _Shape] = {
+    "FunctionName": str,
+    "EventSourceArn": str,
+    "Enabled": bool,
+    "BatchSize": int,
+    "MaximumBatchingWindowInSeconds": int,
+    "ParallelizationFactor": int,
+    "StartingPosition": str,
+    "StartingPositionTimestamp": _NUMBER,
+    "BisectBatchOnFunctionError": bool,
+    "MaximumRetryAttempts": int,
+    "MaximumRecordAgeInSeconds": int,
+    "TumblingWindowInSeconds": int,
+    "FunctionResponseTypes": [str],
+    "FilterCriteria": {"Filters": [{"Pattern": object}]},  # what is no text is no pattern
+    "DestinationConfig": {"OnSuccess": {"Destination": str}, "OnFailure": {"Destination": str}},
+    "ScalingConfig": {"MaximumConcurrency": int},
+    "MetricsConfig": {"Metrics": [str]},
+    "KMSKeyArn": str,
+    "Tags": dict,
+}
 _RANGES: Mapping[str, tuple[int, int]] = {
     "BatchSize": (1, 10_000),
     "MaximumBatchingWindowInSeconds": (0, 300),
@@ -77,6 +101,7 @@ def check_create(request: Mapping[str, Any], *, now: float) -> MappingSettings:
 
     Raises: ServiceError with the service's code and message.
     """
+    _check_shape(request)
     source_arn = request.get("EventSourceArn")
     service = source_service(source_arn)
     assert source_arn is not None
@@ -90,6 +115,7 @@ def check_create(request: Mapping[str, Any], *, now: float) -> MappingSettings:
 
 def check_update(current: MappingSettings, request: Mapping[str, Any]) -> MappingSettings:
     """Check an update against what the mapping is; a starting position can't be changed."""
+    _check_shape(request)
     changes = {name: value for name, value in request.items() if value is not None and name != "UUID"}
     for fixed in ("StartingPosition", "StartingPositionTimestamp", "EventSourceArn"):
         changes.pop(fixed, None)
@@ -154,6 +180,27 @@ def _check(values: Mapping[str, Any], service: SourceService, source_arn: str) -
         raise invalid("A tumbling window needs a ParallelizationFactor of 1.")
 
 
+def _check_shape(request: Mapping[str, Any]) -> None:
+    """Look at the JSON types, before anything looks at values."""
+    for name, shape in _REQUEST.items():
+        _check_member(request.get(name), shape, name)
+
+
+def _check_member(value: Any, shape: Any, path: str) -> None:
+    if value is None or shape is object:
+        return
+    kind = dict if isinstance(shape, dict) else list if isinstance(shape, list) else shape
+    # JSON's true and false are no numbers, though Python's are.
+    if not isinstance(value, kind) or (isinstance(value, bool) and shape is not bool):
+        raise ServiceError("SerializationException", f"{path} has the wrong type: {type(value).__name__}")
+    if isinstance(shape, list):
+        for entry in value:
+            _check_member(entry, shape[0], path)
+    elif isinstance(shape, dict) and isinstance(value, dict):
+        for name, member in shape.items():
+            _check_member(value.get(name), member, f"{path}.{name}")
+
+
 def _check_known(values: Mapping[str, Any], service: SourceService) -> None:
     allowed = _NEUTRAL | {"FilterCriteria"} | frozenset(_QUEUE_DEFAULTS)
     allowed |= {"ScalingConfig", "DestinationConfig"} if service == "sqs" else _STREAM_ONLY
@@ -183,8 +230,6 @@ def _check_position(values: Mapping[str, Any], source_arn: str, service: SourceS
 
 def _check_range(name: str, value: Any, low: int, high: int) -> None:
     member = name[0].lower() + name[1:]
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ServiceError("SerializationException", f"{name} must be an integer, not {value!r}")
     if value < low:
         raise _constraint(member, value, f"Member must have value greater than or equal to {low}")
     if value > high:

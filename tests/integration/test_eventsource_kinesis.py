@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from headwater.errors import ServiceError
 from tests.integration.lambda_stack import LambdaStack, lambda_stack, until
 
 QUEUE = "arn:aws:sqs:us-east-1:123456789012:dead"
@@ -284,3 +285,33 @@ async def test_function_that_times_out_is_a_failed_batch(stack: LambdaStack) -> 
     assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert document["requestContext"]["approximateInvokeCount"] == 2
     assert document["responseContext"]["functionError"] == "Unhandled"
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("FunctionName", 5),
+        ("EventSourceArn", {}),
+        ("Enabled", "yes"),
+        ("BatchSize", "10"),
+        ("BatchSize", True),
+        ("FunctionResponseTypes", 1.5),
+        ("FunctionResponseTypes", [5]),
+        ("FilterCriteria", "x"),
+        ("FilterCriteria", {"Filters": 5}),
+        ("FilterCriteria", {"Filters": [5]}),
+        ("DestinationConfig", [5]),
+        ("DestinationConfig", {"OnFailure": {"Destination": 5}}),
+        ("StartingPositionTimestamp", "soon"),
+        ("ScalingConfig", {"MaximumConcurrency": "x"}),
+    ],
+)
+async def test_member_of_another_type_is_a_serialization_error(stack: LambdaStack, member: str, value: Any) -> None:
+    arn = await stack.create_stream("telemetry")
+    request = {"FunctionName": "probe", "EventSourceArn": arn, "StartingPosition": "LATEST", member: value}
+
+    with pytest.raises(ServiceError) as refusal:
+        await stack.mappings.create(request)
+
+    assert refusal.value.code == "SerializationException"
+    assert member in refusal.value.message
