@@ -37,6 +37,8 @@ class SilenceWarnings:
 
     def __init__(self) -> None:
         self._seen: set[Hashable] = set()
+        # The selection that was looked at last for a group: plans keep theirs, so it is nearly always the very same.
+        self._selections: dict[Hashable, Mapping[str, Any]] = {}
 
     def check_rules(self, prepared: PreparedSubscription, rules: Iterable[Rule]) -> None:
         """A filter on what the event's type does not have, or on another kind of value than it has, is a mistake."""
@@ -64,8 +66,11 @@ class SilenceWarnings:
     def check_selection(self, published: PublishedMutation, cohort: Cohort[Any]) -> None:
         """A field that was not selected arrives as null, or takes its parent with it."""
         selected = published.selected
-        if not selected or cohort.find_unselected is None:
+        if not selected or cohort.find_unselected is None or self._selections.get(cohort.group_key) is selected:
             return
+        if len(self._selections) >= _MAX_REMEMBERED:
+            self._selections.clear()
+        self._selections[cohort.group_key] = selected
         if not self._is_new((published.mutation_field, cohort.group_key, tuple(selected))):
             return
         missing = cohort.find_unselected(selected)
