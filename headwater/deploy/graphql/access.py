@@ -17,7 +17,7 @@ from headwater.template.intrinsics import Resource
 from headwater.values.identity import AuthMode, AwsPrincipal
 from headwater.values.json_text import parse_json
 
-_MODES = ("API_KEY", "AWS_IAM", "AWS_LAMBDA", "AMAZON_COGNITO_USER_POOLS", "OPENID_CONNECT")
+_LONGEST_KEY_LIFE_S = 365 * 24 * 3600
 
 
 class FieldPolicies:
@@ -72,8 +72,6 @@ class ApiAccess:
         allowed = frozenset(self._deployment.options.allowed_hosts)
         for provider in self._providers:
             mode = provider["AuthenticationType"]
-            if mode not in _MODES:
-                raise TemplateError(f"{mode!r} is no authorization mode", property_path="AuthenticationType")
             if mode == "AMAZON_COGNITO_USER_POOLS":
                 pools.append(self._pool(provider.get("UserPoolConfig") or {}))
             elif mode == "OPENID_CONNECT":
@@ -96,9 +94,7 @@ class ApiAccess:
     def _authorizer(self) -> LambdaAuthorizer | None:
         for provider in self._providers:
             if provider["AuthenticationType"] == "AWS_LAMBDA":
-                config = provider.get("LambdaAuthorizerConfig")
-                if not isinstance(config, Mapping):
-                    raise TemplateError("missing: AWS_LAMBDA needs it", property_path="LambdaAuthorizerConfig")
+                config = provider["LambdaAuthorizerConfig"]
                 pattern = config.get("IdentityValidationExpression")
                 return LambdaAuthorizer(
                     str(config["AuthorizerUri"]),
@@ -136,7 +132,17 @@ class ApiAccess:
         for resource in self._key_resources:
             named = Named(resource.logical_id, "", dict, self._deployment.stack.environment)
             key = str(ATTRIBUTES["AWS::AppSync::ApiKey"]["ApiKey"](named))
+            now = self._deployment.clock()
             expires = resource.properties.get("Expires")
-            # Local keys are not renewed by a deployment every week, so one without an expiry lasts a start.
-            keys[key] = float(expires) if expires is not None else self._deployment.clock() + 365 * 24 * 3600
+            if expires is None:
+                # Local keys are not renewed by a deployment every week, so one without an expiry lasts a start.
+                keys[key] = now + _LONGEST_KEY_LIFE_S
+                continue
+            keys[key] = float(expires)
+            if not now < keys[key] <= now + _LONGEST_KEY_LIFE_S:
+                raise TemplateError(
+                    f"{expires!r}: AWS takes epoch seconds from 1 to 365 days ahead, now is {int(now)}",
+                    logical_id=resource.logical_id,
+                    property_path="Expires",
+                )
         return keys

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from headwater.datasource.caching import MAX_TTL_S, ApiCache, CachingConfig, CachingResolver, Resolver
+from headwater.datasource.caching import ApiCache, CachingConfig, CachingResolver, Resolver
 from headwater.errors import TemplateError
 from headwater.template.intrinsics import Resource
 
@@ -10,7 +10,7 @@ from headwater.template.intrinsics import Resource
 class ResolverCaching:
     """The caching of one API; without an ApiCache resource nothing is cached, whatever resolvers ask for.
 
-    Raises: TemplateError for more than one cache or a time to live outside 1 to 3600 s.
+    Raises: TemplateError for more than one cache.
     """
 
     def __init__(self, caches: Sequence[Resource]) -> None:
@@ -23,12 +23,6 @@ class ResolverCaching:
             properties = caches[0].properties
             self._behavior = str(properties["ApiCachingBehavior"])
             self._ttl_s = int(properties["Ttl"])
-            if not 1 <= self._ttl_s <= MAX_TTL_S:
-                raise TemplateError(
-                    f"found {self._ttl_s}, expected 1 to {MAX_TTL_S} seconds",
-                    logical_id=caches[0].logical_id,
-                    property_path="Ttl",
-                )
             self._cache = ApiCache()
 
     @property

@@ -66,8 +66,6 @@ def _table_source(deployment: Deployment, properties: dict[str, Any], principal:
     name = str(config.get("TableName", ""))
     if not name:
         raise TemplateError("missing", property_path="DynamoDBConfig.TableName")
-    if str(config.get("UseCallerCredentials", "false")).lower() == "true":
-        raise TemplateError("the caller's credentials are not passed on here", property_path="DynamoDBConfig")
     account = Account(deployment.options.region, deployment.options.account_id)
     allowed: set[tuple[str, str]] = set()
 

@@ -39,14 +39,35 @@ def table(
 
 
 def one_of(path: str, allowed: tuple[str, ...], why: str) -> Check:
-    """A check that a top-level property, where given, has one of the values that work here."""
+    """A check that a property, where given, has one of the values that work here; Booleans are `true` and `false`."""
 
     def check(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-        value = properties.get(path)
-        if value is not None and str(value) not in allowed:
+        value = _value_at(properties, path)
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        if value is not None and text not in allowed:
             yield path, f"{value!r}: {why}"
 
     return check
+
+
+def whole_number(path: str, low: int, high: int) -> Check:
+    """A check that a property, where given, is a whole number within bounds, both included."""
+
+    def check(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        value = _value_at(properties, path)
+        # Templates may write numbers as strings.
+        is_number = not isinstance(value, bool) and str(value).isascii() and str(value).isdigit()
+        if value is not None and not (is_number and low <= int(value) <= high):
+            yield path, f"{value!r}: expected a whole number from {low} to {high}"
+
+    return check
+
+
+def _value_at(properties: Mapping[str, Any], path: str) -> Any:
+    value: Any = properties
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def required(*paths: str) -> Check:

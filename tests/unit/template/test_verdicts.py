@@ -65,6 +65,43 @@ def test_a_type_in_no_table_is_refused() -> None:
         ),
         ("AWS::IoT::TopicRule", {"TopicRulePayload": {"Actions": [{"Sqs": {}}] * 11}}, "TopicRulePayload.Actions"),
         ("AWS::AppSync::GraphQLSchema", {}, "ApiId"),
+        ("AWS::AppSync::GraphQLApi", {"ApiType": "MERGED"}, "ApiType"),
+        ("AWS::AppSync::GraphQLApi", {"Visibility": "PRIVATE"}, "Visibility"),
+        ("AWS::AppSync::GraphQLApi", {"IntrospectionConfig": "OFF"}, "IntrospectionConfig"),
+        ("AWS::AppSync::GraphQLApi", {"QueryDepthLimit": 76}, "QueryDepthLimit"),
+        ("AWS::AppSync::GraphQLApi", {"QueryDepthLimit": "-1"}, "QueryDepthLimit"),
+        ("AWS::AppSync::GraphQLApi", {"ResolverCountLimit": True}, "ResolverCountLimit"),
+        ("AWS::AppSync::GraphQLApi", {"LogConfig": {"FieldLogLevel": "LOUD"}}, "LogConfig.FieldLogLevel"),
+        ("AWS::AppSync::DataSource", {"DynamoDBConfig": {"Versioned": "true"}}, "DynamoDBConfig.Versioned"),
+        ("AWS::AppSync::Resolver", {"Runtime": {"RuntimeVersion": "2.0.0"}}, "Runtime.RuntimeVersion"),
+        ("AWS::AppSync::Resolver", {"MaxBatchSize": 2001}, "MaxBatchSize"),
+        ("AWS::AppSync::Resolver", {"CachingConfig": {"Ttl": 0}}, "CachingConfig.Ttl"),
+        ("AWS::AppSync::ApiCache", {"Ttl": "abc"}, "Ttl"),
+        ("AWS::AppSync::ApiKey", {"Expires": "tomorrow"}, "Expires"),
+        ("AWS::AppSync::GraphQLApi", {"AuthenticationType": "NONE"}, "AuthenticationType"),
+        ("AWS::AppSync::GraphQLApi", {"AuthenticationType": "AWS_LAMBDA"}, "AuthenticationType"),
+        (
+            "AWS::AppSync::GraphQLApi",
+            {
+                "AuthenticationType": "API_KEY",
+                "AdditionalAuthenticationProviders": [{"AuthenticationType": "API_KEY"}],
+            },
+            "AdditionalAuthenticationProviders",
+        ),
+        (
+            "AWS::AppSync::GraphQLApi",
+            {"AuthenticationType": "API_KEY", "AdditionalAuthenticationProviders": "AWS_IAM"},
+            "AdditionalAuthenticationProviders",
+        ),
+        (
+            "AWS::AppSync::GraphQLApi",
+            {
+                "AuthenticationType": "AMAZON_COGNITO_USER_POOLS",
+                "UserPoolConfig": {"DefaultAction": "DENY"},
+                "AdditionalAuthenticationProviders": [{"AuthenticationType": "AWS_IAM"}],
+            },
+            "UserPoolConfig",
+        ),
     ],
 )
 def test_values_that_do_not_work_are_refused(kind: str, properties: dict[str, Any], path: str) -> None:
@@ -73,6 +110,29 @@ def test_values_that_do_not_work_are_refused(kind: str, properties: dict[str, An
     refused = {finding.path: finding.why for finding in findings if finding.verdict == "refused"}
     assert path in refused
     assert refused[path]
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties"),
+    [
+        (
+            "AWS::AppSync::GraphQLApi",
+            {"Name": "a", "AuthenticationType": "API_KEY", "ApiType": "GRAPHQL", "Visibility": "GLOBAL"},
+        ),
+        (
+            "AWS::AppSync::GraphQLApi",
+            {"Name": "a", "AuthenticationType": "API_KEY", "QueryDepthLimit": "75", "ResolverCountLimit": 0},
+        ),
+        (
+            "AWS::AppSync::DataSource",
+            {"ApiId": "a", "Name": "n", "Type": "AMAZON_DYNAMODB", "DynamoDBConfig": {"Versioned": False}},
+        ),
+    ],
+)
+def test_defaults_that_generators_write_out_are_live(kind: str, properties: dict[str, Any]) -> None:
+    findings = judge("R", {"Type": kind, "Properties": properties}, properties)
+
+    assert {finding.verdict for finding in findings} == {"live"}
 
 
 @pytest.mark.parametrize("kind", sorted(TYPE_TABLES))
