@@ -28,8 +28,8 @@ def _principal_is_known(properties: Mapping[str, Any]) -> Iterable[tuple[str, st
 COMPUTE: dict[str, TypeTable] = {
     "AWS::Lambda::Function": table(
         live="""FunctionName Handler Runtime Role Code Environment Timeout MemorySize Layers PackageType
-            ReservedConcurrentExecutions DeadLetterConfig Description EphemeralStorage LoggingConfig""",
-        deploy_only="""Tags TracingConfig Architectures KmsKeyArn SnapStart RuntimeManagementConfig RecursiveLoop
+            ReservedConcurrentExecutions DeadLetterConfig Description LoggingConfig""",
+        deploy_only="""Tags TracingConfig Architectures EphemeralStorage KmsKeyArn SnapStart RuntimeManagementConfig RecursiveLoop
             CodeSigningConfigArn""",
         refused={
             "VpcConfig": "functions run on this machine's network; move it behind a Condition",
