@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import orjson
+
 from headwater.dynamodb.expressions.cache import ExpressionCache
 from headwater.dynamodb.tables.model import Catalog, Table
 from headwater.values.transaction import WriteTransaction
@@ -27,8 +29,13 @@ class Session:
     changed_streams: set[str] = field(default_factory=set)
     # Whether the operation left a backfill to be continued.
     has_backfill: bool = False
+    # `now` as the stream records of the operation have it.
+    now_json: bytes = b""
     # Counters of the tables changed so far, by their keys; `store_counters` writes them.
     counters: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.now_json = orjson.dumps(self.now)
 
     def begin(self, transaction: WriteTransaction) -> None:
         """Use the session for a run of its operation, which may be its second."""

@@ -61,33 +61,47 @@ def normalise_item(item: Any) -> tuple[Item, int]:
     """
     if not isinstance(item, dict):
         raise wrong_type(item, "Map")
-    result: Item = {}
-    size = 0
+    changed: Item | None = None
+    # Most attributes are strings or numbers as they are stored; the hottest loop of a write (bench/store.py).
+    names = "".join(item)
+    size = len(names)
+    if size > MAX_NAME_BYTES or not names.isascii():
+        size = sum(map(_name_size, item))
     for name, value in item.items():
-        # Most attributes are strings or numbers, and this is the hottest loop of a write (bench/store.py, put).
-        length = len(name)
-        if length > MAX_NAME_BYTES:
-            raise invalid(_NAME_TOO_LONG)
-        size += length if name.isascii() else text_size(name)
         if value.__class__ is dict and len(value) == 1:
             text = value.get("S")
             if text.__class__ is str:
-                result[name] = value
                 size += len(text) if text.isascii() else text_size(text)
                 continue
             text = value.get("N")
             if text.__class__ is str:
-                if text.isdigit() and text.isascii() and text[0] != "0" and len(text) <= MAX_DIGITS:
-                    result[name] = value
-                    size += 1 + (len(text.rstrip("0")) + len(text) % 2 + 1) // 2  # as `number_size`
+                number_bytes = _plain_number_size(text)
+                if number_bytes:
+                    size += number_bytes
                     continue
-                if normalise_number(text) is text:
-                    result[name] = value
-                    size += number_size(text)
-                    continue
-        result[name], value_size = normalise_value(value)
+        checked, value_size = normalise_value(value)
         size += value_size
-    return result, size
+        if changed is None:
+            changed = dict(item)
+        changed[name] = checked
+    return item if changed is None else changed, size
+
+
+def _plain_number_size(text: str) -> int:
+    """`number_size` of a number that is canonical at first sight, as nearly all are; 0 of any other text."""
+    if len(text) > MAX_DIGITS or not text.isascii():
+        return 0
+    if text.isdigit():
+        return 0 if text[0] == "0" else 1 + (len(text.rstrip("0")) + len(text) % 2 + 1) // 2
+    whole, _, fraction = text.partition(".")
+    if fraction.isdigit() and whole.isdigit() and whole[0] != "0" and fraction[-1] != "0":
+        return 1 + (len(text) + len(whole) % 2) // 2
+    return number_size(text) if normalise_number(text) is text else 0
+
+
+def _name_size(name: str) -> int:
+    check_name(name)
+    return text_size(name)
 
 
 def normalise_value(value: Any, depth: int = 1) -> tuple[Value, int]:
@@ -297,11 +311,15 @@ def _token_name(content: Any) -> str:
     return "STRING_VALUE"
 
 
-def keys_size(item: Item, names: tuple[str, ...]) -> int:
-    """The size of some canonical scalar attributes, names included."""
+def keys_size(keys: Item) -> int:
+    """The size of canonical scalar attributes, names included."""
     size = 0
-    for name in names:
-        ((kind, content),) = item[name].items()
+    for name, value in keys.items():
+        text = value.get("S")
+        if text is not None and text.isascii() and name.isascii():
+            size += len(name) + len(text)
+            continue
+        ((kind, content),) = value.items()
         size += text_size(name)
         size += text_size(content) if kind == "S" else number_size(content) if kind == "N" else len(b64decode(content))
     return size

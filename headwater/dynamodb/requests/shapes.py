@@ -97,7 +97,11 @@ def _is_surely_right(members: Members, request: Mapping[str, Any]) -> bool:
         shape = members.get(name)
         if shape is not None and not _SOUND[shape.kind](shape, value):
             return False
-    return all(request.get(name) is not None for name in members.required)
+    # A loop where `all` would make a generator: this runs for each of a batch's 25 writes (bench/store.py).
+    for name in members.required:  # noqa: SIM110
+        if request.get(name) is None:
+            return False
+    return True
 
 
 def _is_sound(shape: Shape, value: Any) -> bool:
@@ -124,7 +128,10 @@ def _sound_list(shape: Shape, value: Any) -> bool:
     if element is None:
         return True
     is_sound = _SOUND[element.kind]
-    return all(entry is not None and is_sound(element, entry) for entry in value)
+    for entry in value:  # noqa: SIM110  # as above
+        if entry is None or not is_sound(element, entry):
+            return False
+    return True
 
 
 def _sound_map(shape: Shape, value: Any) -> bool:
