@@ -9,6 +9,7 @@ import quickjs
 from headwater.appsync_js.module import PLAIN_ANSWER_EXCEPT, JsEngine, needed_files
 from headwater.appsync_js.syntax import SourceTree
 from headwater.appsync_js.usage import computes_members
+from headwater.values.json_text import NestedTooDeeply, parse_json
 
 # Enough for ids that differ between evaluations only by `entropy`.
 DEFAULT_ENTROPY = b"headwater-eval-1"
@@ -59,12 +60,19 @@ def evaluate(
             engine.load_zone(answer[1:])
             answer = run(text, float(now_ms), entropy.hex())
     except quickjs.JSException as error:
-        return {"throws": {"message": str(error).split("\n")[0], "errorType": "Code", "data": None, "errorInfo": None}}
-    if answer[0] not in PLAIN_ANSWER_EXCEPT:
-        return {"result": orjson.loads(answer)}
+        return _fault(str(error).split("\n")[0])
     if answer[0] == "U":
         return {"result": None}
-    value = orjson.loads(answer[1:])
+    try:
+        if answer[0] not in PLAIN_ANSWER_EXCEPT:
+            return {"result": parse_json(answer)}
+        value = parse_json(answer[1:])
+    except NestedTooDeeply as error:
+        return _fault(f"the value cannot be read: {error}")
     if value["error"] is None:
         return {"result": value["result"]}
     return {"throws": {key: value["error"][key] for key in ("message", "errorType", "data", "errorInfo")}}
+
+
+def _fault(message: str) -> dict[str, Any]:
+    return {"throws": {"message": message, "errorType": "Code", "data": None, "errorInfo": None}}

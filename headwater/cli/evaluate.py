@@ -9,6 +9,7 @@ import orjson
 
 from headwater.cli import EXIT_OK
 from headwater.errors import HeadwaterError
+from headwater.values.json_text import parse_json
 
 # A line larger than any request the services take is no case for an evaluator.
 MAXIMUM_LINE_BYTES = 10_000_000
@@ -19,9 +20,16 @@ def run_evaluate(lines: BinaryIO, answers: BinaryIO) -> int:
     for line in iter(lambda: lines.readline(MAXIMUM_LINE_BYTES), b""):
         if line.strip():
             is_whole = len(line) < MAXIMUM_LINE_BYTES or line.endswith(b"\n") or _skip_line(lines)
-            answers.write(orjson.dumps(_answer(line, is_whole=is_whole), default=str) + b"\n")
+            answers.write(_encoded(_answer(line, is_whole=is_whole)) + b"\n")
             answers.flush()
     return EXIT_OK
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(answer, default=str)
+    except orjson.JSONEncodeError as error:
+        return orjson.dumps({"unsupported": f"the answer cannot be written as JSON: {error}"})
 
 
 def _skip_line(lines: BinaryIO) -> bool:
@@ -38,7 +46,7 @@ def _answer(line: bytes, *, is_whole: bool) -> dict[str, Any]:
     if not is_whole:
         return {"unsupported": f"the line has more than {MAXIMUM_LINE_BYTES} bytes"}
     try:
-        case = orjson.loads(line)
+        case = parse_json(line)
     except ValueError as error:
         return {"unsupported": f"the line is not JSON: {error}"}
     if not isinstance(case, dict):

@@ -38,6 +38,11 @@ HOSTILE: list[bytes] = [
     b'{"kind": "appsync_utils", "code": "ctx.a.b.c", "context": []}',
     b'{"kind": "appsync_utils", "code": "(() => { for (const a of [1].concat([2])) {} return \'x\'.repeat(1e9) })()"}',
     b'{"kind": "appsync_utils", "code": "(function f() { return f() })()", "context": {}}',
+    b'{"kind": "appsync_utils", "code": "Array(400).fill(0).reduce((value) => [value], 1)"}',
+    b'{"kind": "iot_sql", "sql": "SELECT * FROM \'t\'", "topic": "t", "payload_text": "'
+    + b"[" * 600
+    + b"]" * 600
+    + b'"}',
     b'{"kind": "appsync_utils", "code": "util.toJson(ctx)", "context": {"a": ' + b"[" * 900 + b"]" * 900 + b"}}",
     b'"' + b"x" * 11_000_000 + b'"',
 ]
