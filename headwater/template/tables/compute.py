@@ -29,8 +29,8 @@ COMPUTE: dict[str, TypeTable] = {
     "AWS::Lambda::Function": table(
         live="""FunctionName Handler Runtime Role Code Environment Timeout MemorySize Layers PackageType
             ReservedConcurrentExecutions DeadLetterConfig Description LoggingConfig""",
-        deploy_only="""Tags TracingConfig Architectures EphemeralStorage KmsKeyArn SnapStart RuntimeManagementConfig RecursiveLoop
-            CodeSigningConfigArn""",
+        deploy_only="""Tags TracingConfig Architectures EphemeralStorage KmsKeyArn SnapStart RuntimeManagementConfig
+            RecursiveLoop CodeSigningConfigArn""",
         refused={
             "VpcConfig": "functions run on this machine's network; move it behind a Condition",
             "FileSystemConfigs": "EFS does not run here",
