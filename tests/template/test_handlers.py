@@ -143,7 +143,8 @@ def test_a_function_finds_in_its_environment_what_its_code_requires(logical_id: 
     given = set(TEMPLATE["Globals"]["Function"]["Environment"]["Variables"])
     given |= set(FUNCTIONS[logical_id].get("Environment", {}).get("Variables", {}))
 
-    assert required <= given | {"AWS_REGION"}
+    # These two Lambda sets itself.
+    assert required <= given | {"AWS_REGION", "AWS_LAMBDA_FUNCTION_NAME"}
 
 
 @pytest.mark.parametrize(
