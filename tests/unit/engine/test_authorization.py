@@ -1,10 +1,12 @@
 """Who may see which field."""
 
+import itertools
 from typing import Any
 
 import pytest
 
-from headwater.engine import GraphQLRequest, SubscriptionRefused
+from headwater.engine import ApiSchema, GraphQLRequest, SubscriptionRefused, load_schema
+from headwater.engine.authorization import Authorization
 from headwater.values.identity import AwsPrincipal, GraphQLCaller
 
 SDL = """
@@ -197,3 +199,42 @@ def test_a_subscription_the_policies_do_not_grant_is_refused_at_its_start(make_a
         api.engine.prepare_subscription(GraphQLRequest("subscription { s }"), IAM)
 
     assert refused.value.errors == [{"errorType": "UnauthorizedException", "message": "Permission denied"}]
+
+
+DIRECTIVES = {
+    "API_KEY": "@aws_api_key",
+    "AWS_IAM": "@aws_iam",
+    "AWS_LAMBDA": "@aws_lambda",
+    "OPENID_CONNECT": "@aws_oidc",
+    "AMAZON_COGNITO_USER_POOLS": "@aws_cognito_user_pools",
+}
+SUBSETS = [subset for size in range(6) for subset in itertools.combinations(DIRECTIVES, size)]
+
+
+def directives(modes: tuple[str, ...]) -> str:
+    return " ".join(DIRECTIVES[mode] for mode in modes)
+
+
+@pytest.fixture(scope="module")
+def every_combination() -> ApiSchema:
+    """A type for each set of directives on a type, with a field for each set on a field."""
+    types = [
+        f"type T{row} {directives(on_type)} {{ "
+        + " ".join(f"f{column}: ID {directives(on_field)}" for column, on_field in enumerate(SUBSETS))
+        + " }"
+        for row, on_type in enumerate(SUBSETS)
+    ]
+    return load_schema("type Query { a: ID }\n" + "\n".join(types))
+
+
+@pytest.mark.parametrize("default_mode", DIRECTIVES)
+def test_every_combination_of_directives_lets_in_whom_the_guide_says(
+    every_combination: ApiSchema, default_mode: Any
+) -> None:
+    modes: Any = tuple(DIRECTIVES)
+    subject = Authorization(every_combination, default_mode=default_mode, modes=modes)
+
+    for row, on_type in enumerate(SUBSETS):
+        for column, on_field in enumerate(SUBSETS):
+            let_in = {mode for mode in modes if subject.is_allowed(GraphQLCaller(mode), f"T{row}", f"f{column}")}
+            assert let_in == set(on_field or on_type or (default_mode,)), (on_type, on_field)
