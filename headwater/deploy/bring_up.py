@@ -20,6 +20,7 @@ from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment, deploy_each, names_of
 from headwater.deploy.events import resources as event_resources
 from headwater.deploy.events.bus import EventBus
+from headwater.deploy.events.graphql_target import GraphQLTargets
 from headwater.deploy.events.schedules import Schedules
 from headwater.deploy.events.targets import EventTargets
 from headwater.deploy.examination import Examination, examine, first_of
@@ -181,7 +182,15 @@ def _deployment(
     delivery.functions = function_service
     topics = Topics(store, **place, send=delivery.deliver, invoke=function_service.invoke_event, clock=time.time)
     delivery.topics = topics
-    targets = EventTargets(roles=roles, sqs=sqs, kinesis=kinesis, functions=function_service, topics=topics)
+    apis: dict[str, graphql.GraphQLApi] = {}
+    targets = EventTargets(
+        roles=roles,
+        sqs=sqs,
+        kinesis=kinesis,
+        functions=function_service,
+        topics=topics,
+        graphql=GraphQLTargets(apis, roles),
+    )
     events = EventBus(**place, deliver=targets.deliver, dead_letter=targets.dead_letter, clock=time.time, store=store)
     delivery.events = events
     rules = RuleEngine({}, os.urandom, options.account_id)
@@ -258,6 +267,7 @@ def _deployment(
         custom=custom,
         events=events,
         topics=topics,
+        apis=apis,
         logs=logs,
         schedules=Schedules(
             store,

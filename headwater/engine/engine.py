@@ -154,6 +154,14 @@ class GraphQLEngine:
             return _result(run, data, published)
         return self._wait(run, data, published)
 
+    def fault_of(self, query: str) -> str | None:
+        """What is wrong with the document of a query or mutation that is to be run later; None if nothing is."""
+        try:
+            document = self._document(query, None)
+        except RequestRefused as refused:
+            return refused.message
+        return "a subscription cannot be run" if document.is_subscription else None
+
     async def _wait(
         self, run: Run, work: Coroutine[Any, Any, dict[str, Any] | None], published: list[PublishedMutation]
     ) -> GraphQLResult:

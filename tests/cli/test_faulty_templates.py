@@ -126,6 +126,45 @@ def test_a_fault_is_one_line(name: str, tmp_path: Path, capsys: pytest.CaptureFi
     assert not (tmp_path / "data").exists()
 
 
+API = """
+Resources:
+  Api: {Type: AWS::AppSync::GraphQLApi, Properties: {Name: a, AuthenticationType: %s}}
+  Schema:
+    Type: AWS::AppSync::GraphQLSchema
+    Properties: {ApiId: !GetAtt Api.ApiId, Definition: "type Query { a: ID } type Mutation { b(c: ID!): ID }"}
+  Rule:
+    Type: AWS::Events::Rule
+    Properties:
+      EventPattern: {source: [x]}
+      Targets:
+        - {Id: a, Arn: !GetAtt Api.GraphQLEndpointArn, RoleArn: r, AppSyncParameters: {GraphQLOperation: "%s"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "operation", "expected"),
+    [
+        (
+            "AWS_IAM",
+            "mutation { x }",
+            "AppSyncParameters.GraphQLOperation: Validation error of type FieldUndefined: Field 'x'",
+        ),
+        ("AWS_IAM", "mutation {", "AppSyncParameters.GraphQLOperation: Unable to parse GraphQL query."),
+        ("AWS_IAM", "", "Target a needs RoleArn and AppSyncParameters.GraphQLOperation."),
+        ("API_KEY", "mutation { b(c: 1) }", "does not have AWS_IAM among its authorization modes"),
+        ("AWS_IAM", "mutation { b(c: 1) }", ""),
+    ],
+)
+def test_operation_of_a_rule_is_checked(mode: str, operation: str, expected: str, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text(API % (mode, operation))
+
+    done = run_cli("check", str(template))
+
+    assert done.returncode == (2 if expected else 0), done.stdout
+    assert expected in done.stdout
+
+
 def test_typescript_names_the_build_it_needs(tmp_path: Path) -> None:
     template = tmp_path / "template.yaml"
     function = (

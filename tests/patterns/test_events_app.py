@@ -10,6 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.product import Product, eventually
+from tests.support.subscriber import Subscriber
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +57,54 @@ def test_event_reaches_queue_function_and_stream(product: Product) -> None:
     (record,) = eventually(lambda: shipped(product))
     assert record["PartitionKey"] == "o-1"
     assert json.loads(record["Data"])["detail"] == {"order": "o-1"}
+
+
+def test_event_is_a_mutation_that_subscribers_see(product: Product) -> None:
+    subscriber = Subscriber(product, "subscription { onShip { order by } }")
+
+    put(product, "o-7", 1, DetailType="OrderShipped")
+
+    by = "arn:aws:sts::123456789012:assumed-role/publish/publish"
+    assert subscriber.next() == {"onShip": {"order": "o-7", "by": by}}
+    subscriber.close()
+
+
+def test_mutation_that_the_role_may_not_run_is_a_dead_letter(product: Product) -> None:
+    sqs = product.boto3("sqs")
+    url = sqs.get_queue_url(QueueName="unpublished")["QueueUrl"]
+    sqs.purge_queue(QueueUrl=url)
+
+    put(product, "o-8", 1, DetailType="OrderShipped")
+
+    def letter() -> Any:
+        return sqs.receive_message(QueueUrl=url, MessageAttributeNames=["All"]).get("Messages")
+
+    (message,) = eventually(letter)
+    assert json.loads(message["Body"]) == {"order": "o-8"}
+    assert message["MessageAttributes"]["ERROR_CODE"]["StringValue"] == "UnauthorizedException"
+    assert message["MessageAttributes"]["ERROR_MESSAGE"]["StringValue"].endswith("Permission denied")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ({"AppSyncParameters": {"GraphQLOperation": "mutation { x }"}}, "needs RoleArn"),
+        ({"RoleArn": "arn:aws:iam::123456789012:role/publish"}, "needs RoleArn and AppSyncParameters.GraphQLOperation"),
+        (
+            {"Arn": "arn:aws:sqs:us-east-1:123456789012:received", "AppSyncParameters": {"GraphQLOperation": "{ x }"}},
+            "AppSyncParameters is not supported",
+        ),
+    ],
+)
+def test_api_targets_refuse(product: Product, target: dict[str, Any], message: str) -> None:
+    arn = "arn:aws:appsync:us-east-1:123456789012:endpoints/graphql-api/absent"
+    events = product.boto3("events")
+    events.put_rule(Name="refused", EventPattern=json.dumps({"source": ["me"]}))
+
+    with pytest.raises(ClientError) as refused:
+        events.put_targets(Rule="refused", Targets=[{"Id": "1", "Arn": arn, **target}])
+
+    assert message in refused.value.response["Error"]["Message"]
 
 
 def test_event_that_does_not_match_calls_nothing(product: Product) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.events.rule import TARGET_SERVICES, parse_rule
+from headwater.deploy.events.graphql_target import GraphQLTargets
+from headwater.deploy.events.rule import TARGET_SERVICES, parse_rule, parse_target
 from headwater.errors import ServiceError, TemplateError
 from headwater.template.intrinsics import Resource
 
@@ -28,7 +29,10 @@ async def deploy_rule(deployment: Deployment, resource: Resource) -> None:
     arn = deployment.events.arn(f"rule/{name}" if bus == "default" else f"rule/{bus}/{name}")
     targets = properties.get("Targets") or []
     for target in targets:
-        _check_target(deployment, str(target["Arn"]), "Targets")
+        if _service_of(str(target["Arn"])) == "appsync":
+            _check_graphql_target(deployment, target)
+        else:
+            _check_target(deployment, str(target["Arn"]), "Targets")
     try:
         deployment.events.add(parse_rule(name, arn, properties, targets))
     except ServiceError as error:
@@ -64,10 +68,22 @@ def _shown(arn: str) -> str:
     return arn.split(":", 5)[-1]
 
 
+def _service_of(arn: str) -> str:
+    parts = arn.split(":", 5)
+    return parts[2] if len(parts) == 6 else ""
+
+
+def _check_graphql_target(deployment: Deployment, given: dict[str, Any]) -> None:
+    """Raises: TemplateError unless the API is part of this stack and can run the operation."""
+    try:
+        GraphQLTargets(deployment.apis, deployment.roles).require(parse_target(given))
+    except ServiceError as error:
+        raise deployment.faults.missing(error.message, str(given["Arn"]), property_path="Targets") from error
+
+
 def _check_target(deployment: Deployment, arn: str, property_path: str) -> None:
     """Raises: TemplateError unless the target is a function, queue, stream or bus of this stack."""
-    parts = arn.split(":", 5)
-    service = parts[2] if len(parts) == 6 else ""
+    service = _service_of(arn)
     if service not in TARGET_SERVICES:
         raise TemplateError(
             f"the target {arn!r} does not work here; functions, queues, streams, topics and event buses do",

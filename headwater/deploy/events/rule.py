@@ -16,7 +16,9 @@ from headwater.errors import ServiceError
 from headwater.values.event_patterns import EventPatternError, compile_pattern
 
 DEFAULT_BUS = "default"
+# Schedules take them too.
 TARGET_SERVICES = ("lambda", "sqs", "kinesis", "sns", "events")
+RULE_TARGET_SERVICES = (*TARGET_SERVICES, "appsync")
 _PATH_STEP = re.compile(r"\.([A-Za-z0-9_\-]+)|\[(\d+)\]|\['([^']+)'\]")
 _VARIABLE = re.compile(r"<([A-Za-z0-9_.\-]+)>")
 _ABSENT = object()
@@ -24,7 +26,8 @@ _ABSENT = object()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One target of a rule; at most one of the three inputs is given. `group_id` is for FIFO queues.
+    """One target of a rule; at most one of the three inputs is given. `group_id` is for FIFO queues,
+    `operation` is the GraphQL document an API is to run.
 
     `given` is what it was made from, with its retry policy and dead-letter queue.
     """
@@ -38,6 +41,7 @@ class Target:
     transformer: Mapping[str, Any] | None = None
     group_id: str | None = None
     partition_key_path: str | None = None
+    operation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +86,19 @@ def parse_rule(name: str, arn: str, definition: Mapping[str, Any], targets: list
 def parse_target(given: Mapping[str, Any]) -> Target:
     """Raises: ServiceError ValidationException for a target that does not work here."""
     arn = str(given.get("Arn", ""))
-    if arn.split(":")[2:3] not in [[service] for service in TARGET_SERVICES]:
+    service = (arn.split(":") + [""] * 3)[2]
+    if service not in RULE_TARGET_SERVICES:
         raise ServiceError(
             "ValidationException",
-            f"the target {arn!r} does not work here; functions, queues, streams, topics and buses do",
+            f"the target {arn!r} does not work here; functions, queues, streams, topics, buses and GraphQL APIs do",
         )
+    operation = (given.get("AppSyncParameters") or {}).get("GraphQLOperation")
+    if service == "appsync" and not (operation and given.get("RoleArn")):
+        message = f"Target {given.get('Id')} needs RoleArn and AppSyncParameters.GraphQLOperation."
+        raise ServiceError("ValidationException", message)
+    if service != "appsync" and operation:
+        message = f"Parameter AppSyncParameters is not supported for the target {arn}."
+        raise ServiceError("ValidationException", message)
     inputs = [name for name in ("Input", "InputPath", "InputTransformer") if given.get(name) is not None]
     if len(inputs) > 1:
         message = f"Only one of Input, InputPath, or InputTransformer must be provided for target {given.get('Id')}."
@@ -102,6 +114,7 @@ def parse_target(given: Mapping[str, Any]) -> Target:
         transformer=given.get("InputTransformer"),
         group_id=(given.get("SqsParameters") or {}).get("MessageGroupId"),
         partition_key_path=(given.get("KinesisParameters") or {}).get("PartitionKeyPath"),
+        operation=operation or "",
     )
 
 

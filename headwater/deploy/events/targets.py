@@ -1,9 +1,10 @@
-"""Hands events and schedules to functions, queues and streams, with the rights of the role a target names."""
+"""Hands events and schedules to what they target, with the rights of the role a target names."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from headwater.deploy.events.bus import TargetInput
+from headwater.deploy.events.graphql_target import GraphQLTargets
 from headwater.deploy.roles import Roles
 from headwater.deploy.topics.topics import Publication, Topics
 from headwater.errors import ServiceError
@@ -24,18 +25,30 @@ class EventTargets:
     """Returns when a target has taken its input for good: it is stored, or in the journal of events."""
 
     def __init__(
-        self, *, roles: Roles, sqs: SqsService, kinesis: KinesisService, functions: FunctionService, topics: Topics
+        self,
+        *,
+        roles: Roles,
+        sqs: SqsService,
+        kinesis: KinesisService,
+        functions: FunctionService,
+        topics: Topics,
+        graphql: GraphQLTargets,
     ) -> None:
         self._roles = roles
         self._sqs = sqs
         self._kinesis = kinesis
         self._functions = functions
         self._topics = topics
+        self._graphql = graphql
 
     async def deliver(self, given: TargetInput) -> None:
         """Raises: ServiceError for a target that is not there, may not be reached or does not take it."""
         arn = given.target.arn
         service = arn.split(":")[2]
+        if service == "appsync":
+            # The role's policies are about fields; the API asks them.
+            await self._graphql.run(given.target, given.text)
+            return
         self._authorize(given.target.role_arn, _ACTIONS.get(service, ""), arn)
         if service == "sqs":
             await self._sqs.send(arn, given.text, group_id=given.target.group_id)

@@ -45,6 +45,7 @@ class GraphQLApi:
     http: AppSyncHttp
     realtime: AppSyncRealtime
     api_keys: tuple[str, ...]
+    takes_iam: bool
     log: ApiLog | None = None
 
 
@@ -162,7 +163,8 @@ class _ApiBuilder:
             api_id=self.api_id,
             log=self._log,
         )
-        return GraphQLApi(self.resource.logical_id, self.api_id, engine, http, realtime, keys, self._log)
+        takes_iam = "AWS_IAM" in (self.properties["AuthenticationType"], *access.additional_modes)
+        return GraphQLApi(self.resource.logical_id, self.api_id, engine, http, realtime, keys, takes_iam, self._log)
 
     def _schema(self) -> ApiSchema:
         """The API's schema; one that is at fault is reported and stands for an empty one."""

@@ -109,6 +109,16 @@ class AppSyncHttp:
         except HttpFault as fault:
             return self._refuse(request, request_id, now, fault)
 
+    async def run(self, asked: GraphQLRequest, caller: GraphQLCaller) -> GraphQLResult:
+        """Run an operation that comes from within this process: logged, published and counted as any other."""
+        context = RequestContext(caller, request_id=self._new_request_id(), now=self._clock())
+        if self._log.is_verbose:
+            self._log.asked(asked, context)
+        result = await self._engine.execute(asked, context)
+        self._settle(context, result)
+        self._log.request(context.request_id, result.status, context.now)
+        return result
+
     def _execute(self, request: HttpRequest, context: RequestContext) -> Awaitable[HttpResponse]:
         """Raises: HttpFault."""
         client = _client_of(request)
@@ -127,16 +137,19 @@ class AppSyncHttp:
         return self._finish(client, context, await work)
 
     def _finish(self, client: "_Client", context: RequestContext, result: GraphQLResult) -> HttpResponse:
-        self._log.execution(context)
-        for published in result.published:
-            self._publish(published, context)
-        if context.invalidations and self._invalidate is not None:
-            self._invalidate(context)
+        self._settle(context, result)
         response = _result_response(client, context, result)
         if self._log.is_verbose:
             self._log.answered(dict((*response.headers, *response.unique_headers)), context)
         self._log.request(context.request_id, response.status, context.now)
         return response
+
+    def _settle(self, context: RequestContext, result: GraphQLResult) -> None:
+        self._log.execution(context)
+        for published in result.published:
+            self._publish(published, context)
+        if context.invalidations and self._invalidate is not None:
+            self._invalidate(context)
 
     def _refuse(self, request: HttpRequest, request_id: str, started_at: float, fault: HttpFault) -> HttpResponse:
         self._log.request(request_id, fault.status, started_at)

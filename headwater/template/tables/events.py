@@ -5,7 +5,7 @@ from typing import Any
 
 from headwater.template.tables.type_table import TypeTable, one_of, required, table
 
-_NO_SERVICE = "this target does not run here; functions, queues, streams, topics and event buses do"
+_NO_SERVICE = "this target does not run here; functions, queues, streams, topics, event buses and GraphQL APIs do"
 _TARGET_REFUSED = (
     "EcsParameters",
     "BatchParameters",
@@ -13,7 +13,6 @@ _TARGET_REFUSED = (
     "RedshiftDataParameters",
     "RunCommandParameters",
     "SageMakerPipelineParameters",
-    "AppSyncParameters",
 )
 
 
@@ -26,7 +25,8 @@ EVENTS: dict[str, TypeTable] = {
     "AWS::Events::Rule": table(
         live="""Name EventBusName EventPattern ScheduleExpression State Description RoleArn Targets.Id Targets.Arn
             Targets.Input Targets.InputPath Targets.InputTransformer Targets.RoleArn Targets.DeadLetterConfig
-            Targets.SqsParameters Targets.KinesisParameters Targets.RetryPolicy""",
+            Targets.SqsParameters Targets.KinesisParameters Targets.RetryPolicy
+            Targets.AppSyncParameters.GraphQLOperation""",
         deploy_only="Tags",
         refused={f"Targets.{name}": _NO_SERVICE for name in _TARGET_REFUSED},
         checks=(_fires,),
