@@ -1,6 +1,6 @@
 """Compile a selection set, for one set of conditions and one caller's rights, into a tree that is quick to walk."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -142,6 +142,9 @@ class PlanCompiler:
     def __init__(self, scope: PlanScope) -> None:
         self._scope = scope
         self._field_count = 0
+        # Plans in which nothing has to be resolved, by all they depend on, with the number of their fields. The aliases
+        # of a fan-out mutation share a fragment: compiling it once takes 1 ms, 25 times 6 ms.
+        self._pure: dict[Hashable, tuple[ObjectPlan, int]] = {}
 
     def compile_object(
         self,
@@ -156,15 +159,30 @@ class PlanCompiler:
 
         Raises: RequestRefused if the selection expands to too many fields.
         """
+        collected = self._collect(object_type, sets)
+        selection = tuple((key, *map(id, nodes)) for key, nodes in collected.items())
+        known = (object_type.name, depth, is_tracking, is_tracked, selection)
+        kept = self._pure.get(known)
+        if kept is not None:
+            self._count(kept[1])
+            return kept[0]
+        before = self._field_count
         fields = tuple(
             self._field(object_type, key, nodes, depth=depth, is_tracking=is_tracking)
-            for key, nodes in self._collect(object_type, sets).items()
+            for key, nodes in collected.items()
         )
         plan = ObjectPlan(
             object_type.name, fields, tuple(one for one in fields if not one.is_plain), is_tracked=is_tracked
         )
         plan.fast = None if is_tracked else generate_object(plan, self._scope.codes)
+        if plan.is_pure:
+            self._pure[known] = (plan, self._field_count - before)
         return plan
+
+    def _count(self, fields: int) -> None:
+        self._field_count += fields
+        if self._field_count > self._scope.max_fields:
+            raise _refused(f"The selection expands to more than {self._scope.max_fields} fields.")
 
     def _collect(self, object_type: GraphQLObjectType, sets: list[SelectionSetNode]) -> dict[str, list[FieldNode]]:
         collected: dict[str, list[FieldNode]] = {}
@@ -200,9 +218,7 @@ class PlanCompiler:
         self, parent: GraphQLObjectType, key: str, nodes: list[FieldNode], *, depth: int, is_tracking: bool
     ) -> FieldPlan:
         scope = self._scope
-        self._field_count += 1
-        if self._field_count > scope.max_fields:
-            raise _refused(f"The selection expands to more than {scope.max_fields} fields.")
+        self._count(1)
         if depth > _MAX_LEVELS:
             raise _refused(f"The selection has more than {_MAX_LEVELS} levels.")
         name = nodes[0].name.value

@@ -472,6 +472,37 @@ async def test_too_many_tokens_or_fields_or_levels_are_refused(make_api: Any) ->
     assert (await api.run("{ post " + "{ next " * 5_000 + "{ id }" + "}" * 5_001)).body["errors"]
 
 
+async def test_a_fragment_is_completed_alike_wherever_it_is_spread(make_api: Any) -> None:
+    post = {"id": 1, "title": "t", "next": {"id": 2, "title": "u"}, "must": None}
+    api = make_api(
+        SDL,
+        {"Query.post": lambda call: post, "Mutation.third": lambda call: post, "Mutation.quiet": lambda call: post},
+        limits=Limits(max_depth=2),
+    )
+    refused = {
+        "path": ["b", "next", "t"],
+        "data": None,
+        "errorType": "QueryDepthLimitReached",
+        "errorInfo": None,
+        "locations": [{"line": 1, "column": 91, "sourceName": None}],
+        "message": "Query depth limit of 2 reached.",
+    }
+
+    result = await api.run(
+        "{ a: post { ...F } b: post { ...F next { ...F } } c: post { ...F } } fragment F on Post { t: title }"
+    )
+    repeated = await api.run(
+        "mutation { x: third { ...F } y: third { ...F } z: quiet { ...F } } fragment F on Post { t: title must }"
+    )
+
+    assert result.body == {
+        "data": {"a": {"t": "t"}, "b": {"t": "t", "next": {"t": None}}, "c": {"t": "t"}},
+        "errors": [refused],
+    }
+    assert repeated.body["data"] == {"x": None, "y": None, "z": None}
+    assert [error["path"] for error in repeated.body["errors"]] == [["x", "must"], ["y", "must"], ["z", "must"]]
+
+
 async def test_documents_are_forgotten_in_order_of_use(make_api: Any) -> None:
     api = make_api(SDL, {}, limits=Limits(max_cached_documents=2))
 
