@@ -1,15 +1,22 @@
 """Who may call a GraphQL API: its authorization modes from `AuthenticationType` and the additional providers."""
 
-import re
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import orjson
 
-from headwater.auth.appsync import ApiKeys, AppSyncAuthenticator, AuthSettings, OidcProvider, UserPool
+from headwater.auth.appsync import (
+    ApiKeys,
+    AppSyncAuthenticator,
+    AuthSettings,
+    InvokeAuthorizer,
+    OidcProvider,
+    UserPool,
+)
 from headwater.auth.authorizer import LambdaAuthorizer
 from headwater.deploy.deployment import Deployment
-from headwater.deploy.graphql.oidc import oidc_provider
+from headwater.deploy.graphql.oidc import oidc_provider, pattern_of
 from headwater.deploy.roles import Roles
 from headwater.errors import RequestError, TemplateError
 from headwater.template.attributes import ATTRIBUTES, Named
@@ -17,7 +24,22 @@ from headwater.template.intrinsics import Resource
 from headwater.values.identity import AuthMode, AwsPrincipal
 from headwater.values.json_text import parse_json
 
+# Source: AppSync Developer Guide, "AWS_LAMBDA authorization".
+AUTHORIZER_TIMEOUT_S = 10.0
 _LONGEST_KEY_LIFE_S = 365 * 24 * 3600
+
+
+def time_limited(invoke: InvokeAuthorizer, timeout_s: float) -> InvokeAuthorizer:
+    """An invocation that is refused when it takes too long, whatever the function's own timeout is."""
+
+    async def limited(function: str, event: dict[str, Any]) -> Any:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await invoke(function, event)
+        except TimeoutError as error:
+            raise RequestError(f"no reply within {timeout_s:g} s", "UnauthorizedException") from error
+
+    return limited
 
 
 class FieldPolicies:
@@ -89,17 +111,17 @@ class ApiAccess:
             authorizer=self._authorizer(),
         )
         find_secret = self._deployment.roles.find_secret
-        return AppSyncAuthenticator(settings, find_secret=find_secret, invoke=self._invoke_authorizer), tuple(keys)
+        invoke = time_limited(self._invoke_authorizer, AUTHORIZER_TIMEOUT_S)
+        return AppSyncAuthenticator(settings, find_secret=find_secret, invoke=invoke), tuple(keys)
 
     def _authorizer(self) -> LambdaAuthorizer | None:
         for provider in self._providers:
             if provider["AuthenticationType"] == "AWS_LAMBDA":
                 config = provider["LambdaAuthorizerConfig"]
-                pattern = config.get("IdentityValidationExpression")
                 return LambdaAuthorizer(
                     str(config["AuthorizerUri"]),
                     float(config.get("AuthorizerResultTtlInSeconds", 300)),
-                    re.compile(pattern) if pattern else None,
+                    pattern_of(config, "LambdaAuthorizerConfig", "IdentityValidationExpression"),
                 )
         return None
 
@@ -119,11 +141,10 @@ class ApiAccess:
             raise TemplateError(
                 f"{pool_id!r} is no user pool of this template", property_path="UserPoolConfig.UserPoolId"
             )
-        pattern = config.get("AppIdClientRegex")
         return UserPool(
             pool.issuer,
             pool.verifier(),
-            re.compile(str(pattern)) if pattern else None,
+            pattern_of(config, "UserPoolConfig", "AppIdClientRegex"),
             str(config.get("DefaultAction", "ALLOW")),
         )
 

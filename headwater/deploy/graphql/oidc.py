@@ -32,14 +32,24 @@ async def oidc_provider(config: Mapping[str, Any], allows: AllowsHost) -> OidcPr
     except (HttpFault, InvalidToken, TimeoutError) as error:
         hint = f"the keys of {issuer} are fetched at the start, from this machine or a host given with --allow-host"
         raise TemplateError(f"{error or 'no answer in time'}; {hint}", property_path=_PLACE) from error
-    pattern = config.get("ClientId")
     return OidcProvider(
         issuer,
         keys,
-        re.compile(str(pattern)) if pattern else None,
+        pattern_of(config, "OpenIDConnectConfig", "ClientId"),
         iat_ttl_ms=int(config.get("IatTTL") or 0),
         auth_ttl_ms=int(config.get("AuthTTL") or 0),
     )
+
+
+def pattern_of(config: Mapping[str, Any], place: str, name: str) -> re.Pattern[str] | None:
+    """A setting that is a regular expression. Raises: TemplateError if it is none."""
+    text = config.get(name)
+    if not text:
+        return None
+    try:
+        return re.compile(str(text))
+    except re.error as error:
+        raise TemplateError(f"{text!r} is no regular expression: {error}", property_path=f"{place}.{name}") from error
 
 
 async def _fetch(url: str, allows: AllowsHost) -> dict[str, Any]:
