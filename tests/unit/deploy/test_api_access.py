@@ -14,7 +14,7 @@ async def test_an_authorizer_that_does_not_answer_in_time_is_a_refusal() -> None
     async def never(function: str, event: dict[str, Any]) -> Any:
         await asyncio.Event().wait()
 
-    with pytest.raises(RequestError, match="no reply within 0.01 s") as caught:
+    with pytest.raises(RequestError, match=r"no reply within 0\.01 s") as caught:
         await time_limited(never, 0.01)("authorize", {})
 
     assert caught.value.error_type == "UnauthorizedException"
