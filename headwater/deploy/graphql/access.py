@@ -153,17 +153,20 @@ class ApiAccess:
         for resource in self._key_resources:
             named = Named(resource.logical_id, "", dict, self._deployment.stack.environment)
             key = str(ATTRIBUTES["AWS::AppSync::ApiKey"]["ApiKey"](named))
-            now = self._deployment.clock()
-            expires = resource.properties.get("Expires")
-            if expires is None:
-                # Local keys are not renewed by a deployment every week, so one without an expiry lasts a start.
-                keys[key] = now + _LONGEST_KEY_LIFE_S
-                continue
-            keys[key] = float(expires)
-            if not now < keys[key] <= now + _LONGEST_KEY_LIFE_S:
-                raise TemplateError(
-                    f"{expires!r}: AWS takes epoch seconds from 1 to 365 days ahead, now is {int(now)}",
-                    logical_id=resource.logical_id,
-                    property_path="Expires",
-                )
+            with self._deployment.faults.collecting(resource.logical_id):
+                keys[key] = expiry_of(resource.properties.get("Expires"), self._deployment.clock())
         return keys
+
+
+def expiry_of(expires: Any, now: float) -> float:
+    """When an API key ends, in epoch seconds. Raises: TemplateError for a time that AWS does not take."""
+    latest = now + _LONGEST_KEY_LIFE_S
+    if expires is None:
+        # Local keys are not renewed by a deployment every week, so one without an expiry lasts as long as it may.
+        return latest
+    if not now < float(expires) <= latest:
+        raise TemplateError(
+            f"{expires!r}: AWS takes epoch seconds from 1 to 365 days ahead, now is {int(now)}",
+            property_path="Expires",
+        )
+    return float(expires)
