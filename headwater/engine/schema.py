@@ -18,6 +18,7 @@ from graphql import (
     GraphQLSyntaxError,
     InterfaceTypeDefinitionNode,
     ListValueNode,
+    ObjectTypeDefinitionNode,
     ScalarTypeDefinitionNode,
     StringValueNode,
     build_ast_schema,
@@ -45,6 +46,8 @@ directive @canonical on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DE
 directive @hidden on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
 directive @renamed(to: String!) on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
 """
+# Source: AWS General Reference, "AWS AppSync endpoints and quotas".
+MAX_SCHEMA_BYTES: Final = 1_048_576
 _LEGACY_IMPLEMENTS: Final = re.compile(r"\bimplements\s+\w+(?:\s*,\s*\w+)+")
 
 
@@ -80,10 +83,14 @@ def load_schema(sdl: str) -> ApiSchema:
     Definitions of AWS's own scalars and directives, which editors like to see in the file, are dropped.
     Raises: TemplateError, one line for each fault, naming its line and cause.
     """
+    size_bytes = len(sdl.encode(errors="replace"))
+    if size_bytes > MAX_SCHEMA_BYTES:
+        raise TemplateError(f"schema: it has {size_bytes} bytes; AppSync takes {MAX_SCHEMA_BYTES}")
     document = _parse(sdl)
     own = tuple(definition for definition in document.definitions if not _is_predefined(definition))
     _refuse_custom_scalars(own)
     _refuse_interface_inheritance(own)
+    _refuse_reserved_names(own)
     used = _used_names(own)
     predefined = _DIRECTIVES + "\n".join(f"scalar {name}" for name in AWS_SCALARS if name in used)
     whole = DocumentNode(definitions=(*own, *parse(predefined, no_location=True).definitions))
@@ -153,6 +160,16 @@ def _refuse_interface_inheritance(definitions: tuple[DefinitionNode, ...]) -> No
                 f"schema line {line}: interface {definition.name.value} implements "
                 f"{definition.interfaces[0].name.value}; AppSync does not take interfaces that implement others, let "
                 "the object types name both"
+            )
+
+
+def _refuse_reserved_names(definitions: tuple[DefinitionNode, ...]) -> None:
+    """Source: AppSync Developer Guide, "Scalar types in GraphQL"."""
+    for definition in definitions:
+        if isinstance(definition, ObjectTypeDefinitionNode) and definition.name.value.startswith("AWS"):
+            line = definition.loc.start_token.line if definition.loc else 0
+            raise TemplateError(
+                f"schema line {line}: type {definition.name.value}: names of object types may not begin with AWS"
             )
 
 

@@ -59,6 +59,16 @@ def test_a_fault_names_line_and_cause(sdl: str, message: str) -> None:
     assert message in str(caught.value)
 
 
+def test_object_types_named_as_appsyncs_own_are_refused() -> None:
+    with pytest.raises(TemplateError, match=r"^schema line 2: type AWSThing: .* may not begin with AWS"):
+        load_schema(BASE + "type AWSThing { a: Int }")
+
+
+def test_a_schema_above_one_megabyte_is_refused_before_it_is_read() -> None:
+    with pytest.raises(TemplateError, match=r"it has 1048\d+ bytes; AppSync takes 1048576"):
+        load_schema(BASE + "#" * 1_048_576)
+
+
 def test_a_comma_between_interfaces_is_accepted_as_the_service_accepts_it() -> None:
     schema = load_schema(
         BASE + "interface I { x: Int } interface J { y: Int } type X implements I, J { x: Int y: Int }"
