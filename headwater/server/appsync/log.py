@@ -26,7 +26,8 @@ class Statistic:
     def add(self, value: float) -> None:
         self.count += 1
         self.total += value
-        self.maximum = max(self.maximum, value)
+        if value > self.maximum:
+            self.maximum = value
 
     def snapshot(self) -> dict[str, float]:
         """As CloudWatch's statistic sets name it."""
