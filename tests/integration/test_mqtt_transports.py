@@ -1,9 +1,11 @@
 """MQTT over TLS with client certificates, and over WebSocket through the HTTP server."""
 
 import asyncio
+import contextlib
 import datetime
 import hashlib
 import queue
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from headwater.mqtt.codec.packets import (
     ReasonCode,
 )
 from headwater.mqtt.ports import ClientContext, Refusal, TransportInfo
+from headwater.server.handshakes import HandshakeLimits
 from headwater.server.http.server import HttpServer
 from headwater.server.http.tls import CertificateAuthority
 from headwater.server.mqtt.server import MqttServer
@@ -101,6 +104,59 @@ class Served:
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}/mqtt"
+
+
+async def end(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, whatever the other side did with it."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await asyncio.wait_for(writer.wait_closed(), 5)
+
+
+async def test_half_tls_handshakes_make_room_for_a_device_that_goes_on(tmp_path: Path) -> None:
+    ca = authority(tmp_path)
+    context = ssl.create_default_context(cafile=str(ca.ca_file))
+    server = MqttServer()
+    limits = HandshakeLimits(limit=3, grace_s=0.1, timeout_s=3.0)
+    port = await server.start("localhost", 0, ssl_context=ca.server_ssl_context(), handshakes=limits)
+    half = [await asyncio.open_connection("localhost", port) for _ in range(9)]
+    for _, writer in half:
+        writer.write(b"\x16\x03\x01\x02\x00")
+
+    reader, device = await asyncio.wait_for(asyncio.open_connection("localhost", port, ssl=context), 5)
+
+    device.write(encode_packet(Connect("late"), V311))
+    assert await asyncio.wait_for(reader.readexactly(4), 5) == b"\x20\x02\x00\x00"
+    for half_reader, _ in half:
+        assert await asyncio.wait_for(half_reader.read(), 5) == b"", "who never goes on is closed"
+    for writer in (device, *(writer for _, writer in half)):
+        await end(writer)
+    await server.stop(1.0)
+
+
+async def test_a_tls_client_without_a_certificate_is_cut_off_where_it_is_not_admitted(tmp_path: Path) -> None:
+    ca = authority(tmp_path)
+    asked: list[TransportInfo] = []
+
+    def admits(transport: TransportInfo) -> bool:
+        asked.append(transport)
+        return transport.alpn == "mqtt"
+
+    async with serving(ssl_context=ca.server_ssl_context(asks_for_client=True), admits=admits) as (_, port):
+        for protocols, expected in (([], b""), (["h2"], b""), (["mqtt"], b"\x20\x02\x00\x00")):
+            context = ssl.create_default_context(cafile=str(ca.ca_file))
+            if protocols:
+                context.set_alpn_protocols(protocols)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+            writer.write(encode_packet(Connect("c"), V311))
+            try:
+                answer = await asyncio.wait_for(reader.read(4), 5)
+            except ConnectionError:
+                answer = b""
+            assert answer == expected
+            await end(writer)
+
+    assert [transport.alpn for transport in asked] == [None, None, "mqtt"]
 
 
 def paho_over_websocket(port: int, path: str) -> bytes:

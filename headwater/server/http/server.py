@@ -6,21 +6,19 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
 
 from headwater.errors import LocalProtocolError
+from headwater.server.handshakes import HandshakeLimits, Handshakes
 from headwater.server.http.answers import HttpLimits
 from headwater.server.http.protocol import HttpProtocol
 from headwater.server.http.shared import HttpShared
 from headwater.server.http.websocket import WebSocketAcceptor, WriteBatch
+from headwater.server.listening import Listeners
 from headwater.values.http import HttpHandler
 
 logger = logging.getLogger(__name__)
 
 _TLS_HANDSHAKE_RECORD = 0x16
-_BACKLOG = 1024
-_ACCEPTS_PER_TURN = 64
-_ACCEPT_PAUSE_S = 0.5
 
 
 class HttpServer:
@@ -45,11 +43,9 @@ class HttpServer:
         self._ssl_context = ssl_context
         self._limits = limits or HttpLimits()
         self._wall_clock = wall_clock
-        self._listeners: list[socket.socket] = []
+        self._listeners = Listeners(self._take)
         self._undecided: dict[socket.socket, float] = {}
-        # Both in order of arrival: handshakes with their start, and peers that wait for theirs with their deadline.
-        self._handshakes: dict[asyncio.Task[None], float] = {}
-        self._waiting: dict[socket.socket, float] = {}
+        self._handshakes: Handshakes | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
         self._shared: HttpShared | None = None
 
@@ -62,8 +58,8 @@ class HttpServer:
         if self._shared is not None:
             raise LocalProtocolError("the HTTP server has been started before")
         loop = asyncio.get_running_loop()
-        self._listeners = await _listen(host, port, loop)
-        self._shared = HttpShared(
+        bound_port = await self._listeners.open(host, port)
+        self._shared = shared = HttpShared(
             handler=self._handler,
             acceptors=self._acceptors,
             limits=self._limits,
@@ -71,10 +67,14 @@ class HttpServer:
             wall_clock=self._wall_clock,
             batch=WriteBatch(loop),
         )
-        self._sweep(self._shared)
-        for listener in self._listeners:
-            loop.add_reader(listener.fileno(), self._accept, listener, self._shared)
-        bound_port: int = self._listeners[0].getsockname()[1]
+        limits = HandshakeLimits(
+            self._limits.max_handshakes, self._limits.handshake_grace_s, self._limits.head_timeout_s
+        )
+        self._handshakes = Handshakes(
+            lambda peer: self._connect(peer, self._ssl_context, shared), limits, lambda: shared.now
+        )
+        self._sweep(shared)
+        self._listeners.start()
         return bound_port
 
     async def stop(self, grace_s: float = 5.0) -> None:
@@ -103,28 +103,14 @@ class HttpServer:
 
     # accepting
 
-    def _accept(self, listener: socket.socket, shared: HttpShared) -> None:
-        for _ in range(_ACCEPTS_PER_TURN):
-            try:
-                peer, _ = listener.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as error:
-                # Out of file descriptors: the listener stays readable, so look again later instead of spinning.
-                logger.error("cannot accept connections: %s", error)
-                shared.loop.remove_reader(listener.fileno())
-                shared.loop.call_later(_ACCEPT_PAUSE_S, self._accept_again, listener, shared)
-                return
-            peer.setblocking(False)
-            peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            if self._ssl_context is None:
-                self._connect(peer, None, shared)
-            else:
-                self._look_at(peer, shared)
-
-    def _accept_again(self, listener: socket.socket, shared: HttpShared) -> None:
-        if listener in self._listeners:
-            shared.loop.add_reader(listener.fileno(), self._accept, listener, shared)
+    def _take(self, peer: socket.socket) -> None:
+        shared = self._shared
+        if shared is None:
+            peer.close()
+        elif self._ssl_context is None:
+            self._connect(peer, None, shared)
+        else:
+            self._look_at(peer, shared)
 
     def _look_at(self, peer: socket.socket, shared: HttpShared) -> None:
         """Tell TLS from plain by the first byte, left in the socket; wait for it without blocking."""
@@ -141,32 +127,10 @@ class HttpServer:
         if not first:
             peer.close()
             return
-        if first[0] == _TLS_HANDSHAKE_RECORD:
-            self._waiting[peer] = shared.now + self._limits.head_timeout_s
-            self._begin_handshakes(shared)
+        if first[0] == _TLS_HANDSHAKE_RECORD and self._handshakes is not None:
+            self._handshakes.add(peer)
         else:
             self._connect(peer, None, shared)
-
-    def _begin_handshakes(self, shared: HttpShared) -> None:
-        """Let peers begin while there is room; a handshake that takes long is most likely none, and gives its up."""
-        handshakes, limits = self._handshakes, self._limits
-        while self._waiting:
-            if len(handshakes) >= limits.max_handshakes:
-                oldest, started = next(iter(handshakes.items()))
-                if shared.now - started < limits.handshake_grace_s:
-                    return
-                del handshakes[oldest]
-                oldest.cancel()
-            peer = next(iter(self._waiting))
-            del self._waiting[peer]
-            task = self._connect(peer, self._ssl_context, shared)
-            handshakes[task] = shared.now
-            task.add_done_callback(partial(self._handshake_ended, shared))
-
-    def _handshake_ended(self, shared: HttpShared, task: "asyncio.Task[None]") -> None:
-        self._handshakes.pop(task, None)
-        if not shared.is_draining:
-            self._begin_handshakes(shared)
 
     def _forget(self, peer: socket.socket, loop: asyncio.AbstractEventLoop) -> None:
         if self._undecided.pop(peer, None) is not None:
@@ -202,10 +166,8 @@ class HttpServer:
         for peer in [peer for peer, deadline in self._undecided.items() if now >= deadline]:
             self._forget(peer, shared.loop)
             peer.close()
-        for peer in [peer for peer, deadline in self._waiting.items() if now >= deadline]:
-            del self._waiting[peer]
-            peer.close()
-        self._begin_handshakes(shared)
+        if self._handshakes is not None:
+            self._handshakes.sweep()
         self._sweep_timer = shared.loop.call_later(self._sweep_interval_s(), self._sweep, shared)
 
     def _sweep_interval_s(self) -> float:
@@ -214,46 +176,9 @@ class HttpServer:
         return max(0.02, min(1.0, shortest / 4))
 
     def _stop_listening(self, loop: asyncio.AbstractEventLoop) -> None:
-        listeners, self._listeners = self._listeners, []
-        for listener in listeners:
-            loop.remove_reader(listener.fileno())
-            listener.close()
+        self._listeners.close()
         for peer in tuple(self._undecided):
             self._forget(peer, loop)
             peer.close()
-        while self._waiting:
-            self._waiting.popitem()[0].close()
-
-
-async def _listen(host: str, port: int, loop: asyncio.AbstractEventLoop) -> list[socket.socket]:
-    """Sockets on every address of `host` (localhost is two), all on one port."""
-    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    listeners: list[socket.socket] = []
-    for family, kind, protocol, _, address in dict.fromkeys(found):
-        if listeners:
-            address = (address[0], listeners[0].getsockname()[1], *address[2:])
-        try:
-            listeners.append(_bind(family, kind, protocol, address))
-        except OSError as error:
-            if listeners and family == socket.AF_INET6:
-                logger.info("not listening on %s: %s", address[0], error)
-                continue
-            for listener in listeners:
-                listener.close()
-            raise
-    return listeners
-
-
-def _bind(family: int, kind: int, protocol: int, address: tuple[object, ...]) -> socket.socket:
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setblocking(False)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError:
-        listener.close()
-        raise
-    return listener
+        if self._handshakes is not None:
+            self._handshakes.close()

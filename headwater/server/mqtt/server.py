@@ -27,13 +27,15 @@ from headwater.mqtt.ports import (
     TransportInfo,
 )
 from headwater.mqtt.profile import AWS, Profile
+from headwater.server.handshakes import HandshakeLimits, Handshakes
+from headwater.server.listening import Listeners
 from headwater.server.mqtt.link import MqttLink, TcpCarrier
 
 logger = logging.getLogger(__name__)
 
 _TICK_S = 0.25
-_TLS_HANDSHAKE_TIMEOUT_S = 10.0
-_BACKLOG = 1024
+# A handshake takes 35 KB; one that is half open gives its place to a peer that waits.
+_HANDSHAKES = HandshakeLimits()
 # A full disk fails every chunk of every client: one line tells it, and how many failed since the last one.
 _FAILURE_LOG_INTERVAL_S = 10.0
 
@@ -72,8 +74,10 @@ class MqttServer:
         self.server_names: WeakKeyDictionary[object, str] = WeakKeyDictionary()
         self._on_publish = on_publish
         self._store: SessionStore = store or MemorySessionStore()
-        self._listeners: list[asyncio.Server] = []
+        self._listeners: list[Listeners] = []
+        self._handshakes: list[Handshakes] = []
         self._tasks: set[asyncio.Future[object]] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
         self._to_flush: list[MqttLink] = []
         self._is_flush_due = False
         self._is_stopped = False
@@ -100,39 +104,59 @@ class MqttServer:
             self._loop = asyncio.get_running_loop()
         return self._loop
 
-    async def start(self, host: str, port: int, *, ssl_context: ssl.SSLContext | None = None) -> int:
+    async def start(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        handshakes: HandshakeLimits = _HANDSHAKES,
+    ) -> int:
         """Listen on one more port, with TLS if there is a context; the port's number (for port 0)."""
-        timeout = None
         if ssl_context is not None:
-            timeout = _TLS_HANDSHAKE_TIMEOUT_S
             ssl_context.sni_callback = self._note_server_name
-        found = await self.loop.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        number = port
-        # "localhost" is two addresses, which have to share a port even if it is a free one.
-        for address in dict.fromkeys(str(entry[4][0]) for entry in found):
-            try:
-                listener = await self.loop.create_server(
-                    lambda: TcpCarrier(self),
-                    address,
-                    number,
-                    ssl=ssl_context,
-                    ssl_handshake_timeout=timeout,
-                    backlog=_BACKLOG,
-                )
-            except OSError as error:
-                if address == str(found[0][4][0]):
-                    raise
-                logger.info("not listening on %s: %s", address, error)
-                continue
-            self._listeners.append(listener)
-            number = listener.sockets[0].getsockname()[1]
+        waiting = Handshakes(
+            lambda peer: self._connect(peer, ssl_context, handshakes.timeout_s), handshakes, self.loop.time
+        )
+        listeners = Listeners(self._connect_plain if ssl_context is None else waiting.add)
+        number = await listeners.open(host, port)
+        self._listeners.append(listeners)
+        self._handshakes.append(waiting)
+        listeners.start()
         self.begin()
         return number
+
+    def _connect_plain(self, peer: socket.socket) -> None:
+        self._connect(peer, None, None)
+
+    def _connect(
+        self, peer: socket.socket, context: ssl.SSLContext | None, timeout_s: float | None
+    ) -> "asyncio.Task[None]":
+        task = self.loop.create_task(self._hand_over(peer, context, timeout_s))
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+        return task
+
+    async def _hand_over(self, peer: socket.socket, context: ssl.SSLContext | None, timeout_s: float | None) -> None:
+        try:
+            await self.loop.connect_accepted_socket(
+                lambda: TcpCarrier(self), peer, ssl=context, ssl_handshake_timeout=timeout_s
+            )
+        except (TimeoutError, OSError) as error:
+            logger.info("a connection failed before its first packet: %s", error)
+            peer.close()
+        except asyncio.CancelledError:
+            peer.close()
+            raise
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """Stop listening, tell the clients, finish the durable work that is under way for at most `grace_s`."""
         for listener in self._listeners:
             listener.close()
+        for waiting in self._handshakes:
+            waiting.close()
+        for connecting in tuple(self._connecting):
+            connecting.cancel()
         self._is_stopped = True
         if self._ticker is not None:
             self._ticker.cancel()
@@ -257,6 +281,8 @@ class MqttServer:
 
     def _tick(self) -> None:
         self.broker.tick(self.clock())
+        for waiting in self._handshakes:
+            waiting.sweep()
         self.stalled = {link for link in self.stalled if not link.unstall()}
         self._ticker = self.loop.call_later(_TICK_S, self._tick)
 
