@@ -65,6 +65,10 @@ deploy:
 test-deploy: $(STAMP)
 	HEADWATER_TEST_DEPLOY=1 $(BIN)/python -m pytest tests/template/test_sam.py tests/template/test_checkov.py tests/template/test_packages.py $(ARGS)
 
+# The journeys that need nothing but endpoints and credentials.
+DEPLOYED_JOURNEYS := tests/journeys/test_scenario.py::test_every_operation_answers_so_on_a_deployed_stack \
+	tests/journeys/test_telemetry.py tests/journeys/test_operations.py
+
 test-aws: $(STAMP)
 	@test -n "$(STACK)" || { echo "Name the stack: make test-aws STACK=headwater-dev"; exit 2; }
-	HEADWATER_STACK=$(STACK) $(BIN)/python -m pytest --timeout 300 tests/journeys/test_scenario.py -k deployed_stack $(ARGS)
+	HEADWATER_STACK=$(STACK) $(BIN)/python -m pytest --timeout 600 $(DEPLOYED_JOURNEYS) $(ARGS)

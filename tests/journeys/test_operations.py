@@ -98,7 +98,8 @@ def test_presence_follows_the_connection(product: Product) -> None:
 
 
 def test_a_device_is_registered_listed_and_removed(product: Product) -> None:
-    admin = {"authorization": product.token("admin", tenant="acme")}
+    tenant = product.tenant("acme")
+    admin = {"authorization": product.token("admin", tenant=tenant)}
     register = (
         "mutation($input: RegisterDeviceInput!) { registerDevice(input: $input) { device { deviceId tenantId } } }"
     )
@@ -106,7 +107,7 @@ def test_a_device_is_registered_listed_and_removed(product: Product) -> None:
 
     registered = product.data(register, {"input": wanted}, admin)["registerDevice"]["device"]
 
-    assert registered == {"deviceId": "reg-1", "tenantId": "acme"}
+    assert registered == {"deviceId": "reg-1", "tenantId": tenant}
     again = product.graphql(register, {"input": wanted}, admin)
     assert again["errors"][0]["errorType"] == "DeviceExists"
     listed = product.data("{ listDevices { items { deviceId } } }", headers=admin)["listDevices"]["items"]

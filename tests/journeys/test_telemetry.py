@@ -62,7 +62,9 @@ def test_basic_ingest_takes_the_same_path(product: Product) -> None:
     subscriber = Subscriber(product, STATE, {"id": "basic-1"})
     device = Device(product, "basic-1")
 
-    device.publish("$aws/rules/headwater_TelemetryRule/devices/basic-1/telemetry", telemetry(now_ms(), 1, humidity=40))
+    device.publish(
+        f"$aws/rules/{product.telemetry_rule}/devices/basic-1/telemetry", telemetry(now_ms(), 1, humidity=40)
+    )
 
     assert subscriber.next_where(deviceId="basic-1")["version"] >= 1
     subscriber.close()

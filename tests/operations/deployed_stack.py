@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import secrets
 import time
 import urllib.error
 import urllib.request
@@ -12,6 +11,9 @@ import boto3
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from tests.support.deployed import stack_outputs
+from tests.support.people import People
+
 POLL_S = 0.5
 
 
@@ -19,19 +21,18 @@ class DeployedStack:
     """A stack of stage dev. Tenants are named after the run; `close` erases them and deletes their people."""
 
     def __init__(self, stack: str, run: str, *, patience_s: float) -> None:
-        described = boto3.client("cloudformation").describe_stacks(StackName=stack)["Stacks"][0]
-        self._outputs = {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
-        self._deadline = time.monotonic() + patience_s
         self._session = boto3.Session()
-        self._kinesis = boto3.client("kinesis")
-        self._cognito = boto3.client("cognito-idp")
-        self._people: list[str] = []
+        self._outputs = stack_outputs(stack, self._session)
+        self._deadline = time.monotonic() + patience_s
+        self._kinesis = self._session.client("kinesis")
+        pool = (self._outputs["UserPoolId"], self._outputs["UserPoolClientId"])
+        self._people = People(self._session.client("cognito-idp"), *pool, run)
         self._tenants = (f"ops-{run}", f"other-{run}")
         self._tokens = {
-            "admin": self._person(run, f"ops-{run}", "admin"),
-            "operator": self._person(run, f"ops-{run}", "operator"),
-            "viewer": self._person(run, f"ops-{run}", "viewer"),
-            "stranger": self._person(run, f"other-{run}", "admin"),
+            "admin": self._people.token(f"ops-{run}", "admin"),
+            "operator": self._people.token(f"ops-{run}", "operator"),
+            "viewer": self._people.token(f"ops-{run}", "viewer"),
+            "stranger": self._people.token(f"other-{run}", "admin"),
         }
 
     async def execute(self, query: str, variables: dict[str, Any], caller: str) -> dict[str, Any]:
@@ -49,32 +50,7 @@ class DeployedStack:
         erase = "mutation E($id: ID!, $confirm: String!) { eraseTenant(tenantId: $id, confirm: $confirm) { status } }"
         for tenant_id in self._tenants:
             self._post(json.dumps({"query": erase, "variables": {"id": tenant_id, "confirm": tenant_id}}), "service")
-        for username in self._people:
-            self._cognito.admin_delete_user(UserPoolId=self._outputs["UserPoolId"], Username=username)
-
-    def _person(self, run: str, tenant_id: str, group: str) -> str:
-        pool = self._outputs["UserPoolId"]
-        email = f"{run}-{len(self._people)}@example.com"
-        password = f"Aa1{secrets.token_urlsafe(24)}"
-        attributes = {"email": email, "email_verified": "true", "custom:tenantId": tenant_id}
-        created = self._cognito.admin_create_user(
-            UserPoolId=pool,
-            Username=email,
-            MessageAction="SUPPRESS",
-            UserAttributes=[{"Name": name, "Value": value} for name, value in attributes.items()],
-        )
-        username = created["User"]["Username"]
-        self._people.append(username)
-        self._cognito.admin_set_user_password(UserPoolId=pool, Username=username, Password=password, Permanent=True)
-        self._cognito.admin_add_user_to_group(UserPoolId=pool, Username=username, GroupName=group)
-        answer = self._cognito.admin_initiate_auth(
-            UserPoolId=pool,
-            ClientId=self._outputs["UserPoolClientId"],
-            AuthFlow="ADMIN_USER_PASSWORD_AUTH",
-            AuthParameters={"USERNAME": email, "PASSWORD": password},
-        )
-        token: str = answer["AuthenticationResult"]["IdToken"]
-        return token
+        self._people.close()
 
     def _post(self, body: str, caller: str) -> dict[str, Any]:
         url = self._outputs["GraphQLUrl"]

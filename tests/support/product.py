@@ -21,6 +21,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT_S = 60
+# A deployed stack is as far as the region, and its functions start cold.
+PATIENCE = 4.0 if os.environ.get("HEADWATER_STACK") else 1.0
 
 
 class StartFailed(AssertionError):
@@ -71,7 +73,23 @@ class Product:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=30)
 
-    # Clients
+    # Names and clients: what tests/support/deployed.py has of a stack on AWS, too
+
+    def tenant(self, name: str) -> str:
+        """A tenant of this name; of nobody else's run, where several share a stack."""
+        return name
+
+    @property
+    def telemetry_rule(self) -> str:
+        return "headwater_TelemetryRule"
+
+    @property
+    def telemetry_stream(self) -> str:
+        return "headwater-TelemetryStream"
+
+    def connect(self, client: mqtt.Client, client_id: str) -> None:
+        """Begin the connection of an MQTT client as this device."""
+        client.connect(self.ready["mqttHost"], self.ready["mqttPort"])
 
     def boto3(self, service: str) -> Any:
         return boto3.client(
@@ -92,11 +110,16 @@ class Product:
             token: str = json.loads(answer.read())["idToken"]
         return token
 
+    @staticmethod
+    def body(query: str, variables: dict[str, Any] | None) -> str:
+        """What is posted, and signed."""
+        return json.dumps({"query": query, "variables": variables or {}})
+
     def graphql(
         self, query: str, variables: dict[str, Any] | None = None, headers: dict[str, str] | None = None
     ) -> dict[str, Any]:
         """POST an operation, with the API key unless other credentials are given."""
-        body = json.dumps({"query": query, "variables": variables or {}}).encode()
+        body = self.body(query, variables).encode()
         sent = {"content-type": "application/json", **(headers or {"x-api-key": self.ready["apiKey"]})}
         request = urllib.request.Request(self.ready["graphqlUrl"], body, sent)
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -105,7 +128,7 @@ class Product:
 
     def graphql_signed(self, query: str, variables: dict[str, Any] | None = None) -> dict[str, Any]:
         """POST an operation signed with the administrator's key."""
-        body = json.dumps({"query": query, "variables": variables or {}})
+        body = self.body(query, variables)
         request = AWSRequest("POST", self.ready["graphqlUrl"], data=body, headers={"content-type": "application/json"})
         credentials = Credentials(self.ready["accessKeyId"], self.ready["secretAccessKey"])
         SigV4Auth(credentials, "appsync", self.ready["region"]).add_auth(request)
@@ -117,10 +140,13 @@ class Product:
         assert "errors" not in document, document["errors"]
         return document["data"]
 
+    def queue_url(self, queue: str) -> str:
+        url: str = self.boto3("sqs").get_queue_url(QueueName=f"headwater-{queue}")["QueueUrl"]
+        return url
+
     def messages(self, queue: str) -> list[dict[str, Any]]:
         """The bodies waiting in a queue of the template."""
-        sqs = self.boto3("sqs")
-        url = sqs.get_queue_url(QueueName=f"headwater-{queue}")["QueueUrl"]
+        sqs, url = self.boto3("sqs"), self.queue_url(queue)
         bodies: list[dict[str, Any]] = []
         # Seen messages stay hidden while the rest is read, then all of them come back.
         handles: list[str] = []
@@ -135,7 +161,7 @@ class Product:
 
 
 class Device:
-    """A paho client on the plain port."""
+    """A paho client: on the plain port, and with a certificate of its own on a deployed stack."""
 
     def __init__(self, product: Product, client_id: str) -> None:
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id)
@@ -144,9 +170,9 @@ class Device:
         self.client.on_message = self._on_message
         self._connected = threading.Event()
         self.client.on_connect = lambda *_: self._connected.set()
-        self.client.connect(product.ready["mqttHost"], product.ready["mqttPort"])
+        product.connect(self.client, client_id)
         self.client.loop_start()
-        assert self._connected.wait(10), "no CONNACK"
+        assert self._connected.wait(10 * PATIENCE), "no CONNACK"
 
     def _on_message(self, client: mqtt.Client, userdata: Any, message: mqtt.MQTTMessage) -> None:
         self.received.append((message.topic, json.loads(message.payload)))
@@ -155,13 +181,13 @@ class Device:
     def publish(self, topic: str, payload: Any, qos: int = 1) -> None:
         """Publish and wait for the PUBACK."""
         data = payload if isinstance(payload, (bytes, str)) else json.dumps(payload)
-        self.client.publish(topic, data, qos=qos).wait_for_publish(10)
+        self.client.publish(topic, data, qos=qos).wait_for_publish(10 * PATIENCE)
 
     def subscribe(self, topic_filter: str) -> None:
         subscribed = threading.Event()
         self.client.on_subscribe = lambda *_: subscribed.set()
         self.client.subscribe(topic_filter, qos=1)
-        assert subscribed.wait(10), "no SUBACK"
+        assert subscribed.wait(10 * PATIENCE), "no SUBACK"
 
     def close(self) -> None:
         self.client.disconnect()
@@ -170,7 +196,7 @@ class Device:
 
 def eventually(condition: Any, timeout_s: float = 15.0) -> Any:
     """Ask until the answer is truthy; that answer."""
-    deadline = time.monotonic() + timeout_s
+    deadline = time.monotonic() + timeout_s * PATIENCE
     while True:
         found = condition()
         if found or time.monotonic() > deadline:

@@ -10,7 +10,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from tests.support.product import Product
+from tests.support.product import PATIENCE, Product
 
 
 class Subscriber:
@@ -50,7 +50,7 @@ class Subscriber:
 
     def _expect(self, kind: str) -> dict[str, Any]:
         while True:
-            frame: dict[str, Any] = json.loads(self.socket.recv(timeout=15))
+            frame: dict[str, Any] = json.loads(self.socket.recv(timeout=15 * PATIENCE))
             if frame["type"] == kind:
                 return frame
             assert frame["type"] == "ka", frame
@@ -64,7 +64,7 @@ class Subscriber:
 
     def next(self, timeout_s: float = 15.0) -> Any:
         """The `data` of the next event. Raises: queue.Empty when none comes."""
-        frame = self.events.get(timeout=timeout_s)
+        frame = self.events.get(timeout=timeout_s * PATIENCE)
         self.seen.append(frame)
         assert frame["type"] == "data", frame
         assert "errors" not in frame["payload"], frame
