@@ -157,7 +157,12 @@ class ResolverRun:
 
     def context(self, usage: ContextUsage | None) -> dict[str, Any]:
         """The context object with the parts named in `usage`; whole, as a Lambda event needs it, for None."""
-        return {part: _PARTS[part](self, usage) for part in (_PARTS if usage is None else usage.ordered)}
+        if usage is None:
+            return {part: _PARTS[part](self, None) for part in _PARTS}
+        if usage.ordered == _ARGUMENTS:
+            # What most publish mutations and simple reads name; a comprehension costs twice as much.
+            return {"arguments": self.call.arguments}
+        return {part: _PARTS[part](self, usage) for part in usage.ordered}
 
     def event(self) -> dict[str, Any]:
         """The context as a direct Lambda resolver's event."""
@@ -223,4 +228,5 @@ _PARTS: Mapping[str, Callable[[ResolverRun, ContextUsage | None], Any]] = {
     "env": lambda run, usage: dict(run._environment),
     "outErrors": lambda run, usage: [],
 }
+_ARGUMENTS = ("arguments",)
 _EVENT_PARTS = ("arguments", "identity", "source", "request", "prev", "info", "stash")

@@ -229,8 +229,11 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         if request is None:
             return False
         self._handle(request, True)
-        self._phase = IDLE if self._task is None else HANDLING
-        self._arm()
+        if self._task is None and not self._is_write_paused:
+            self._deadline = self._shared.now + self._shared.limits.idle_timeout_s
+        else:
+            self._phase = IDLE if self._task is None else HANDLING
+            self._arm()
         return True
 
     def _handle(self, request: HttpRequest, keeps_alive: bool) -> None:
