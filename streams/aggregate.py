@@ -14,7 +14,8 @@ from aws_lambda_powertools import Logger
 
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
-from streams.minutes import Touched, aggregate_puts, history_query, runs_of, touched_minutes
+from streams.history import single_readings
+from streams.minutes import MINUTE_MS, Touched, aggregate_puts, history_query, runs_of, touched_minutes
 
 # Lambda keeps at most 1 MB of state; a device with one minute takes about 40 bytes of it.
 MAX_TOUCHED_DEVICES = 10_000
@@ -36,7 +37,8 @@ def aggregate_batch(
     written = 0
     for device_id, minutes in touched.items():
         for first, last in runs_of(minutes):
-            history = _history(table, history_query(table_name, device_id, first, last))
+            items = _history(table, history_query(table_name, device_id, first, last))
+            history = [one for one in single_readings(items) if first <= int(one["ts"]["N"]) // MINUTE_MS <= last]
             for put in aggregate_puts(table_name, device_id, history, retention_s=retention_s):
                 _unless_done(table, put)
                 written += 1

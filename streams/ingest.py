@@ -17,9 +17,10 @@ from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
 from streams.batch import BatchResponse, Entry, by_key, response, through_first_failure
 from streams.dead_letters import DeadLetter, send_requests
+from streams.history import packed_item, packs
 from streams.metrics import count_dead_letters
 from streams.record import PermanentRecordError, Telemetry, parse_telemetry
-from streams.state import STATE_PROJECTION, StoredState, history_item, newer_than, state_update, stored_state
+from streams.state import STATE_PROJECTION, StoredState, newer_than, state_update, stored_state
 
 AUTO_TENANT = "demo"
 _WRITE_BATCH = 25
@@ -35,6 +36,7 @@ class Settings:
     dead_letter_queue_url: str
     auto_register: bool
     retention_s: int
+    packs_history: bool = False
     rules_ttl_s: float = 15.0
 
 
@@ -205,16 +207,19 @@ class Ingestion:
         self, groups: Mapping[str, Sequence[Accepted]], states: Mapping[str, StoredState]
     ) -> frozenset[int]:
         """Put every payload into history; returns the batch positions of those the table did not take."""
-        puts: dict[tuple[str, str], tuple[dict[str, Any], list[int]]] = {}
+        waiting: list[tuple[items.Item, list[int]]] = []
         for device_id, group in groups.items():
-            tenant_id = states[device_id].tenant_id
+            # A payload that came twice is one reading: one request may name a key once.
+            positions: dict[tuple[int, int], list[int]] = {}
+            records: dict[tuple[int, int], Telemetry] = {}
             for entry in group:
-                item = history_item(entry.content, tenant_id, self._settings.retention_s)
-                # One request may name a key once: a payload that came twice is one item.
-                put = puts.setdefault((item["PK"]["S"], item["SK"]["S"]), (item, []))
-                put[1].append(entry.position)
+                records.setdefault(entry.content.order, entry.content)
+                positions.setdefault(entry.content.order, []).append(entry.position)
+            once = records.values()
+            for pack in packs(once) if self._settings.packs_history else ([record] for record in once):
+                item = packed_item(pack, states[device_id].tenant_id, self._settings.retention_s)
+                waiting.append((item, [place for record in pack for place in positions[record.order]]))
         left: list[int] = []
-        waiting = list(puts.values())
         for start in range(0, len(waiting), _WRITE_BATCH):
             chunk = waiting[start : start + _WRITE_BATCH]
             unprocessed = self._put_all([item for item, _ in chunk])
@@ -328,6 +333,7 @@ def _ingestion() -> Ingestion:
         dead_letter_queue_url=required("DEAD_LETTER_QUEUE_URL"),
         auto_register=required("AUTO_REGISTER") == "true",
         retention_s=int(required("RETENTION_DAYS")) * 86_400,
+        packs_history=required("PACK_HISTORY") == "true",
     )
     table = service("dynamodb")
     return Ingestion(

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from streams.history import SPAN_MS, first_ts
 from streams.items import DAY_MS, SCHEMA_VERSION, Item, history_key, number, plain
+from streams.record import MAX_TS_MS
 
 MINUTE_MS = 60_000
 
@@ -13,7 +15,10 @@ Touched = dict[str, list[int]]
 
 
 def touched_minutes(keys: Iterable[Item], touched: Mapping[str, Sequence[int]]) -> Touched:
-    """Add the minutes of history keys (`DEV#<id>#<day>` / `TS#<ts>#<seq>`) to those touched before."""
+    """Add the minutes of history keys (`DEV#<id>#<day>` / `TS#<ts>#<seq>…`) to those touched before.
+
+    A packed item spans less than a minute: the minutes of its oldest and its newest reading are all it has.
+    """
     found = {device_id: set(minutes) for device_id, minutes in touched.items()}
     for item_key in keys:
         sort = item_key["SK"]["S"]
@@ -21,7 +26,7 @@ def touched_minutes(keys: Iterable[Item], touched: Mapping[str, Sequence[int]]) 
             continue
         # A device id may hold neither '#' nor anything else that keys are made with.
         device_id = item_key["PK"]["S"].split("#")[1]
-        found.setdefault(device_id, set()).add(int(sort[3:16]) // MINUTE_MS)
+        found.setdefault(device_id, set()).update((first_ts(sort) // MINUTE_MS, int(sort[3:16]) // MINUTE_MS))
     return {device_id: sorted(minutes) for device_id, minutes in found.items()}
 
 
@@ -47,14 +52,17 @@ def runs_of(minutes: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def history_query(table: str, device_id: str, first: int, last: int) -> dict[str, Any]:
-    """Build the Query request over the history of minutes `first` to `last`, of one UTC day."""
+    """Build the Query request over the history of minutes `first` to `last`, of one UTC day.
+
+    A packed item is named after its newest reading, so a little of the next minute comes along.
+    """
     partition, low = history_key(device_id, first * MINUTE_MS, 0)
-    _, high = history_key(device_id, (last + 1) * MINUTE_MS - 1, 0)
+    _, high = history_key(device_id, min(MAX_TS_MS, (last + 1) * MINUTE_MS - 1 + SPAN_MS), 0)
     return {
         "TableName": table,
         "ConsistentRead": True,
         "KeyConditionExpression": "PK = :pk AND SK BETWEEN :low AND :high",
-        "ProjectionExpression": "#ts, tenantId, readings",
+        "ProjectionExpression": "#ts, seq, tenantId, readings, pack",
         "ExpressionAttributeNames": {"#ts": "ts"},
         # '~' is after every digit of the sequence.
         "ExpressionAttributeValues": {":pk": {"S": partition}, ":low": {"S": low}, ":high": {"S": f"{high}~"}},
@@ -64,7 +72,7 @@ def history_query(table: str, device_id: str, first: int, last: int) -> dict[str
 def aggregate_puts(
     table: str, device_id: str, history: Iterable[Mapping[str, Any]], *, retention_s: int
 ) -> list[dict[str, Any]]:
-    """Build the PutItem request of each minute in `history`, items of one device in the order of their keys.
+    """Build the PutItem request of each minute in `history`, single readings of one device, oldest first.
 
     A put is the sum of everything history holds of that minute, so that it may be repeated. The condition keeps a
     repetition that read less (an invocation thought dead, history that ended with its retention) from winning.

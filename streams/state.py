@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from streams.items import SCHEMA_VERSION, Item, history_key, number, scalar, state_key
+from streams.items import SCHEMA_VERSION, number, scalar, state_key
 from streams.record import Telemetry, event_id
 
 
@@ -78,22 +78,6 @@ def spans_of(records: Iterable[Telemetry]) -> dict[str, Span]:
                 one = Span(value, value, 1)
                 spans[name] = spans[name].including(one) if name in spans else one
     return spans
-
-
-def history_item(record: Telemetry, tenant_id: str, retention_s: int) -> Item:
-    """Build the history item from the payload alone: an identical put emits no stream record."""
-    partition, sort = history_key(record.device_id, record.ts, record.seq)
-    return {
-        "PK": {"S": partition},
-        "SK": {"S": sort},
-        "deviceId": {"S": record.device_id},
-        "tenantId": {"S": tenant_id},
-        "ts": {"N": str(record.ts)},
-        "seq": {"N": str(record.seq)},
-        "readings": {"M": {name: scalar(value) for name, value in record.readings.items()}},
-        "ttl": {"N": str(record.ts // 1000 + retention_s)},
-        "schemaVersion": SCHEMA_VERSION,
-    }
 
 
 # Constant text: names and values alone change, so that every reader of the expression may keep it parsed.

@@ -36,6 +36,7 @@ def backend(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> Backend:
         "AWS_DEFAULT_REGION": REGION,
         "TABLE_NAME": "headwater",
         "AUTO_REGISTER": "true",
+        "PACK_HISTORY": "false",
         "RETENTION_DAYS": "30",
         "GRAPHQL_URL": "http://127.0.0.1:9/graphql",
         "DEVICE_POLICY_NAME": "device",

@@ -154,6 +154,7 @@ def run_all(patch: pytest.MonkeyPatch, url: str) -> None:
         "AWS_DEFAULT_REGION": REGION,
         "TABLE_NAME": "headwater",
         "AUTO_REGISTER": "true",
+        "PACK_HISTORY": "false",
         "RETENTION_DAYS": "30",
         "AGGREGATE_RETENTION_DAYS": "400",
         "GRAPHQL_URL": "http://127.0.0.1:9/graphql",

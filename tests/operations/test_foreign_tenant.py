@@ -14,10 +14,11 @@ from graphql import GraphQLInputObjectType, GraphQLObjectType, get_named_type
 from iot.alarms import DeviceAlarm, alarm_put
 from iot.commands import NewCommand, command_put
 from resolvers.partner_token import token_key, tokens_partition
+from streams.history import history_item
 from streams.items import change_put, registration
 from streams.minutes import aggregate_puts
 from streams.record import Telemetry
-from streams.state import history_item, state_update
+from streams.state import state_update
 from tests.operations.test_access import root_fields, sample
 from tests.strawberry_api.backend import Backend
 from tests.strawberry_api.callers import API_KEY, Caller, may_call, partner, person

@@ -15,10 +15,10 @@ from resolvers.erase_tenant import NotFound, start, work
 from resolvers.erasure import Erasure, OvertakenError, device_partitions, kind_of
 from resolvers.remove_device import remove
 from streams.aws.calls import AwsError
+from streams.history import history_item
 from streams.items import plain_item, registration
 from streams.minutes import aggregate_puts
 from streams.record import Telemetry
-from streams.state import history_item
 from tests.strawberry_api.callers import SERVICE, person
 from tests.strawberry_api.moto_aws import REGION, BotoService, create_table
 

@@ -60,13 +60,24 @@ class Backend:
 
 @pytest.fixture
 def make_backend(aws: None) -> Callable[..., Backend]:
-    def make(*, auto_register: bool = True, wrap: Callable[[Any], Any] = lambda service: service) -> Backend:
+    def make(
+        *,
+        auto_register: bool = True,
+        packs_history: bool = False,
+        wrap: Callable[[Any], Any] = lambda service: service,
+    ) -> Backend:
         table = create_table()
         queue_url = create_queue("dead-letters")
         service = BotoService(boto3.client("dynamodb", region_name=REGION))
         pauses: list[float] = []
         ingestion = Ingestion(
-            Settings(table=table, dead_letter_queue_url=queue_url, auto_register=auto_register, retention_s=86_400),
+            Settings(
+                table=table,
+                dead_letter_queue_url=queue_url,
+                auto_register=auto_register,
+                retention_s=86_400,
+                packs_history=packs_history,
+            ),
             wrap(service),
             BotoService(boto3.client("sqs", region_name=REGION)),
             clock=lambda: NOW_S,

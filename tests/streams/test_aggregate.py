@@ -8,10 +8,10 @@ import pytest
 
 from streams.aggregate import aggregate_batch
 from streams.aws.calls import AwsError
+from streams.history import history_item, packed_item, packs
 from streams.items import plain_item
 from streams.minutes import MINUTE_MS, runs_of, touched_minutes
 from streams.record import Telemetry
-from streams.state import history_item
 from tests.streams.conftest import Backend
 
 START_MS = 1_732_489_740_000  # 2024-11-24T23:09:00Z
@@ -29,6 +29,18 @@ def store(backend: Backend, *records: Telemetry, tenant: str = "acme") -> list[d
         item = history_item(record, tenant, 86_400)
         backend.service.call("PutItem", {"TableName": backend.table, "Item": item})
         stream.append({"eventName": "INSERT", "dynamodb": {"Keys": {"PK": item["PK"], "SK": item["SK"]}}})
+    return stream
+
+
+def store_packed(backend: Backend, *records: Telemetry) -> list[dict[str, Any]]:
+    """Put history as ingestion packs a batch."""
+    stream = []
+    for device_id in sorted({record.device_id for record in records}):
+        once = {record.order: record for record in records if record.device_id == device_id}
+        for pack in packs(once.values()):
+            item = packed_item(pack, "acme", 86_400)
+            backend.service.call("PutItem", {"TableName": backend.table, "Item": item})
+            stream.append({"eventName": "INSERT", "dynamodb": {"Keys": {"PK": item["PK"], "SK": item["SK"]}}})
     return stream
 
 
@@ -130,8 +142,24 @@ def test_a_failure_comes_again_with_the_same_state(backend: Backend) -> None:
     assert run(backend, event)[1] == 1
 
 
+def test_a_pack_over_the_end_of_a_minute_counts_in_both_and_doubles_nothing(backend: Backend) -> None:
+    sent = [telemetry(MINUTE_MS + offset, offset + 5, t=offset) for offset in range(-5, 5)]
+
+    records = store_packed(backend, *sent) + store_packed(backend, *sent[:7]) + store(backend, sent[2])
+
+    assert len(records) == 3
+    assert close_window(backend, records) == 2
+    assert [(minute["sampleCount"], minute["readings"]["t"]["sum"]) for minute in minutes(backend)] == [
+        (5, -15),
+        (5, 10),
+    ]
+
+
+@pytest.mark.parametrize("laid_out", [store, store_packed])
 @pytest.mark.parametrize("seed", range(2))
-def test_any_batching_gives_the_sums_of_history(make_backend: Callable[..., Backend], seed: int) -> None:
+def test_any_batching_gives_the_sums_of_history(
+    make_backend: Callable[..., Backend], seed: int, laid_out: Callable[..., list[dict[str, Any]]]
+) -> None:
     source = random.Random(seed)
     backend = make_backend()
     sent = [
@@ -143,9 +171,9 @@ def test_any_batching_gives_the_sums_of_history(make_backend: Callable[..., Back
 
     while order:
         batch, order = order[: source.randint(1, 9)], order[9:]
-        close_window(backend, store(backend, *batch))
+        close_window(backend, laid_out(backend, *batch))
     # What a cut batch left out comes last.
-    close_window(backend, store(backend, *sent))
+    close_window(backend, laid_out(backend, *sent))
 
     expected: dict[tuple[str, int], list[int]] = {}
     for record in sent:

@@ -232,14 +232,18 @@ def put_rule(table: Table) -> None:
 
 
 # Seeds, not Hypothesis: its examples are mostly short, and faults need a long run to meet each other.
-@pytest.mark.parametrize("seed", range(12))
-def test_nothing_is_lost_doubled_or_out_of_order(loop: asyncio.AbstractEventLoop, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "packs_history"), [(seed, seed % 2 == 1) for seed in range(12)])
+def test_nothing_is_lost_doubled_or_out_of_order(
+    loop: asyncio.AbstractEventLoop, seed: int, packs_history: bool
+) -> None:
     source = random.Random(seed)
     values = [(source.randint(1, 4), source.choice([10, 70, 80, 81, 95, None])) for _ in range(60)]
     table, letters = Table(loop), Letters()
     put_rule(table)
     ingestion = Ingestion(
-        Settings(table=TABLE, dead_letter_queue_url="q", auto_register=True, retention_s=86_400),
+        Settings(
+            table=TABLE, dead_letter_queue_url="q", auto_register=True, retention_s=86_400, packs_history=packs_history
+        ),
         Faulty(table, source, 0.3),
         letters,
         clock=lambda: START_MS / 1000,
@@ -255,7 +259,13 @@ def test_nothing_is_lost_doubled_or_out_of_order(loop: asyncio.AbstractEventLoop
     table.close()
 
     good = [(device, place, value) for place, (device, value) in enumerate(values) if value is not None]
-    history = {(i["deviceId"], i["seq"], i["readings"]["temperature"]) for i in items if i["SK"].startswith("TS#")}
+    stored = [item for item in items if item["SK"].startswith("TS#")]
+    assert any("pack" in item for item in stored) == packs_history
+    history = {
+        (item["deviceId"], row["s"], row["r"]["temperature"])
+        for item in stored
+        for row in item.get("pack") or [{"s": item["seq"], "r": item["readings"]}]
+    }
     assert history == {(f"dev-{device}", place, value) for device, place, value in good}
     states = {item["deviceId"]: item["seq"] for item in items if item["SK"] == "STATE" and "seq" in item}
     assert states == {f"dev-{device}": place for device, place, _ in good}

@@ -134,6 +134,53 @@ def test_an_unknown_device_is_a_dead_letter_unless_devices_register_themselves(
     assert backend.items("DEV#ghost") == []
 
 
+def test_packed_history_is_one_item_for_a_devices_part_of_a_batch(make_backend: Any, kinesis_event: Event) -> None:
+    backend = make_backend(packs_history=True)
+    payloads = [
+        ("dev-1", {"ts": NOW_MS - 3, "seq": 3, "t": 3}),
+        ("dev-2", {"ts": NOW_MS - 3, "seq": 1, "t": 1}),
+        ("dev-1", {"ts": NOW_MS - 5, "seq": 2, "t": 2}),
+        ("dev-1", {"ts": NOW_MS - 3, "seq": 3, "t": 3}),
+        ("dev-1", {"ts": NOW_MS - 60_000, "seq": 1, "t": 1}),
+    ]
+
+    for _ in range(2):
+        assert backend.ingestion.take(kinesis_event(*payloads)) == (SUCCESS, [])
+
+    history = [plain_item(item) for item in backend.items("DEV#dev-1#2024-11-24")]
+    assert [(item["seq"], item["schemaVersion"]) for item in history] == [(1, 1), (3, 2)]
+    assert history[1]["pack"] == [
+        {"t": NOW_MS - 5, "s": 2, "r": {"t": 2}},
+        {"t": NOW_MS - 3, "s": 3, "r": {"t": 3}},
+    ]
+    assert [item["readings"] for item in map(plain_item, backend.items("DEV#dev-2#2024-11-24"))] == [{"t": 1}]
+    assert plain_item(backend.state("dev-1"))["sampleCount"] == 3
+
+
+def test_a_pack_the_table_did_not_take_fails_all_its_records(make_backend: Any, kinesis_event: Event) -> None:
+    class Full:
+        def __init__(self, service: Any) -> None:
+            self.service = service
+
+        def call(self, operation: str, request: Mapping[str, Any]) -> dict[str, Any]:
+            if operation == "BatchWriteItem":
+                ((table, puts),) = request["RequestItems"].items()
+                packed = [put for put in puts if "pack" in put["PutRequest"]["Item"]]
+                return {"UnprocessedItems": {table: packed}}
+            answer: dict[str, Any] = self.service.call(operation, request)
+            return answer
+
+    backend = make_backend(packs_history=True, wrap=Full)
+    event = kinesis_event(
+        ("dev-2", {"ts": NOW_MS, "seq": 1}), ("dev-1", {"ts": NOW_MS, "seq": 1}), ("dev-1", {"ts": NOW_MS, "seq": 2})
+    )
+
+    answer, _ = backend.ingestion.take(event)
+
+    assert answer == {"batchItemFailures": [{"itemIdentifier": event["Records"][1]["kinesis"]["sequenceNumber"]}]}
+    assert "seq" not in backend.state("dev-1")
+
+
 def test_records_the_table_did_not_take_come_again_from_the_first_one(make_backend: Any, kinesis_event: Event) -> None:
     class Refusing:
         """Leaves the puts of seq 2 unprocessed."""
@@ -292,11 +339,14 @@ def put_rule(backend: Any) -> None:
     backend.service.call("PutItem", {"TableName": backend.table, "Item": rule})
 
 
-@pytest.mark.parametrize("variable", ["TABLE_NAME", "DEAD_LETTER_QUEUE_URL", "AUTO_REGISTER", "RETENTION_DAYS"])
+VARIABLES = ("TABLE_NAME", "DEAD_LETTER_QUEUE_URL", "AUTO_REGISTER", "RETENTION_DAYS", "PACK_HISTORY")
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
 def test_a_missing_environment_variable_is_named(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ingest._ingestion.cache_clear()
     monkeypatch.setenv("AWS_REGION", REGION)
-    for name in ("TABLE_NAME", "DEAD_LETTER_QUEUE_URL", "AUTO_REGISTER", "RETENTION_DAYS"):
+    for name in VARIABLES:
         monkeypatch.setenv(name, "1")
     monkeypatch.delenv(variable)
 

@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.history import history_item
 from streams.items import history_key, iso_time, plain, registration, scalar
 from streams.record import Scalar, Telemetry
-from streams.state import Span, StoredState, history_item, newer_than, spans_of, state_update, stored_state
+from streams.state import Span, StoredState, newer_than, spans_of, state_update, stored_state
 
 
 def telemetry(ts: int, seq: int, **readings: Scalar) -> Telemetry:
