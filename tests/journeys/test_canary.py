@@ -25,4 +25,3 @@ def test_a_message_comes_through_and_is_timed_every_time(prod: Product) -> None:
         payload = answer["Payload"].read()
         assert "FunctionError" not in answer, payload
         assert 0 < json.loads(payload)["seconds"] < 20
-
