@@ -59,6 +59,9 @@ from headwater.storage.sqs_service import SqsService
 from headwater.storage.store import Store
 from headwater.template.attributes import ATTRIBUTES, Named, StackEnvironment
 
+# Each is a process, and a template of hundreds of functions costs nothing before they are called.
+_WARMED_FUNCTIONS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
@@ -319,9 +322,9 @@ async def _resolve_again(deployment: Deployment, environment: StackEnvironment) 
 
 
 async def start_sources(deployment: Deployment) -> None:
-    """Warm the functions that event sources feed and start those."""
+    """Warm the functions that event sources feed, the first of them, and start those sources."""
     await deployment.functions.start()
-    names = event_sources.fed_functions(deployment)
+    names = event_sources.fed_functions(deployment)[:_WARMED_FUNCTIONS]
     await asyncio.gather(*(deployment.functions.warm(name) for name in names), return_exceptions=True)
     await event_sources.start_mappings(deployment)
     deployment.functions.resume_events()

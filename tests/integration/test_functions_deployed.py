@@ -249,3 +249,26 @@ def test_mapping_on_an_alias_outlives_a_restart(tmp_path: Path) -> None:
         assert eventually(is_empty)
     finally:
         subject.kill()
+
+
+def test_only_the_first_of_many_fed_functions_are_warmed(tmp_path: Path) -> None:
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text("def handler(event, context):\n    return event\n")
+    parts = ["Transform: AWS::Serverless-2016-10-31", "Resources:"]
+    for number in range(20):
+        parts.append(f"  Q{number}: {{Type: AWS::SQS::Queue}}")
+        parts.append(
+            f"  F{number}: {{Type: AWS::Serverless::Function, Properties: {{Runtime: python3.13, Handler: app.handler, "
+            f"CodeUri: code, Events: {{Q: {{Type: SQS, Properties: {{Queue: !GetAtt Q{number}.Arn}}}}}}}}}}"
+        )
+    (tmp_path / "template.yaml").write_text("\n".join(parts))
+    subject = Product(tmp_path / "data", template=tmp_path / "template.yaml").start()
+    try:
+        pid = subject.ready["pid"]
+        children = Path(f"/proc/{pid}/task/{pid}/children")
+        if not children.exists():
+            pytest.skip("needs /proc")
+
+        assert 0 < len(children.read_text().split()) <= 16
+    finally:
+        subject.kill()
