@@ -110,7 +110,7 @@ def check_create(request: Mapping[str, Any], *, now: float) -> MappingSettings:
     if service != "sqs":
         _check_position(values, source_arn, service, now)
     _check(values, service, source_arn)
-    return MappingSettings(service, source_arn, values)
+    return MappingSettings(service, source_arn, _normal(values, service))
 
 
 def check_update(current: MappingSettings, request: Mapping[str, Any]) -> MappingSettings:
@@ -121,7 +121,15 @@ def check_update(current: MappingSettings, request: Mapping[str, Any]) -> Mappin
         changes.pop(fixed, None)
     values = {**current.values, **changes}
     _check(values, current.service, current.source_arn)
-    return MappingSettings(current.service, current.source_arn, values)
+    return MappingSettings(current.service, current.source_arn, _normal(values, current.service))
+
+
+def _normal(values: Mapping[str, Any], service: SourceService) -> dict[str, Any]:
+    """The members as the API shows them: a destination that was taken away is an empty one."""
+    if service == "sqs":
+        return dict(values)
+    destination = ((values.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
+    return {**values, "DestinationConfig": {"OnFailure": {"Destination": destination} if destination else {}}}
 
 
 def build_config(settings: MappingSettings, *, mapping_id: str, function_arn: str, role_arn: str) -> MappingConfig:
@@ -265,7 +273,7 @@ def _check_destination(destination: Any, service: SourceService) -> None:
     failure = (config.get("OnFailure") or {}).get("Destination")
     if config.get("OnSuccess") or (service == "sqs" and config):  # (recorded)
         raise invalid("Unsupported DestinationConfig parameter for given event source mapping type.")
-    if failure is not None and failure.split(":")[2:3] not in (["sqs"], ["sns"], ["s3"]):
+    if failure and failure.split(":")[2:3] not in (["sqs"], ["sns"], ["s3"]):
         raise invalid(f"The destination ARN {failure} is invalid: it must name an SQS queue, SNS topic or S3 bucket.")
 
 

@@ -365,6 +365,28 @@ def test_update_changes_the_batch_size_and_the_function(esm: Esm) -> None:
     assert [(call.function, call.texts) for call in calls] == [("esm-probe-two", ["a", "b"])]
 
 
+@pytest.mark.parametrize("cleared", [{}, {"OnFailure": {}}, {"OnFailure": {"Destination": ""}}])
+def test_update_takes_destination_filter_and_response_types_away(esm: Esm, cleared: dict[str, Any]) -> None:
+    stream, dead = esm.stream(), esm.queue()
+    given = {
+        "DestinationConfig": {"OnFailure": {"Destination": dead.arn}},
+        "FilterCriteria": {"Filters": [{"Pattern": '{"partitionKey":["a"]}'}]},
+        **REPORTS,
+    }
+
+    with esm.mapping(stream, **given) as identifier:
+        shown = esm.client("lambda").update_event_source_mapping(
+            UUID=identifier, DestinationConfig=cleared, FilterCriteria={}, FunctionResponseTypes=[]
+        )
+        stream.put("unfiltered", key="b")
+        calls = esm.wait_for_calls(stream, 1)
+
+    assert shown["DestinationConfig"] == {"OnFailure": {}}
+    assert "FilterCriteria" not in shown
+    assert shown["FunctionResponseTypes"] == []
+    assert calls[0].texts == ["unfiltered"]
+
+
 def test_deleted_mapping_calls_no_more(esm: Esm) -> None:
     stream = esm.stream()
 
