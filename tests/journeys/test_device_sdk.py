@@ -163,13 +163,18 @@ def test_a_signed_websocket_connects_and_publishes(product: Product) -> None:
 def test_a_persistent_session_comes_back_after_kill_9_with_what_it_missed(product: Product, device: Path) -> None:
     resumed = threading.Event()
     received: list[bytes] = []
+
+    def on_resumed(connection: mqtt.Connection, return_code: Any, session_present: bool, **_: Any) -> None:
+        if session_present:
+            resumed.set()
+
     client = connection(
         product,
         device,
         clean_session=False,
         reconnect_min_timeout_secs=1,
         reconnect_max_timeout_secs=1,
-        on_connection_resumed=lambda connection, return_code, session_present, **_: session_present and resumed.set(),
+        on_connection_resumed=on_resumed,
     )
     client.on_message(lambda topic, payload, **_: received.append(payload))
     client.connect().result(10)
