@@ -2,9 +2,10 @@
 
 `python -m bench.appsync_requests [--peers DIR] [--seconds 2] [--rounds 3]` runs this server (API key, APPSYNC_JS
 handlers, NONE data source), a bare uvloop + httptools server that parses the JSON and answers without GraphQL, and,
-where `npm install` was run in a copy of `bench/appsync_peers` given by --peers, Mercurius and graphql-yoga. Every
-answer is compared with what it must be. Besides requests per second it prints the server's CPU time per request, which
-counts when the machine is shared.
+where `npm install` was run in a copy of `bench/appsync_peers` given by --peers, Mercurius and graphql-yoga;
+--strawberry PYTHON names an interpreter that has what `strawberry_server.py` asks for. Every answer is compared with
+what it must be. Besides requests per second it prints the server's CPU time per request, which counts when the machine
+is shared.
 """
 
 import argparse
@@ -37,6 +38,7 @@ from headwater.server.http.server import HttpServer
 from headwater.values.http import HttpRequest, HttpResponse
 
 API_KEY = "da2-bench"
+PEERS = Path(__file__).parent / "appsync_peers"
 SDL = """
 type Owner { id: ID! email: String }
 type Device { id: ID! name: String status: String lastValue: Float updatedAt: String owner: Owner }
@@ -251,9 +253,11 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def start(kind: str, peers: Path | None) -> tuple["subprocess.Popen[str]", int]:
+def start(kind: str, peers: Path | None, strawberry: Path | None) -> tuple["subprocess.Popen[str]", int]:
     if kind in SERVERS:
         command = [sys.executable, "-m", "bench.appsync_requests", "--serve", kind]
+    elif kind == "strawberry":
+        command = [str(strawberry), str(PEERS / "strawberry_server.py")]
     else:
         command = ["node", str(cast(Path, peers) / f"{kind}.mjs")]
     environment = {**os.environ, "NODE_ENV": "production"}
@@ -265,6 +269,7 @@ def start(kind: str, peers: Path | None) -> tuple["subprocess.Popen[str]", int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, help="A copy of bench/appsync_peers after `npm install`.")
+    parser.add_argument("--strawberry", type=Path, help="An interpreter with Strawberry and uvicorn.")
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", choices=sorted(SERVERS), help=argparse.SUPPRESS)
@@ -273,7 +278,8 @@ def main() -> None:
         uvloop.run(SERVERS[arguments.serve]())
         return
     kinds = [*SERVERS, *(("mercurius", "yoga") if arguments.peers else ())]
-    running = {kind: start(kind, arguments.peers) for kind in kinds}
+    kinds += ["strawberry"] if arguments.strawberry else []
+    running = {kind: start(kind, arguments.peers, arguments.strawberry) for kind in kinds}
     try:
         report(run_all(running, arguments.seconds, arguments.rounds))
     finally:
@@ -303,8 +309,8 @@ def report(best: Found) -> None:
     for (operation, connections, kind), found in best.items():
         bare = best[operation, connections, "bare"]
         sys.stdout.write(
-            f"S3 {operation}, {connections:2} connections, {kind:9}: {found.per_s:8,.0f}/s {found.cpu_us:6.1f} us CPU, "
-            f"{found.per_s / bare.per_s:.2f} of bare\n"
+            f"S3 {operation}, {connections:2} connections, {kind:10}: {found.per_s:8,.0f}/s "
+            f"{found.cpu_us:6.1f} us CPU, {found.per_s / bare.per_s:.2f} of bare\n"
         )
 
 

@@ -1,11 +1,12 @@
-"""S2: N subscribers, each with a connection and a device of its own, and events for one of them at a time.
+"""S2 and S1 with peers: N subscribers with a connection each, of a device of their own or all of the same one.
 
-`python -m bench.appsync_targeted [--peers DIR] [--subscribers 1000] [--rounds 3]` publishes with mutations of 25
-aliases, as fan-out does, one request in flight. This server (API key, APPSYNC_JS handlers, argument filters) runs
-beside a bare uvloop server that only looks the device up and writes, and, where `npm install` was run in a copy of
-`bench/appsync_peers` given by --peers, Mercurius with a topic for each device. Afterwards every subscriber must have
-got the events of its device, each once and in order, and no others. Printed: deliveries per second and the server's
-CPU time for each, its mutation included.
+`python -m bench.appsync_targeted [--shared] [--peers DIR] [--strawberry PYTHON] [--subscribers 1000] [--rounds 3]`
+publishes with one request in flight: to devices of their own with mutations of 25 aliases, as fan-out does, to a shared
+one with one. This server (API key, APPSYNC_JS handlers, argument filters) runs beside a bare uvloop server that only
+looks the device up and writes, and peers that are given as for bench.appsync_requests: Mercurius with a topic for each
+device and Strawberry with a queue for each subscriber. Afterwards every subscriber must have got the events of its
+device, each once and in order, and no others. Printed: deliveries per second and the server's CPU time for each, its
+share of the mutations included.
 """
 
 import argparse
@@ -23,7 +24,7 @@ import orjson
 import uvloop
 
 from bench.appsync import client_frame, frame
-from bench.appsync_requests import API_KEY, cpu_s, say_port, serve_headwater
+from bench.appsync_requests import API_KEY, PEERS, cpu_s, say_port, serve_headwater
 
 ALIASES = 25
 SUBSCRIPTION = "subscription On($id: ID) { onPut(id: $id) { id lastValue status } }"
@@ -37,7 +38,7 @@ HANDSHAKE = (
 FIRST_NUMBER = 100_000
 
 
-def device_of(number: int) -> str:
+def name_of(number: int) -> str:
     return f"device-{number:06d}"
 
 
@@ -55,7 +56,7 @@ def publishing(states: list[dict[str, Any]]) -> bytes:
 class BareProtocol(asyncio.Protocol):
     """Answers the handshake and a start, and writes each state of a POST to the subscriber of its device."""
 
-    def __init__(self, subscribers: dict[str, tuple[bytes, asyncio.Transport]]) -> None:
+    def __init__(self, subscribers: dict[str, list[tuple[bytes, asyncio.Transport]]]) -> None:
         self.subscribers = subscribers
         self.received = b""
         self.transport: asyncio.Transport
@@ -74,7 +75,8 @@ class BareProtocol(asyncio.Protocol):
             start = orjson.loads(data[8:])  # the mask of this client is zero
             identifier = start["id"].encode()
             device = orjson.loads(start["payload"]["data"])["variables"]["id"]
-            self.subscribers[device] = (b'{"id":"%s","type":"data","payload":' % identifier, self.transport)
+            head = b'{"id":"%s","type":"data","payload":' % identifier
+            self.subscribers.setdefault(device, []).append((head, self.transport))
             self.transport.write(frame(b'{"id":"%s","type":"start_ack"}' % identifier))
         else:
             self.received += data
@@ -85,8 +87,9 @@ class BareProtocol(asyncio.Protocol):
 
     def publish(self, variables: dict[str, Any]) -> None:
         for state in variables.values():
-            head, transport = self.subscribers[state["id"]]
-            transport.write(frame(head + orjson.dumps({"data": {"onPut": state}}) + b"}"))
+            tail = orjson.dumps({"data": {"onPut": state}}) + b"}"
+            for head, transport in self.subscribers[state["id"]]:
+                transport.write(frame(head + tail))
         answer = orjson.dumps({"data": {f"m{name[1:]}": state for name, state in variables.items()}})
         self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(answer), answer))
 
@@ -98,7 +101,7 @@ def content_length(head: bytes) -> int:
 
 
 async def serve_bare() -> None:
-    subscribers: dict[str, tuple[bytes, asyncio.Transport]] = {}
+    subscribers: dict[str, list[tuple[bytes, asyncio.Transport]]] = {}
     server = await asyncio.get_running_loop().create_server(lambda: BareProtocol(subscribers), "127.0.0.1", 0)
     say_port(server.sockets[0].getsockname()[1])
     await asyncio.Event().wait()
@@ -126,16 +129,17 @@ class Progress:
 class Subscriber(asyncio.Protocol):
     """Keeps what it is sent."""
 
-    def __init__(self, number: int, kind: str, progress: Progress) -> None:
-        self.device = device_of(number)
-        self.kind = kind
+    def __init__(self, number: int, device: str, *, is_appsync: bool, progress: Progress) -> None:
+        self.identifier = name_of(number)
+        self.device = device
+        self.is_appsync = is_appsync
         self.progress = progress
         self.received = b""
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(HANDSHAKE % (b"graphql" if self.kind == "mercurius" else b"graphql/realtime"))
+        self.transport.write(HANDSHAKE % (b"graphql/realtime" if self.is_appsync else b"graphql"))
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -145,12 +149,12 @@ class Subscriber(asyncio.Protocol):
     def start(self) -> None:
         operation = {"query": SUBSCRIPTION, "variables": {"id": self.device}}
         payload: dict[str, Any] = operation
-        if self.kind == "mercurius":
-            self.transport.write(client_frame(b'{"type":"connection_init","payload":{}}'.ljust(126)))
-        else:
+        if self.is_appsync:
             authorization = {"host": "bench", "x-api-key": API_KEY}
             payload = {"data": orjson.dumps(operation).decode(), "extensions": {"authorization": authorization}}
-        self.transport.write(client_frame(orjson.dumps({"id": self.device, "type": "start", "payload": payload})))
+        else:
+            self.transport.write(client_frame(b'{"type":"connection_init","payload":{}}'.ljust(126)))
+        self.transport.write(client_frame(orjson.dumps({"id": self.identifier, "type": "start", "payload": payload})))
 
     def events(self) -> list[tuple[str, dict[str, Any]]]:
         """Id and state of each data frame."""
@@ -203,10 +207,12 @@ class Measurement:
 
 
 class Fleet:
-    """Subscribers of one server; `event_bytes` is the size of each event's frame."""
+    """Subscribers of one server, of `devices` in turn; `event_bytes` is the size of each event's frame."""
 
-    def __init__(self, kind: str, process: "subprocess.Popen[str]", port: int) -> None:
+    def __init__(self, kind: str, process: "subprocess.Popen[str]", port: int, devices: int) -> None:
         self.kind = kind
+        self.is_appsync = kind in SERVERS
+        self.devices = devices
         self.process = process
         self.port = port
         self.progress = Progress()
@@ -218,7 +224,8 @@ class Fleet:
     async def connect(self, count: int) -> None:
         loop = asyncio.get_running_loop()
         for number in range(count):
-            subscriber = Subscriber(number, self.kind, self.progress)
+            device = name_of(number % self.devices)
+            subscriber = Subscriber(number, device, is_appsync=self.is_appsync, progress=self.progress)
             await loop.create_connection(lambda made=subscriber: made, "127.0.0.1", self.port)  # type: ignore[misc]  # a bound loop variable
             self.subscribers.append(subscriber)
         await self._until(lambda one: b"\r\n\r\n" in one.received)
@@ -226,9 +233,9 @@ class Fleet:
             subscriber.received = b""
             subscriber.start()
         await self._until(lambda one: b"_ack" in one.received)
-        if self.kind == "mercurius":
-            # It does not say when a subscription has started.
-            await asyncio.sleep(2)
+        if not self.is_appsync:
+            # They do not say when a subscription has started.
+            await asyncio.sleep(3)
         await loop.create_connection(lambda: self.publisher, "127.0.0.1", self.port)
         await self._learn_size()
 
@@ -248,16 +255,17 @@ class Fleet:
         self.event_bytes = len(self.subscribers[0].received)
 
     def _state(self, place: int) -> dict[str, Any]:
-        return {"id": device_of(place), "lastValue": self.number + 0.5, "status": "up"}
+        return {"id": name_of(place), "lastValue": self.number + 0.5, "status": "up"}
 
     async def measure(self, rounds: int) -> Measurement:
         """Publish to every device `rounds` times."""
         bodies = []
+        followers = len(self.subscribers) // self.devices
         for _ in range(rounds):
             self.number += 1
-            for first in range(0, len(self.subscribers), ALIASES):
-                last = min(first + ALIASES, len(self.subscribers))
-                bodies.append((last - first, publishing([self._state(place) for place in range(first, last)])))
+            for first in range(0, self.devices, ALIASES):
+                places = range(first, min(first + ALIASES, self.devices))
+                bodies.append((len(places) * followers, publishing([self._state(place) for place in places])))
         for subscriber in self.subscribers:
             subscriber.received = b""
         cpu, began = cpu_s(self.process.pid), time.perf_counter()
@@ -267,21 +275,24 @@ class Fleet:
             self.publisher.send(body)
             await asyncio.wait_for(self.progress.changed.wait(), 60)
         elapsed, used = time.perf_counter() - began, cpu_s(self.process.pid) - cpu
+        # A keep-alive message counts as bytes too, so that the last event may still be on its way.
+        await asyncio.sleep(0.2)
         self._check(range(self.number - rounds + 1, self.number + 1))
         deliveries = rounds * len(self.subscribers)
         return Measurement(deliveries / elapsed, used / deliveries * 1e6)
 
     def _check(self, numbers: range) -> None:
         for subscriber in self.subscribers:
-            device = subscriber.device
-            expected = [(device, {"id": device, "lastValue": number + 0.5, "status": "up"}) for number in numbers]
-            if subscriber.events() != expected:
-                sys.exit(f"{self.kind}, {device}: events were lost, repeated or misrouted")
+            states = [{"id": subscriber.device, "lastValue": number + 0.5, "status": "up"} for number in numbers]
+            if subscriber.events() != [(subscriber.identifier, state) for state in states]:
+                sys.exit(f"{self.kind}, {subscriber.identifier}: events were lost, repeated or misrouted")
 
 
-def start(kind: str, peers: Path | None) -> tuple["subprocess.Popen[str]", int]:
+def start(kind: str, peers: Path | None, strawberry: Path | None) -> tuple["subprocess.Popen[str]", int]:
     if kind in SERVERS:
         command = [sys.executable, "-m", "bench.appsync_targeted", "--serve", kind]
+    elif kind == "strawberry":
+        command = [str(strawberry), str(PEERS / "strawberry_server.py")]
     else:
         command = ["node", str(cast(Path, peers) / "mercurius_subscriptions.mjs")]
     environment = {**os.environ, "NODE_ENV": "production"}
@@ -290,26 +301,29 @@ def start(kind: str, peers: Path | None) -> tuple["subprocess.Popen[str]", int]:
     return process, int(process.stdout.readline())
 
 
-async def run(fleets: list[Fleet], subscribers: int, rounds: int) -> None:
+async def run(fleets: list[Fleet], subscribers: int, rounds: int, events: int) -> None:
     """Servers take turns; the round with the least CPU time counts. The first round only warms up."""
     best: dict[str, Measurement] = {}
     for fleet in fleets:
         await fleet.connect(subscribers)
     for number in range(rounds + 1):
         for fleet in fleets:
-            found = await fleet.measure(5 if number else 2)
+            found = await fleet.measure(events if number else 2)
             if number and (fleet.kind not in best or found.cpu_us < best[fleet.kind].cpu_us):
                 best[fleet.kind] = found
     for kind, found in best.items():
         sys.stdout.write(
-            f"S2 {subscribers} subscribers, {kind:9}: {found.deliveries_per_s:8,.0f} deliveries/s, {found.cpu_us:6.1f} "
-            f"us CPU each, {found.deliveries_per_s / best['bare'].deliveries_per_s:.2f} of bare\n"
+            f"{subscribers} subscribers of {fleets[0].devices} devices, {kind:10}: "
+            f"{found.deliveries_per_s:8,.0f} deliveries/s, {found.cpu_us:6.1f} us CPU each, "
+            f"{found.deliveries_per_s / best['bare'].deliveries_per_s:.2f} of bare\n"
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", type=Path, help="A copy of bench/appsync_peers after `npm install`.")
+    parser.add_argument("--strawberry", type=Path, help="An interpreter with Strawberry and uvicorn.")
+    parser.add_argument("--shared", action="store_true", help="One device for all.")
     parser.add_argument("--subscribers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", choices=sorted(SERVERS), help=argparse.SUPPRESS)
@@ -317,13 +331,14 @@ def main() -> None:
     if arguments.serve:
         uvloop.run(SERVERS[arguments.serve]())
         return
-    kinds = [*SERVERS, *(("mercurius",) if arguments.peers else ())]
-    running = {kind: start(kind, arguments.peers) for kind in kinds}
+    kinds = [*SERVERS, *(("mercurius",) if arguments.peers else ()), *(("strawberry",) if arguments.strawberry else ())]
+    running = {kind: start(kind, arguments.peers, arguments.strawberry) for kind in kinds}
+    devices = 1 if arguments.shared else arguments.subscribers
     try:
 
         async def work() -> None:
-            fleets = [Fleet(kind, process, port) for kind, (process, port) in running.items()]
-            await run(fleets, arguments.subscribers, arguments.rounds)
+            fleets = [Fleet(kind, process, port, devices) for kind, (process, port) in running.items()]
+            await run(fleets, arguments.subscribers, arguments.rounds, 20 if arguments.shared else 5)
 
         uvloop.run(work())
     finally:
