@@ -11,7 +11,7 @@ from aws_lambda_powertools import Logger
 
 from iot.alarms import alarm_put, parse_alarm
 from iot.commands import CommandOutcome, RefusedReply, command_close, parse_reply
-from iot.presence import parse_lifecycle, presence_update
+from iot.presence import UNOWNED_RETENTION_S, parse_lifecycle, presence_update
 from streams import items
 from streams.aws.calls import AwsError, Service
 from streams.aws.environment import required, service
@@ -33,9 +33,10 @@ class DeviceEvents:
     def presence(self, event: Event) -> bool:
         """Store that a client came or went."""
         lifecycle = parse_lifecycle(event)
-        owner = self._owner(lifecycle.client_id)
-        tenant_id, site_id = owner if owner is not None else (None, None)
-        update = presence_update(self.table_name, lifecycle, tenant_id=tenant_id, site_id=site_id, now_s=self.clock())
+        state = self._state(lifecycle.client_id)
+        tenant_id, site_id = _owner(state) or (None, None)
+        expires_s = None if "tenantId" in state else int(self.clock()) + UNOWNED_RETENTION_S
+        update = presence_update(self.table_name, lifecycle, tenant_id=tenant_id, site_id=site_id, expires_s=expires_s)
         return self._unless_done("UpdateItem", update)
 
     def reply(self, event: Event) -> bool:
@@ -66,18 +67,16 @@ class DeviceEvents:
     def alarm(self, event: Event) -> bool:
         """Store an alarm the device raised; raises PermanentRecordError for a device nobody registered."""
         alarm = parse_alarm(event)
-        owner = self._owner(alarm.device_id)
+        owner = _owner(self._state(alarm.device_id))
         if owner is None:
             raise PermanentRecordError("UnknownDevice", f"device {alarm.device_id!r} is not registered")
         put = alarm_put(self.table_name, alarm, owner[0], site_id=owner[1], retention_s=self.retention_s)
         return self._unless_done("PutItem", put)
 
-    def _owner(self, device_id: str) -> tuple[str, str | None] | None:
+    def _state(self, device_id: str) -> Mapping[str, Any]:
         read = {"TableName": self.table_name, "Key": items.state_key(device_id)}
-        state = self.table.call("GetItem", read).get("Item", {})
-        if "tenantId" not in state or "removedAt" in state:
-            return None
-        return state["tenantId"]["S"], state.get("siteId", {}).get("S")
+        state: Mapping[str, Any] = self.table.call("GetItem", read).get("Item", {})
+        return state
 
     def _unless_done(self, operation: str, request: Mapping[str, Any]) -> bool:
         try:
@@ -87,6 +86,13 @@ class DeviceEvents:
                 raise
             return False
         return True
+
+
+def _owner(state: Mapping[str, Any]) -> tuple[str, str | None] | None:
+    """Tenant and site of a registered device; None for one that is not, or no more."""
+    if "tenantId" not in state or "removedAt" in state:
+        return None
+    return state["tenantId"]["S"], state.get("siteId", {}).get("S")
 
 
 def bury(queue: Service, queue_url: str, event: Event, error: PermanentRecordError) -> None:

@@ -9,6 +9,7 @@ from streams.record import PermanentRecordError, is_device_id
 
 # IoT Core starts counting versions again after the client was away for about an hour.
 VERSION_RESET_MS = 3_600_000
+# How long presence of a client that nobody ever registered waits to be adopted at registration.
 UNOWNED_RETENTION_S = 7 * 86_400
 
 
@@ -51,11 +52,12 @@ def parse_lifecycle(event: Mapping[str, Any]) -> LifecycleEvent:
 
 
 def presence_update(
-    table: str, event: LifecycleEvent, *, tenant_id: str | None, site_id: str | None, now_s: float
+    table: str, event: LifecycleEvent, *, tenant_id: str | None, site_id: str | None, expires_s: int | None
 ) -> dict[str, Any]:
     """Build the UpdateItem request that moves presence on, unless something later was stored.
 
-    Without a tenant (nobody registered the client yet) the item waits, for a week, to be adopted at registration.
+    Without a tenant the item waits to be adopted at registration. It may expire (epoch seconds) if it never had one:
+    what clients were told about keeps its `version`.
     """
     values: Item = {
         ":device": {"S": event.client_id},
@@ -85,11 +87,11 @@ def presence_update(
             # An owner that named no site has none (any more).
             removes.append(name)
     names["#ttl"] = "ttl"
-    if tenant_id is None:
-        sets.append("#ttl = :ttl")
-        values[":ttl"] = {"N": str(int(now_s) + UNOWNED_RETENTION_S)}
-    else:
+    if expires_s is None:
         removes.append("#ttl")
+    else:
+        sets.append("#ttl = :ttl")
+        values[":ttl"] = {"N": str(expires_s)}
     return {
         "TableName": table,
         "Key": presence_key(event.client_id),

@@ -8,6 +8,9 @@ SCHEMA_VERSION = {"N": "1"}
 DAY_MS = 86_400_000
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
+# What lifecycle events store in the presence item of a client (#ttl: `ttl`), and whose it is.
+_PRESENCE = "tenantId, siteId, deviceId, isConnected, since, eventRank, disconnectReason, #ttl"
+
 # What ingestion stores in the state item of a device (#ts: `ts`); the rest says whose it is.
 _TELEMETRY = "#ts, seq, eventId, readings, sampleCount, spans, alerting, pending"
 
@@ -169,7 +172,10 @@ def registration(
 
 
 def removal(table: str, device_id: str, version: int, now_ms: int) -> list[dict[str, Any]]:
-    """Build the transaction's writes that remove a device whose state has `version`, and leave its tombstone."""
+    """Build the transaction's writes that remove a device whose state has `version`, and leave its tombstone.
+
+    Of presence the version stays too: a device registered again goes on counting where clients saw it end.
+    """
     tombstone = {
         "TableName": table,
         "Key": state_key(device_id),
@@ -185,8 +191,19 @@ def removal(table: str, device_id: str, version: int, now_ms: int) -> list[dict[
     return [
         {"Delete": {"TableName": table, "Key": device_key(device_id)}},
         {"Update": tombstone},
-        {"Delete": {"TableName": table, "Key": presence_key(device_id)}},
+        {"Update": _presence_end(table, device_id)},
     ]
+
+
+def _presence_end(table: str, device_id: str) -> dict[str, Any]:
+    return {
+        "TableName": table,
+        "Key": presence_key(device_id),
+        "UpdateExpression": "SET #version = if_not_exists(#version, :none), schemaVersion = :schema "
+        f"REMOVE {_PRESENCE}",
+        "ExpressionAttributeNames": {"#version": "version", "#ttl": "ttl"},
+        "ExpressionAttributeValues": {":none": {"N": "0"}, ":schema": SCHEMA_VERSION},
+    }
 
 
 def withdrawal(
@@ -227,7 +244,8 @@ def presence_adoption(table: str, device_id: str, tenant_id: str, site_id: str |
         "TableName": table,
         "Key": presence_key(device_id),
         "UpdateExpression": f"SET tenantId = :tenant, #version = #version + :one{site_part} REMOVE #ttl{site_gone}",
-        "ConditionExpression": "attribute_exists(PK) AND (attribute_not_exists(tenantId) OR tenantId <> :tenant)",
+        "ConditionExpression": "attribute_exists(isConnected) "
+        "AND (attribute_not_exists(tenantId) OR tenantId <> :tenant)",
         "ExpressionAttributeNames": {"#version": "version", "#ttl": "ttl"},
         "ExpressionAttributeValues": values,
     }

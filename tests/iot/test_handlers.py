@@ -12,7 +12,8 @@ from moto import mock_aws
 
 from iot.commands import NewCommand, command_put
 from iot.handlers import DeviceEvents, bury
-from streams.items import device_partition, plain_item, presence_adoption, registration
+from streams.aws.calls import AwsError
+from streams.items import device_partition, plain_item, presence_adoption, registration, removal, state_key
 from streams.json_values import stored_json
 from streams.record import PermanentRecordError
 from tests.strawberry_api.moto_aws import REGION, BotoService, create_queue, create_table
@@ -83,12 +84,44 @@ def test_versions_that_start_again_after_an_hour_count(devices: Devices) -> None
 
 def test_a_client_nobody_registered_waits_for_its_registration(devices: Devices) -> None:
     devices.events.presence(lifecycle("connected", 0, NOW, client_id="dev-2"))
-    assert "tenantId" not in devices.item("dev-2", "PRESENCE")
+    waiting = devices.item("dev-2", "PRESENCE")
+    assert "tenantId" not in waiting
+    assert waiting["ttl"] == int(devices.events.clock()) + 7 * 86_400
 
     devices.service.call("UpdateItem", presence_adoption(devices.table, "dev-2", "acme", None))
 
     presence = devices.item("dev-2", "PRESENCE")
     assert (presence["tenantId"], presence["version"], "ttl" in presence) == ("acme", 2, False)
+
+
+def test_presence_goes_on_counting_when_a_device_was_removed_and_comes_back(devices: Devices) -> None:
+    for event in (lifecycle("connected", 1, NOW), lifecycle("disconnected", 1, NOW + 1)):
+        assert devices.events.presence(event)
+    state = devices.service.call("GetItem", {"TableName": devices.table, "Key": state_key("dev-1")})["Item"]
+    writes = removal(devices.table, "dev-1", int(state["version"]["N"]), NOW + 2)
+
+    devices.service.call("TransactWriteItems", {"TransactItems": writes})
+    ended = devices.item("dev-1", "PRESENCE")
+    # Nobody's for now: it shows nothing of before, and nothing of it expires.
+    assert set(ended) == {"PK", "SK", "version", "schemaVersion"}
+    assert devices.events.presence(lifecycle("connected", 0, NOW + 3))
+    assert {"tenantId", "ttl"}.isdisjoint(devices.item("dev-1", "PRESENCE"))
+    again = registration(devices.table, "dev-1", "beta", now_ms=NOW + 4, retention_s=60)
+    devices.service.call("TransactWriteItems", again)
+    devices.service.call("UpdateItem", presence_adoption(devices.table, "dev-1", "beta", None))
+
+    presence = devices.item("dev-1", "PRESENCE")
+    assert (presence["tenantId"], presence["isConnected"], presence["version"]) == ("beta", True, 4)
+
+
+def test_a_device_that_comes_back_has_no_presence_until_it_connects(devices: Devices) -> None:
+    state = devices.service.call("GetItem", {"TableName": devices.table, "Key": state_key("dev-1")})["Item"]
+    writes = removal(devices.table, "dev-1", int(state["version"]["N"]), NOW)
+
+    devices.service.call("TransactWriteItems", {"TransactItems": writes})
+
+    with pytest.raises(AwsError, match="ConditionalCheckFailed"):
+        devices.service.call("UpdateItem", presence_adoption(devices.table, "dev-1", "beta", None))
 
 
 def send(devices: Devices) -> None:

@@ -60,13 +60,13 @@ def test_what_is_no_lifecycle_event_says_why(change: dict[str, Any], reason: str
     assert caught.value.reason == reason
 
 
-def test_presence_without_an_owner_waits_a_week_for_one() -> None:
+def test_presence_without_an_owner_may_expire() -> None:
     event = parse_lifecycle(CONNECTED)
 
-    unowned = presence_update("table", event, tenant_id=None, site_id=None, now_s=1000.0)
-    owned = presence_update("table", event, tenant_id="acme", site_id="north", now_s=1000.0)
+    unowned = presence_update("table", event, tenant_id=None, site_id=None, expires_s=1000)
+    owned = presence_update("table", event, tenant_id="acme", site_id="north", expires_s=None)
 
-    assert unowned["ExpressionAttributeValues"][":ttl"] == {"N": str(1000 + 7 * 86_400)}
+    assert unowned["ExpressionAttributeValues"][":ttl"] == {"N": "1000"}
     assert "REMOVE disconnectReason, #ttl" in owned["UpdateExpression"]
     assert owned["ExpressionAttributeValues"][":tenantId"] == {"S": "acme"}
 

@@ -111,7 +111,8 @@ def test_a_device_brings_nothing_of_its_former_tenant(api: Api) -> None:
             "ExpressionAttributeValues": leftovers,
         },
     )
-    stale = {"version": {"N": "4"}, "tenantId": {"S": "acme"}, "siteId": {"S": "acme-secret-site"}}
+    stale: items.Item = {"version": {"N": "4"}, "tenantId": {"S": "acme"}, "siteId": {"S": "acme-secret-site"}}
+    stale["isConnected"] = {"BOOL": False}
     api.table.call("PutItem", {"TableName": api.table_name, "Item": {**presence_key("dev-1"), **stale}})
 
     api.register(person("beta", "admin").identity)
