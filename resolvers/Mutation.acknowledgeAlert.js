@@ -7,6 +7,9 @@ export function request(ctx) {
   if (note && note.length > 1000) {
     util.error(`note has ${note.length} characters, expected at most 1000`, 'BadRequest');
   }
+  if (note && !isText(note)) {
+    util.error('note holds half a surrogate pair', 'BadRequest');
+  }
   const tenantId = callerTenant(ctx, null);
   const update = {
     status: 'ACKNOWLEDGED',
@@ -41,6 +44,18 @@ export function response(ctx) {
     acknowledgedAt: isoTime(item.acknowledgedAt),
     resolvedAt: isoTime(item.resolvedAt),
   };
+}
+
+// Text that UTF-8 can hold: half a surrogate pair is no character, and what becomes of it differs from place to place.
+function isText(text) {
+  const units = text.split('');
+  return !units.some((unit, place) => {
+    const isHalf = unit >= '\uD800' && unit <= '\uDFFF';
+    const isFirst = unit <= '\uDBFF';
+    const other = isFirst ? (units[place + 1] ?? '') : (units[place - 1] ?? '');
+    const isPair = isFirst ? other >= '\uDC00' && other <= '\uDFFF' : other >= '\uD800' && other <= '\uDBFF';
+    return isHalf && !isPair;
+  });
 }
 
 // The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a partner

@@ -39,9 +39,11 @@ export function request(ctx) {
     item.durationSeconds = input.durationSeconds;
   }
   if (input.deviceId) {
+    checkId('deviceId', input.deviceId);
     item.deviceId = input.deviceId;
   }
   if (input.siteId) {
+    checkId('siteId', input.siteId);
     item.siteId = input.siteId;
   }
   return ddb.put({ key: { PK: `TENANT#${tenantId}`, SK: `RULE#${ruleId}` }, item });
@@ -54,10 +56,31 @@ export function response(ctx) {
   return { ...ctx.result, updatedAt: isoTime(ctx.result.updatedAt) };
 }
 
+function checkId(name, id) {
+  if (!util.matches('^[A-Za-z0-9:_.-]{1,128}$', id)) {
+    util.error(`${name} is '${id.slice(0, 140)}', expected 1 to 128 of A-Z a-z 0-9 : _ . -`, 'BadRequest');
+  }
+}
+
 function checkText(name, text, maximum) {
   if (text.length < 1 || text.length > maximum) {
     util.error(`${name} has ${text.length} characters, expected 1 to ${maximum}`, 'BadRequest');
   }
+  if (!isText(text)) {
+    util.error(`${name} holds half a surrogate pair`, 'BadRequest');
+  }
+}
+
+// Text that UTF-8 can hold: half a surrogate pair is no character, and what becomes of it differs from place to place.
+function isText(text) {
+  const units = text.split('');
+  return !units.some((unit, place) => {
+    const isHalf = unit >= '\uD800' && unit <= '\uDFFF';
+    const isFirst = unit <= '\uDBFF';
+    const other = isFirst ? (units[place + 1] ?? '') : (units[place - 1] ?? '');
+    const isPair = isFirst ? other >= '\uDC00' && other <= '\uDFFF' : other >= '\uD800' && other <= '\uDBFF';
+    return isHalf && !isPair;
+  });
 }
 
 // The tenant a caller belongs to, by what AppSync verified: an API key is the demo viewer, a person has a claim, a partner

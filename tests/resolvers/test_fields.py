@@ -6,6 +6,7 @@ from typing import Any
 import boto3
 import pytest
 
+from headwater.appsync_js import compile_module
 from streams.items import key
 from tests.resolvers.api import Api
 from tests.strawberry_api.callers import SERVICE, person
@@ -312,3 +313,48 @@ def test_a_publish_mutation_hands_its_input_on(run: Any) -> None:
     request = run("Mutation.publishDeviceState", "request", arguments={"input": given}).result
 
     assert run("Mutation.publishDeviceState", "response", result=request["payload"]).result == given
+
+
+RULE = {"name": "n", "reading": "t", "comparison": "ABOVE", "threshold": 1, "severity": "INFO"}
+
+
+@pytest.mark.parametrize("name", ["Mutation.putAlertRule", "Mutation.acknowledgeAlert"])
+def test_half_a_surrogate_pair_is_no_text(name: str) -> None:
+    # This evaluator is handed UTF-8, which cannot hold one; the service's may get it from an escape in a variable.
+    code = (ROOT / "resolvers" / f"{name}.js").read_text(encoding="utf-8")
+    texts = (
+        r"['', 'a', '\uD83D\uDE00', 'a\uD83D\uDE00\uD83D\uDE00b', '\uFFFF\uE000', "
+        r"'\uD800', '\uDC00', 'a\uDFFF', '\uDBFF\uDBFF\uDC00', '\uD83D\uDE00\uDC00', '\uDC00\uD800', '\uD800a']"
+    )
+    module = compile_module(
+        "import { util } from '@aws-appsync/utils';\n"
+        f"export function request(ctx) {{ return {{ payload: {texts}.map((text) => isText(text)) }}; }}\n"
+        "export function response(ctx) { return null; }\n" + code[code.index("function isText") :],
+        name,
+    )
+
+    asked = module.call("request", {"arguments": {}}, now_ms=NOW_MS, entropy=bytes(32))
+
+    assert asked.result["payload"] == [True] * 5 + [False] * 7
+    assert "holds half a surrogate pair" in code
+
+
+@pytest.mark.parametrize("text", ["x", "\U0001f600\U0001f600", "é\uffff\ue000", "名"])
+def test_whole_characters_of_any_kind_are_taken(run: Any, text: str) -> None:
+    arguments = {"deviceId": "d", "alertId": "a", "note": text}
+
+    rule = run("Mutation.putAlertRule", "request", arguments={"input": {**RULE, "name": text}})
+    note = run("Mutation.acknowledgeAlert", "request", identity=person("acme").identity, arguments=arguments)
+
+    assert rule.result["attributeValues"]["name"] == {"S": text}
+    assert note.error is None
+
+
+@pytest.mark.parametrize("name", ["deviceId", "siteId"])
+@pytest.mark.parametrize("value", ["a b", "#", "x" * 129])
+def test_a_rule_for_an_id_that_nothing_can_have_is_refused(run: Any, name: str, value: str) -> None:
+    outcome = run("Mutation.putAlertRule", "request", arguments={"input": {**RULE, name: value}})
+
+    assert outcome.error is not None
+    assert outcome.error.error_type == "BadRequest"
+    assert outcome.error.message.startswith(f"{name} is ")
