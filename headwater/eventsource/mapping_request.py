@@ -11,13 +11,12 @@ from typing import Any, Literal
 from headwater.errors import ServiceError
 from headwater.eventsource.config import QueueMappingConfig, StreamMappingConfig
 from headwater.values.event_patterns import EventPatternError, compile_pattern
+from headwater.values.json_shapes import NUMBER, Shape, check_shape
 
 SourceService = Literal["kinesis", "dynamodb", "sqs"]
 
-# A type, a structure by its members, or a list of one shape; `object` is any JSON.
-_Shape = type | tuple[type, ...] | dict[str, Any] | list[Any]
-_NUMBER = (int, float)
-_REQUEST: dict[str, _Shape] = {
+# Source: Lambda API Reference, CreateEventSourceMapping, "Request Syntax".
+_REQUEST: dict[str, Shape] = {
     "FunctionName": str,
     "EventSourceArn": str,
     "Enabled": bool,
@@ -25,7 +24,7 @@ _REQUEST: dict[str, _Shape] = {
     "MaximumBatchingWindowInSeconds": int,
     "ParallelizationFactor": int,
     "StartingPosition": str,
-    "StartingPositionTimestamp": _NUMBER,
+    "StartingPositionTimestamp": NUMBER,
     "BisectBatchOnFunctionError": bool,
     "MaximumRetryAttempts": int,
     "MaximumRecordAgeInSeconds": int,
@@ -101,7 +100,7 @@ def check_create(request: Mapping[str, Any], *, now: float) -> MappingSettings:
 
     Raises: ServiceError with the service's code and message.
     """
-    _check_shape(request)
+    check_shape(request, _REQUEST)
     source_arn = request.get("EventSourceArn")
     service = source_service(source_arn)
     assert source_arn is not None
@@ -115,7 +114,7 @@ def check_create(request: Mapping[str, Any], *, now: float) -> MappingSettings:
 
 def check_update(current: MappingSettings, request: Mapping[str, Any]) -> MappingSettings:
     """Check an update against what the mapping is; a starting position can't be changed."""
-    _check_shape(request)
+    check_shape(request, _REQUEST)
     changes = {name: value for name, value in request.items() if value is not None and name != "UUID"}
     for fixed in ("StartingPosition", "StartingPositionTimestamp", "EventSourceArn"):
         changes.pop(fixed, None)
@@ -186,27 +185,6 @@ def _check(values: Mapping[str, Any], service: SourceService, source_arn: str) -
         raise invalid(f"MaximumRecordAgeInSeconds must be -1 or from 60 to 604800, not {age}.")
     if values["TumblingWindowInSeconds"] and values["ParallelizationFactor"] > 1:
         raise invalid("A tumbling window needs a ParallelizationFactor of 1.")
-
-
-def _check_shape(request: Mapping[str, Any]) -> None:
-    """Look at the JSON types, before anything looks at values."""
-    for name, shape in _REQUEST.items():
-        _check_member(request.get(name), shape, name)
-
-
-def _check_member(value: Any, shape: Any, path: str) -> None:
-    if value is None or shape is object:
-        return
-    kind = dict if isinstance(shape, dict) else list if isinstance(shape, list) else shape
-    # JSON's true and false are no numbers, though Python's are.
-    if not isinstance(value, kind) or (isinstance(value, bool) and shape is not bool):
-        raise ServiceError("SerializationException", f"{path} has the wrong type: {type(value).__name__}")
-    if isinstance(shape, list):
-        for entry in value:
-            _check_member(entry, shape[0], path)
-    elif isinstance(shape, dict) and isinstance(value, dict):
-        for name, member in shape.items():
-            _check_member(value.get(name), member, f"{path}.{name}")
 
 
 def _check_known(values: Mapping[str, Any], service: SourceService) -> None:

@@ -25,6 +25,7 @@ _MAX_ENTRIES = 10
 _MAX_BYTES = 1_048_576
 # Events that go from bus to bus in a circle end here.
 _MAX_HOPS = 5
+_LAST_MOMENT_S = 253_402_300_799  # the end of the year 9999
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,9 @@ class EventBus:
         return {"EventId": event["id"]}
 
     def _fault_of(self, entry: Mapping[str, Any]) -> tuple[str, str] | None:
+        given = entry.get("Time")
+        if isinstance(given, int | float) and not 0 <= given <= _LAST_MOMENT_S:
+            return "InvalidArgument", "Parameter Time is not valid."
         for name in ("Source", "DetailType", "Detail"):
             if not entry.get(name):
                 return "InvalidArgument", f"Parameter {name} is not valid. Reason: {name} is a required argument."
