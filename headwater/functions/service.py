@@ -437,6 +437,7 @@ def _seen_by_processes(config: FunctionConfig) -> FunctionConfig:
         event_invokes={},
         aliases={},
         alias_weights={},
+        versions=(),
         description="",
     )
 

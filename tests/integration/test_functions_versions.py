@@ -255,6 +255,17 @@ async def test_versions_and_aliases_of_a_template_function_run_its_code(tmp_path
             assert (json.load(answer["Payload"]), answer["ExecutedVersion"]) == ({"a": 1}, "1")
 
 
+async def test_publishing_leaves_running_environments_alone(stack: LambdaStack) -> None:
+    stack.register("count", "app.count", folder="basics")
+    before = await stack.call("invoke", FunctionName="count")
+
+    await stack.call("publish_version", FunctionName="count")
+    await stack.call("create_alias", FunctionName="count", Name="live", FunctionVersion="1")
+    after = await stack.call("invoke", FunctionName="count:live")
+
+    assert (json.load(before["Payload"]), json.load(after["Payload"])) == (1, 2)
+
+
 async def test_alias_of_the_template_is_changed_there(stack: LambdaStack) -> None:
     stack.register("made", "app.echo", folder="basics", aliases={"live": "1"}, versions=("1",))
 
