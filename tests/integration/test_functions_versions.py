@@ -240,6 +240,19 @@ async def test_everything_set_through_the_api_survives_a_restart(tmp_path: Path)
     assert statements[0]["Resource"] == f"{ARN}:live"
 
 
+async def test_function_whose_runtime_is_gone_does_not_keep_the_others_from_coming_back(tmp_path: Path) -> None:
+    async with lambda_stack(tmp_path) as stack:
+        await create(stack)
+        await create(stack, FunctionName="gone")
+    kept = tmp_path / "gone" / "function.json"
+    kept.write_text(kept.read_text().replace("python3.12", "java21"))
+
+    async with lambda_stack(tmp_path) as stack:
+        listed = await stack.call("list_functions")
+
+    assert [one["FunctionName"] for one in listed["Functions"]] == ["made"]
+
+
 async def test_versions_and_aliases_of_a_template_function_run_its_code(tmp_path: Path) -> None:
     for start in (1, 2):
         async with lambda_stack(tmp_path) as stack:

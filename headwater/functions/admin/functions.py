@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import binascii
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from headwater.functions.admin.request import build_config, check_tags, function
 from headwater.functions.config import LATEST, FunctionConfig
 from headwater.functions.service import FunctionService
 
+_LOGGER = logging.getLogger(__name__)
 FetchObject = Callable[[str, str], Awaitable[bytes]]
 # Accepted and shown again; they do not change what code or clients see here.
 _SHOWN = ("Architectures", "TracingConfig", "EphemeralStorage", "SnapStart", "KMSKeyArn", "DeadLetterConfig")
@@ -43,18 +45,23 @@ class FunctionAdmin:
 
     def restore(self) -> None:
         """Register what earlier runs made through the API: functions, versions and aliases."""
-        known = {config.name for config in self._service.functions()}
         for record in self._records.load():
-            if record.is_of_template and record.name not in known:
-                continue  # the template has it no longer
-            if record.is_of_template:
-                own = self._service.config(record.name).aliases
-                record.aliases = {name: alias for name, alias in record.aliases.items() if name not in own}
-            else:
-                self._register(record)
-                for version in record.versions.values():
-                    self.register_version(record, version)
-            self.apply(record)
+            try:
+                self._restore(record)
+            except ServiceError as error:  # what ran it is no longer on this machine
+                _LOGGER.error("function %s is not restored: %s", record.name, error)
+
+    def _restore(self, record: FunctionRecord) -> None:
+        if record.is_of_template:
+            known = [config for config in self._service.functions() if config.name == record.name]
+            if not known:
+                return  # the template has it no longer
+            record.aliases = {name: alias for name, alias in record.aliases.items() if name not in known[0].aliases}
+        else:
+            self._register(record)
+            for version in record.versions.values():
+                self.register_version(record, version)
+        self.apply(record)
 
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
         name = function_name_of(request)
