@@ -130,7 +130,9 @@ class MeteredFleet:
         self.busy_s: dict[str, float] = defaultdict(float)
         self._seconds = 0.0
         self._touched: dict[int, Any] = {}
-        settings = Settings(TABLE, "queue", auto_register=False, retention_s=RETENTION_S)
+        settings = Settings(
+            TABLE, "queue", auto_register=False, retention_s=RETENTION_S, packs_history=chain_packs(chain)
+        )
         self._ingestion = Ingestion(
             settings,
             self._table,
@@ -283,6 +285,11 @@ class MeteredFleet:
 def chain_publishes(chain: Chain) -> Publishes:
     (found,) = [reader.footprint.publishes for reader in chain.on_table if reader.footprint.publishes is not None]
     return found
+
+
+def chain_packs(chain: Chain) -> bool:
+    """Whether the chain's parameters put a device's messages into one item."""
+    return any(item.together for item in chain.ingest.footprint.writes)
 
 
 def payload(ts: int, seq: int, size_bytes: int) -> bytes:

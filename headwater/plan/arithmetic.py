@@ -91,7 +91,7 @@ def rates(load: Load, chain: Chain, *, shards: int, parallelization: int) -> Rat
     )
     updates_per_s, update_bytes, requests_per_s = 0.0, 0.0, 0.0
     for reader in chain.on_table:
-        seen_per_s = sum(per_group[write.per][0] for write in ingest.footprint.writes if write.seen_by == reader.name)
+        seen_per_s = sum(_items_per_s(ingest, per_group, reader.name))
         pace = _table_pace(load, reader, paces[ingest.name], seen_per_s, minutes_per_s, partitions)
         paces[reader.name] = pace
         if reader.footprint.publishes is not None:
@@ -215,6 +215,13 @@ def _table_pace(
 _PerGroup = dict[str, tuple[float, float]]
 
 
+def _items_per_s(reader: Reader, per_group: _PerGroup, seen_by: str) -> Iterator[float]:
+    for item in reader.footprint.writes:
+        if item.seen_by == seen_by:
+            groups_per_s, messages = per_group[item.per]
+            yield groups_per_s * item.pieces(messages)
+
+
 def _writes(load: Load, reader: Reader, per_group: _PerGroup) -> Iterator[float]:
     for item in reader.footprint.writes:
         groups_per_s, messages = per_group[item.per]
@@ -243,11 +250,12 @@ def _stored_gb(load: Load, chain: Chain, per_group: _PerGroup) -> float:
         groups_per_s, messages = per_group[item.per]
         if item.per == "DeviceMinute":
             groups_per_s = load.devices * min(load.rate_per_s, 1 / 60)
-        stored_bytes += groups_per_s * days * 86_400 * item.size_bytes(load.payload_bytes, messages)
+        each = item.pieces(messages) * item.piece_bytes(load.payload_bytes, messages)
+        stored_bytes += groups_per_s * days * 86_400 * each
     return stored_bytes / 1e9
 
 
 def _sizes(load: Load, chain: Chain, per_group: _PerGroup) -> Iterator[float]:
     for reader in (chain.ingest, *chain.on_table):
         for item in reader.footprint.writes:
-            yield item.size_bytes(load.payload_bytes, per_group[item.per][1])
+            yield item.piece_bytes(load.payload_bytes, per_group[item.per][1])

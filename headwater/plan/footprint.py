@@ -3,6 +3,7 @@
 Only the author of the functions knows how many items they write and how large. The form is in docs/your-template.md.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,7 +21,8 @@ class Item:
 
     Its size is `fixed_bytes` and `payload_share` of one payload, and for each message of its group `message_bytes` and
     `message_share` of its payload; `summary_share` of one payload comes on top where a group has several messages, and
-    `watched_bytes` for each device that somebody watches by its name.
+    `watched_bytes` for each device that somebody watches by its name. With `together` a group of more messages is
+    several items of at most so many.
     """
 
     per: Group
@@ -30,6 +32,7 @@ class Item:
     message_bytes: int
     message_share: float
     watched_bytes: int
+    together: int
     is_consistent: bool
     seen_by: str
     days: str
@@ -39,8 +42,15 @@ class Item:
         share = self.payload_share + (self.summary_share if messages > 1 else 0.0)
         return self.fixed_bytes + share * payload_bytes + messages * each + named * self.watched_bytes
 
+    def pieces(self, messages: float) -> int:
+        """Count the items of one group."""
+        return max(1, math.ceil(messages / self.together)) if self.together else 1
+
+    def piece_bytes(self, payload_bytes: int, messages: float) -> float:
+        return self.size_bytes(payload_bytes, messages / self.pieces(messages))
+
     def write_units(self, payload_bytes: int, messages: float) -> int:
-        return _units(self.size_bytes(payload_bytes, messages), _WRITE_UNIT_BYTES)
+        return self.pieces(messages) * _units(self.piece_bytes(payload_bytes, messages), _WRITE_UNIT_BYTES)
 
     def read_units(self, payload_bytes: int, messages: float, named: float = 0.0) -> float:
         units = _units(self.size_bytes(payload_bytes, messages, named), _READ_UNIT_BYTES)
@@ -135,7 +145,7 @@ def _holds(when: Mapping[str, Any], path: str, parameters: Mapping[str, str]) ->
 def _item(raw: Mapping[str, Any], path: str) -> Item:
     _only(
         raw, path, "Per", "Bytes", "PayloadPercent", "SummaryPercent", "MessageBytes", "MessagePayloadPercent",
-        "WatchedBytes", "Consistent", "SeenBy", "Days", "When",
+        "WatchedBytes", "Together", "Consistent", "SeenBy", "Days", "When",
     )  # fmt: skip
     per = raw.get("Per")
     if per not in _GROUPS:
@@ -148,6 +158,7 @@ def _item(raw: Mapping[str, Any], path: str) -> Item:
         _whole(raw, "MessageBytes", path),
         _whole(raw, "MessagePayloadPercent", path) / 100,
         _whole(raw, "WatchedBytes", path),
+        _whole(raw, "Together", path),
         is_consistent=str(raw.get("Consistent", "false")).lower() == "true",
         seen_by=str(raw.get("SeenBy", "")),
         days=str(raw.get("Days", "")),

@@ -13,8 +13,8 @@ from headwater.plan.footprint import FunctionFootprint, Item, Publishes
 from headwater.plan.load import SECONDS_A_MONTH, Load, LoadError, metered_units
 from headwater.plan.quotas import quota_uses
 
-HISTORY = Item("Message", 100, 1.0, 0.0, 0, 0.0, 0, is_consistent=False, seen_by="", days="Days")
-STATE = Item("Device", 200, 1.0, 0.0, 0, 0.0, 0, is_consistent=False, seen_by="Fan", days="")
+HISTORY = Item("Message", 100, 1.0, 0.0, 0, 0.0, 0, 0, is_consistent=False, seen_by="", days="Days")
+STATE = Item("Device", 200, 1.0, 0.0, 0, 0.0, 0, 0, is_consistent=False, seen_by="Fan", days="")
 INGEST = Reader(
     "In", "kinesis", 1000, 0, 1, 0, 0.5, "arm64", FunctionFootprint(writes=(HISTORY, STATE), device_s=0.001)
 )

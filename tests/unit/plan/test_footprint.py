@@ -35,6 +35,17 @@ def test_units_are_whole_kilobytes_for_writes_and_four_for_reads(
     assert other.read_units(0, 1) == eventual
 
 
+def test_a_group_of_many_messages_is_several_items_of_equal_size() -> None:
+    entry = {"Per": "Device", "Bytes": 100, "MessageBytes": 60, "Together": 25}
+    (item,) = parse_footprints(plan(Writes=[entry]), {})["F"].writes
+
+    assert [item.pieces(messages) for messages in (0.5, 1, 25, 26, 50, 51)] == [1, 1, 1, 2, 2, 3]
+    # 30 messages are two items of 15: 1000 bytes and a unit each.
+    assert item.piece_bytes(200, 30) == 1000
+    assert item.write_units(200, 30) == 2
+    assert item.write_units(200, 20) == 2
+
+
 def test_entries_hold_under_their_parameters_alone() -> None:
     packed, single = {"When": {"Packed": "true"}}, {"When": {"Packed": "false"}}
     entries = [{**WRITE, **packed, "Bytes": 1}, {**WRITE, **single, "Bytes": 2}]
