@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.items import SCHEMA_VERSION, Item, alert_key, number, tenant_partition
-from streams.record import MAX_CLOCK_AHEAD_MS, MAX_SEQ, MAX_TS_MS, PermanentRecordError, is_device_id, is_encodable
+from streams.record import MAX_SEQ, MAX_TS_MS, PermanentRecordError, check_time, is_device_id, is_encodable
 
 SEVERITIES = ("INFO", "WARNING", "CRITICAL")
 RULE_ID = "device"
@@ -28,19 +28,18 @@ class DeviceAlarm:
         return f"{self.ts:013d}-{self.seq}-{RULE_ID}"
 
 
-def parse_alarm(event: Mapping[str, Any]) -> DeviceAlarm:
+def parse_alarm(event: Mapping[str, Any], *, retention_s: int | None = None) -> DeviceAlarm:
     """Read the rule's event: the device's `{ts, seq, name, severity?, reading?, value?}` with deviceId from the topic.
 
-    Raises: PermanentRecordError when the device did not keep to that, or its clock is more than 5 minutes ahead.
+    Raises: PermanentRecordError when the device did not keep to that, or its clock is more than 5 minutes ahead or as
+    far behind as alerts are kept.
     """
     device_id = event.get("deviceId")
     if not isinstance(device_id, str) or not is_device_id(device_id):
         raise PermanentRecordError("InvalidDeviceId", f"topic of device {str(device_id)[:140]!r}")
     ts = _whole(event, "ts", MAX_TS_MS)
     seq = _whole(event, "seq", MAX_SEQ)
-    received_at = int(event["receivedAt"])
-    if ts > received_at + MAX_CLOCK_AHEAD_MS:
-        raise PermanentRecordError("ClockAhead", f"ts {ts} is {ts - received_at} ms after arrival")
+    check_time(ts, int(event["receivedAt"]), retention_s)
     name = event.get("name")
     if not isinstance(name, str) or not 0 < len(name) <= 128 or not is_encodable(name):
         raise PermanentRecordError("WrongType", f"name is {str(name)[:140]!r}, expected 1 to 128 characters")

@@ -66,7 +66,7 @@ class DeviceEvents:
 
     def alarm(self, event: Event) -> bool:
         """Store an alarm the device raised; raises PermanentRecordError for a device nobody registered."""
-        alarm = parse_alarm(event)
+        alarm = parse_alarm(event, retention_s=self.retention_s)
         owner = _owner(self._state(alarm.device_id))
         if owner is None:
             raise PermanentRecordError("UnknownDevice", f"device {alarm.device_id!r} is not registered")

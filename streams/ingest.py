@@ -150,7 +150,9 @@ class Ingestion:
             kinesis = entry.content["kinesis"]
             arrival_ms = kinesis["approximateArrivalTimestamp"] * 1000
             try:
-                telemetry = parse_telemetry(entry.key, b64decode(kinesis["data"]), arrival_ms)
+                telemetry = parse_telemetry(
+                    entry.key, b64decode(kinesis["data"]), arrival_ms, retention_s=self._settings.retention_s
+                )
             except PermanentRecordError as error:
                 dead.append(DeadLetter(entry, error.reason, error.detail))
             else:

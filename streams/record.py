@@ -54,13 +54,14 @@ def is_device_id(text: str) -> bool:
     return _DEVICE_ID.fullmatch(text) is not None
 
 
-def parse_telemetry(device_id: str, data: bytes, arrival_ms: float) -> Telemetry:
+def parse_telemetry(device_id: str, data: bytes, arrival_ms: float, *, retention_s: int | None = None) -> Telemetry:
     """Turn a stream record's data into telemetry.
 
     `device_id` is the record's partition key: it comes from the topic, which the device's policy guards; the payload
-    could claim anything. `arrival_ms` is when the stream took the record, epoch milliseconds.
+    could claim anything. `arrival_ms` is when the stream took the record, epoch milliseconds; `retention_s` how long
+    history is kept.
     Raises: PermanentRecordError with InvalidDeviceId, Oversized, MalformedJson, WrongType, MissingField,
-    TooManyReadings, UnknownVersion or ClockAhead.
+    TooManyReadings, UnknownVersion, ClockAhead or TooOld.
     """
     if not is_device_id(device_id):
         raise PermanentRecordError(
@@ -71,12 +72,7 @@ def parse_telemetry(device_id: str, data: bytes, arrival_ms: float) -> Telemetry
     payload = _load_object(data)
     ts = _whole_number(payload, "ts", MAX_TS_MS)
     seq = _whole_number(payload, "seq", MAX_SEQ)
-    if ts > arrival_ms + MAX_CLOCK_AHEAD_MS:
-        # A wrong clock must not freeze the device: nothing newer would come for as long as it is ahead.
-        raise PermanentRecordError(
-            "ClockAhead",
-            f"ts {ts} is {ts - int(arrival_ms)} ms after arrival, at most {MAX_CLOCK_AHEAD_MS} are accepted",
-        )
+    check_time(ts, arrival_ms, retention_s)
     del payload["ts"], payload["seq"]
     if type(payload.get("readings")) is dict:
         payload = _readings_of_version_2(payload)
@@ -85,6 +81,25 @@ def parse_telemetry(device_id: str, data: bytes, arrival_ms: float) -> Telemetry
     for name, value in payload.items():
         _check_reading(name, value)
     return Telemetry(device_id, ts, seq, payload)
+
+
+def check_time(ts: int, arrival_ms: float, retention_s: int | None) -> None:
+    """Hold a device's clock to what can be kept, by when the message arrived: a repetition is judged alike.
+
+    Raises: PermanentRecordError with ClockAhead or TooOld.
+    """
+    if ts > arrival_ms + MAX_CLOCK_AHEAD_MS:
+        # A wrong clock must not freeze the device: nothing newer would come for as long as it is ahead.
+        raise PermanentRecordError(
+            "ClockAhead",
+            f"ts {ts} is {ts - int(arrival_ms)} ms after arrival, at most {MAX_CLOCK_AHEAD_MS} are accepted",
+        )
+    if retention_s is not None and ts <= arrival_ms - retention_s * 1000:
+        # Its time to live would be over before it is written; TTL takes days for such items, and leaves those for ever
+        # that ended more than five years ago.
+        raise PermanentRecordError(
+            "TooOld", f"ts {ts} is {int(arrival_ms) - ts} ms before arrival, history is kept for {retention_s} s"
+        )
 
 
 def _readings_of_version_2(payload: dict[str, Any]) -> dict[str, Any]:

@@ -230,6 +230,15 @@ def test_an_alarm_of_an_unknown_device_never_can_succeed(devices: Devices) -> No
         devices.events.alarm({**ALARM, "deviceId": "ghost"})
 
 
+def test_an_alarm_from_before_the_retention_never_can_succeed(devices: Devices) -> None:
+    old = ALARM["receivedAt"] - 86_400_000
+
+    with pytest.raises(PermanentRecordError, match="TooOld"):
+        devices.events.alarm({**ALARM, "ts": old})
+
+    assert devices.events.alarm({**ALARM, "ts": old + 1})
+
+
 def test_a_dead_letter_holds_the_event_and_the_reason(devices: Devices) -> None:
     url = create_queue("dead")
     queue = BotoService(boto3.client("sqs", region_name=REGION))

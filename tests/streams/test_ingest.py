@@ -105,15 +105,16 @@ def test_what_never_can_be_telemetry_is_a_dead_letter_with_its_reason(backend: A
         ("dev-1", b"{not json"),
         ("dev-1", {"ts": "soon", "seq": 1}),
         ("dev-1", {"ts": NOW_MS + 5 * 60_000 + 1, "seq": 1}),
+        ("dev-1", {"ts": NOW_MS - 86_400_000, "seq": 1}),
         ("dev-1", {"ts": NOW_MS, "seq": 1, "temperature": 20}),
     )
 
     answer, dead = backend.ingestion.take(event)
 
     assert answer == SUCCESS
-    assert [letter.reason for letter in dead] == ["MalformedJson", "WrongType", "ClockAhead"]
+    assert [letter.reason for letter in dead] == ["MalformedJson", "WrongType", "ClockAhead", "TooOld"]
     letters = backend.letters()
-    assert [letter["reason"] for letter in letters] == ["MalformedJson", "WrongType", "ClockAhead"]
+    assert [letter["reason"] for letter in letters] == ["MalformedJson", "WrongType", "ClockAhead", "TooOld"]
     assert letters[0]["deviceId"] == "dev-1"
     assert letters[0]["sequenceNumber"] == event["Records"][0]["kinesis"]["sequenceNumber"]
     assert letters[0]["data"] == event["Records"][0]["kinesis"]["data"]

@@ -109,3 +109,13 @@ def test_no_object_raises_anything_else(readings: dict[str, Any]) -> None:
     reason = reason_of(json.dumps({**readings, "ts": NOW, "seq": 1}).encode())
 
     assert reason in ("MalformedJson", "WrongType", None)
+
+
+def test_telemetry_from_before_the_retention_is_too_old_by_when_it_arrived() -> None:
+    data, day_ms = json.dumps({"ts": NOW - 86_400_000, "seq": 1}).encode(), 86_400_000
+
+    assert parse_telemetry("dev-1", data, NOW - 1, retention_s=86_400).ts == NOW - day_ms
+    assert parse_telemetry("dev-1", data, NOW + 10 * day_ms).ts == NOW - day_ms
+    with pytest.raises(PermanentRecordError, match="86400000 ms before arrival, history is kept for 86400 s") as caught:
+        parse_telemetry("dev-1", data, NOW, retention_s=86_400)
+    assert caught.value.reason == "TooOld"
