@@ -52,9 +52,11 @@ class Cursor:
     def __init__(self, text: str, parameter: str) -> None:
         if not text:
             raise RequestExpressionFault("The expression can not be empty;")
-        if len(text.encode("utf-8", "surrogatepass")) > MAX_EXPRESSION_BYTES:
-            size = len(text.encode("utf-8", "surrogatepass"))
-            raise ExpressionFault(f"Expression size has exceeded the maximum allowed size; expression size: {size}")
+        size = len(text.encode("utf-8", "surrogatepass"))
+        if size > MAX_EXPRESSION_BYTES:
+            # The service tells the size of every kind of expression but one.
+            shown = "" if parameter == "UpdateExpression" else f" expression size: {size}"
+            raise RequestExpressionFault(f"Expression size has exceeded the maximum allowed size;{shown}")
         self.text = text
         self.parameter = parameter
         self.tokens = tokenize(text)

@@ -32,6 +32,7 @@ _TOO_MANY_TYPES = (
     "Supplied AttributeValue has more than one datatypes set, must contain exactly one of the supported datatypes"
 )
 _NAME_TOO_LONG = "Attribute name is too large, must be less than 65536 characters"
+EMPTY_NAME = "Empty attribute name"
 _NO_TYPE = "Supplied AttributeValue is empty, must contain exactly one of the supported datatypes"
 _TOO_DEEP = (
     "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
@@ -67,6 +68,8 @@ def normalise_item(item: Any) -> tuple[Item, int]:
     size = len(names)
     if size > MAX_NAME_BYTES or not names.isascii():
         size = sum(map(_name_size, item))
+    if "" in item:
+        raise RequestFault(EMPTY_NAME)
     for name, value in item.items():
         if value.__class__ is dict and len(value) == 1:
             text = value.get("S")
@@ -216,6 +219,8 @@ def _check_map(content: Any, depth: int) -> tuple[Value, int]:
     for name, member in content.items():
         members[name], member_size = normalise_value(member, depth + 1)
         size += member_size + text_size(name) + 1
+    if "" in members:
+        raise RequestFault(EMPTY_NAME)
     return {"M": members}, size
 
 

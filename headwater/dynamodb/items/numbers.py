@@ -8,7 +8,9 @@ from headwater.dynamodb.faults import validation
 MAX_DIGITS = 38
 _MAX_EXPONENT = 125
 _MIN_EXPONENT = -130
+# Digits of an exponent that Decimal may be asked for, and that a 64-bit integer may have.
 _LONGEST_EXPONENT = 5
+_LONG_DIGITS = 19
 _LONGEST_MANTISSA = 350
 _OVERFLOW = "Number overflow. Attempting to store a number with magnitude larger than supported range"
 _UNDERFLOW = "Number underflow. Attempting to store a number with magnitude smaller than supported range"
@@ -33,11 +35,16 @@ def normalise_number(text: str) -> str:
     if not _NUMBER.match(text):
         raise validation(f"{_NOT_NUMERIC}: {text}")
     mantissa, _, exponent = text.lower().partition("e")
-    if len(exponent) > _LONGEST_EXPONENT and mantissa.strip("+-.0") and exponent.strip("+-0"):
+    digits = exponent.lstrip("+-0")
+    if len(digits) > _LONGEST_EXPONENT and (len(digits) > _LONG_DIGITS or int(digits) >= 1 << 63):
+        raise validation(f"{_NOT_NUMERIC}: {text}")
+    if not mantissa.strip("+-.0"):
+        return "0"
+    if len(digits) > _LONGEST_EXPONENT:
         raise validation(_UNDERFLOW if exponent.startswith("-") else _OVERFLOW)
     if len(mantissa) > _LONGEST_MANTISSA:
         raise validation(_TOO_PRECISE)
-    return canonical_text(_EXACT.create_decimal(mantissa if not mantissa.strip("+-.0") else text))
+    return canonical_text(_EXACT.create_decimal(text))
 
 
 def canonical_text(number: Decimal, too_precise: str = _TOO_PRECISE) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from headwater.dynamodb.expressions.paths import project
@@ -78,23 +79,27 @@ class _Plan:
     returned: str | None
 
 
-def _plan(session: Session, request: Request) -> _Plan:
+def _plan(member: str, session: Session, request: Request) -> _Plan:
     parameters = ExpressionParameters(
         session.expressions, request, ("ConditionExpression",), ("Expected", "ConditionalOperator")
     )
-    item, size = normalise_item(request["Item"] if "Item" in request else request["Key"])
+    item, size = normalise_item(request[member])
     returned = request.get("ReturnValues")
     if returned is not None and returned not in {"ALL_OLD", "NONE"}:
         raise RequestFault("ReturnValues can only be ALL_OLD or NONE")
+    if size > MAX_ITEM_BYTES and member == "Item":
+        raise validation(_TOO_LARGE)
     return _Plan(item, size, _condition(parameters, request), parameters.nested_heads, returned)
+
+
+_plan_put = partial(_plan, "Item")
+_plan_delete = partial(_plan, "Key")
 
 
 def put_item(session: Session, request: Request) -> Response:
     """PutItem."""
-    plan = _checked(_plan, session, request)
+    plan = _checked(_plan_put, session, request)
     item, size, condition, returned = plan.item, plan.size, plan.condition, plan.returned
-    if size > MAX_ITEM_BYTES:
-        raise validation(_TOO_LARGE)
     table = session.table(request["TableName"])
     check_nested_keys(table, plan.nested_heads)
     key = key_of_item(table, item)
@@ -115,7 +120,7 @@ def put_item(session: Session, request: Request) -> Response:
 
 def delete_item(session: Session, request: Request) -> Response:
     """DeleteItem; deleting nothing succeeds."""
-    plan = _checked(_plan, session, request)
+    plan = _checked(_plan_delete, session, request)
     raw_key, returned = plan.item, plan.returned
     table = session.table(request["TableName"])
     check_nested_keys(table, plan.nested_heads)

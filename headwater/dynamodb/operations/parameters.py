@@ -10,7 +10,14 @@ from headwater.dynamodb.expressions.paths import CompiledProjection
 from headwater.dynamodb.expressions.tokens import ExpressionFault, expression_error
 from headwater.dynamodb.expressions.updates import CompiledUpdate
 from headwater.dynamodb.faults import RequestFault, validation
-from headwater.dynamodb.items.attributes import Item, Value, check_name, normalise_value, wrong_type
+from headwater.dynamodb.items.attributes import (
+    EMPTY_NAME,
+    Item,
+    Value,
+    check_name,
+    normalise_value,
+    wrong_type,
+)
 from headwater.errors import ServiceError
 
 Matches = Callable[[Item], bool]
@@ -159,6 +166,8 @@ def _check_names(names: Any) -> Mapping[str, str]:
             raise validation(f'ExpressionAttributeNames contains invalid key: Syntax error; key: "{key}"')
         if not isinstance(name, str):
             raise wrong_type(name, "String")
+        if not name:
+            raise RequestFault(f"ExpressionAttributeNames contains invalid value: {EMPTY_NAME} for key {key}")
         check_name(name)
     return names
 

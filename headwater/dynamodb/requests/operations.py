@@ -281,7 +281,6 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
         **_PLACEHOLDERS,
     },
     "BatchGetItem": {
-        "ReturnConsumedCapacity": _CAPACITY,
         "RequestItems": Shape(
             "map",
             is_required=True,
@@ -306,6 +305,7 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
                 ExpressionAttributeNames=_NAMES,
             ),
         ),
+        "ReturnConsumedCapacity": _CAPACITY,
     },
     "BatchWriteItem": {
         "ReturnConsumedCapacity": _CAPACITY,
@@ -329,9 +329,9 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
         ),
     },
     "TransactWriteItems": {
+        "ClientRequestToken": Shape("string", minimum=1, maximum=36),
         "ReturnConsumedCapacity": _CAPACITY,
         "ReturnItemCollectionMetrics": _METRICS,
-        "ClientRequestToken": Shape("string", minimum=1, maximum=36),
         "TransactItems": _list(
             _structure(
                 "TransactWriteItem",
@@ -372,8 +372,8 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
         "BillingMode": _BILLING,
         "ProvisionedThroughput": _THROUGHPUT,
         "KeySchema": _KEY_SCHEMA,
-        "LocalSecondaryIndexes": _list(_LOCAL_INDEX),
         "GlobalSecondaryIndexes": _list(_GLOBAL_INDEX),
+        "LocalSecondaryIndexes": _list(_LOCAL_INDEX),
         "StreamSpecification": _STREAM,
         "Tags": _list(_TAG),
         "TableClass": _choice("STANDARD", "STANDARD_INFREQUENT_ACCESS"),

@@ -368,6 +368,7 @@ def _collect_entries(shape: Shape, value: Any, path: str, errors: list[_Broken])
                     path,
                     f"Map value must satisfy constraint: [Member must have length less than or equal to {high}, Member "
                     f"must have length greater than or equal to {low}]",
+                    shape,
                 )
             )
 
@@ -385,6 +386,8 @@ def _shown(value: Any, shape: Shape | None) -> str:
     if isinstance(value, dict):
         if shape is not None and shape.kind == "structure" and shape.members is not None:
             return _as_java(value, shape)
+        if shape is not None and shape.element is not None and shape.element.kind == "list":
+            return "{" + ", ".join(f"{name}={_shown(entry, shape.element)}" for name, entry in value.items()) + "}"
         return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     return str(value)
 
