@@ -18,7 +18,6 @@ from headwater.mqtt.codec.packets import (
     Packet,
     PacketType,
     Pingreq,
-    Properties,
     PublishPacket,
     ReasonCode,
     Suback,
@@ -28,7 +27,7 @@ from headwater.mqtt.codec.packets import (
     Unsubscribe,
 )
 from headwater.mqtt.inbound import AckList, PublishBatch, PublishIntake
-from headwater.mqtt.outbound import TopicAliases, special_parts
+from headwater.mqtt.outbound import TopicAliases, encode_goodbye, special_parts
 from headwater.mqtt.permissions import Permissions
 from headwater.mqtt.ports import ClientContext, Publish, Refusal, TransportInfo
 from headwater.mqtt.quotas import QuotaWatch
@@ -178,10 +177,10 @@ class MqttConnection:
 
     def acknowledge(self, batch: PublishBatch) -> None:
         """The durable work of a batch is done: send its PUBACKs, after those of the batches before it."""
-        intake, version = self._intake, self.version
-        acks = [] if intake is None else intake.finish(batch)
+        intake = self._intake
+        acks = b"" if intake is None else intake.finish(batch)
         if acks and self.state is State.CONNECTED:
-            self.write(b"".join([encode_ack(kind, packet_id, code, version) for kind, packet_id, code in acks]))
+            self.write(acks)
         if intake is not None and intake.is_broken:
             # A client sends again what was not acknowledged when it comes back, and not before (MQTT-4.4.0-1).
             self.close(ReasonCode.IMPLEMENTATION_ERROR, "SERVER_ERROR", "a publish could not be stored")
@@ -224,12 +223,7 @@ class MqttConnection:
         if self.is_closed:
             return
         if self.state is State.CONNECTED and self.version == V5:
-            goodbye = encode_packet(Disconnect(code), V5)
-            if message:
-                explained = encode_packet(Disconnect(code, Properties(reason_string=message)), V5)
-                if self._max_packet_out is None or len(explained) <= self._max_packet_out:
-                    goodbye = explained
-            self.write(goodbye)
+            self.write(encode_goodbye(code, message, self._max_packet_out))
         self.close_message = message
         self._finish(reason, sends_will=True)
 
@@ -323,6 +317,7 @@ class MqttConnection:
         broker, session, intake = self._broker, self.session, self._intake
         publishes: list[Publish] = []
         acks: AckList = []
+        answers: list[bytes] = []
         try:
             for packet in packets:
                 if self.state is not State.CONNECTED or intake is None:
@@ -339,11 +334,11 @@ class MqttConnection:
                     if session is not None and (answer := session.take_ack(packet, self.version)):
                         self.write(answer)
                 else:
-                    self._control(packet)
+                    self._control(packet, answers)
         except MqttProtocolError as error:
             self._fail(error)
-        if publishes or acks:
-            events.append(self._hand_on(PublishBatch(publishes, acks)))
+        if publishes or acks or answers:
+            events.append(self._hand_on(PublishBatch(publishes, acks, answers)))
 
     def _hand_on(self, batch: PublishBatch) -> PublishBatch:
         if self._intake is not None:
@@ -404,11 +399,11 @@ class MqttConnection:
         session.resume()
         broker.connected(self)
 
-    def _control(self, packet: Packet) -> None:
+    def _control(self, packet: Packet, answers: list[bytes]) -> None:
         if isinstance(packet, Pingreq):
             self.write(PINGRESP_BYTES)
         elif isinstance(packet, Subscribe):
-            self._subscribe(packet)
+            self._subscribe(packet, answers)
         elif isinstance(packet, Unsubscribe):
             self._unsubscribe(packet)
         elif isinstance(packet, Disconnect):
@@ -416,7 +411,8 @@ class MqttConnection:
         else:
             raise MqttProtocolError(f"unexpected {type(packet).__name__}", ReasonCode.PROTOCOL_ERROR)
 
-    def _subscribe(self, packet: Subscribe) -> None:
+    def _subscribe(self, packet: Subscribe, answers: list[bytes]) -> None:
+        """The SUBACK is added to `answers` where it promises a subscription that outlives this process."""
         broker, profile, session, permissions = self._broker, self._broker.profile, self.session, self._permissions
         if session is None or permissions is None:
             return
@@ -444,7 +440,11 @@ class MqttConnection:
                 codes.append(qos)
             else:
                 codes.append(code if self.version == V5 else ReasonCode.UNSPECIFIED_ERROR)
-        self.write(encode_packet(Suback(packet.packet_id, tuple(codes)), self.version))
+        suback = encode_packet(Suback(packet.packet_id, tuple(codes)), self.version)
+        if granted and session.is_persistent:
+            answers.append(suback)
+        else:
+            self.write(suback)
         if granted:
             broker.subscriptions_changed(self, "subscribed", [request.topic_filter for request, _ in granted])
         for request, is_new in granted:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from headwater.mqtt.codec.encoder import encode_ack
 from headwater.mqtt.codec.packets import (
     NO_PROPERTIES,
     V5,
@@ -28,10 +29,14 @@ AckList = list[tuple[int, int, int]]
 
 @dataclass(slots=True, eq=False)
 class PublishBatch:
-    """What one chunk published. The shell hands it on, then calls `acknowledge` or `reject` with it."""
+    """What one chunk published. The shell hands it on, then calls `acknowledge` or `reject` with it.
+
+    `answers` are packets that, like the acknowledgements, promise what is to be durable first: SUBACKs.
+    """
 
     publishes: list[Publish]
     acks: AckList = field(default_factory=list)
+    answers: list[bytes] = field(default_factory=list)
     is_done: bool = False
     is_failed: bool = False
 
@@ -113,31 +118,32 @@ class PublishIntake:
 
     def hand_on(self, batch: PublishBatch) -> None:
         """The batch leaves for the rules; its acknowledgements wait for `finish`."""
-        if batch.acks:
+        if batch.acks or batch.answers:
             self.unacknowledged += len(batch.acks)
             self._batches.append(batch)
 
-    def finish(self, batch: PublishBatch) -> AckList:
+    def finish(self, batch: PublishBatch) -> bytes:
         """The acknowledgements that may be sent now: those of this batch and of finished ones it held up.
 
         None come after a batch that failed.
         """
         batch.is_done = True
-        ready: AckList = []
-        batches = self._batches
+        ready: list[bytes] = []
+        batches, version = self._batches, self._version
         while batches and batches[0].is_done and not self.is_broken:
             first = batches.popleft()
-            ready += first.acks
+            ready += [encode_ack(kind, packet_id, code, version) for kind, packet_id, code in first.acks]
+            self.unacknowledged -= len(first.acks)
+            ready += first.answers
             self.is_broken = first.is_failed
-        self.unacknowledged -= len(ready)
-        return ready
+        return b"".join(ready)
 
     def give_up(self, batch: PublishBatch) -> None:
         """Nothing of this batch will be acknowledged; a repeated QoS 2 publish counts as new."""
         self.unacknowledged -= len(batch.acks)
         self._received_qos2.difference_update(packet_id for kind, packet_id, _ in batch.acks if kind == _PUBREC)
-        batch.is_failed = bool(batch.acks)
-        batch.acks = []
+        batch.is_failed = bool(batch.acks or batch.answers)
+        batch.acks, batch.answers = [], []
 
     def _opens_exchange(self, qos: int, packet_id: int, acks: AckList) -> bool:
         """Whether a QoS 1 or 2 publish is a new one, within the window."""

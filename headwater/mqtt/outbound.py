@@ -2,8 +2,8 @@
 
 import msgspec
 
-from headwater.mqtt.codec.encoder import encode_publish_parts
-from headwater.mqtt.codec.packets import NO_PROPERTIES, V5, Properties
+from headwater.mqtt.codec.encoder import encode_packet, encode_publish_parts
+from headwater.mqtt.codec.packets import NO_PROPERTIES, V5, Disconnect, Properties, ReasonCode
 from headwater.mqtt.ports import Publish
 
 
@@ -83,3 +83,12 @@ def special_parts(
         topic, alias = (topic, None) if aliases is None else aliases.apply(topic)
         properties = special_properties(properties, expires_in_s=expires_in_s, alias=alias, identifiers=identifiers)
     return encode_publish_parts(topic, publish.payload, qos, retain, version, properties, dup=dup)
+
+
+def encode_goodbye(code: ReasonCode, message: str, max_packet_bytes: int | None) -> bytes:
+    """The DISCONNECT for a version 5 client; without its reason string where that is too long for the client."""
+    if message:
+        explained = encode_packet(Disconnect(code, Properties(reason_string=message)), V5)
+        if max_packet_bytes is None or len(explained) <= max_packet_bytes:
+            return explained
+    return encode_packet(Disconnect(code), V5)

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from headwater.mqtt.codec.packets import (
+    NO_PROPERTIES,
     V5,
     V311,
     Ack,
@@ -15,6 +16,9 @@ from headwater.mqtt.codec.packets import (
     Properties,
     PublishPacket,
     ReasonCode,
+    Suback,
+    Subscribe,
+    SubscriptionRequest,
 )
 from headwater.mqtt.profile import AWS, STANDARD, Profile
 from tests.unit.mqtt.harness import Client, Harness
@@ -319,3 +323,32 @@ def test_the_store_is_not_touched_for_clean_sessions() -> None:
     harness.connect("p").publish("a", qos=1)
 
     assert {key[:1] for key in harness.save()} == {b"v"}
+
+
+@pytest.mark.parametrize("version", [V311, V5])
+def test_a_suback_waits_until_the_subscription_is_stored(version: int) -> None:
+    harness = Harness(holds_work=True)
+    properties = Properties(session_expiry_interval=100) if version == V5 else NO_PROPERTIES
+    client = harness.connect("c1", version, clean_start=False, properties=properties)
+    passing = harness.connect("c2", version)
+
+    for one in (client, passing):
+        one.send(Subscribe(7, (SubscriptionRequest("a", 1),)))
+
+    assert [type(packet) for packet in passing.received()] == [Suback], "nothing of this session is stored"
+    assert client.received() == []
+    ((owner, batch),) = harness.batches
+    owner.connection.acknowledge(batch)
+    assert [type(packet) for packet in client.received()] == [Suback]
+
+
+def test_a_subscription_that_cannot_be_stored_ends_the_connection() -> None:
+    harness = Harness(holds_work=True)
+    client = harness.connect("c1", clean_start=False)
+
+    client.send(Subscribe(7, (SubscriptionRequest("a", 1),)))
+    ((_, batch),) = harness.batches
+    client.connection.reject(batch)
+
+    assert client.received() == []
+    assert client.is_closed
