@@ -57,6 +57,9 @@ class PreparedThing:
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         return []
 
+    def refused_fields(self) -> list[str]:
+        return []
+
     def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
         return None
 

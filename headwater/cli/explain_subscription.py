@@ -46,4 +46,5 @@ def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
         return [f"  not sent to {who}:", *reasons]
     unselected = verdict["unselected"]
     nulls = [f"    null there, because the mutation did not select it: {', '.join(unselected)}"] if unselected else []
-    return [f"  sent to {who}", *nulls]
+    errors = [f"    with an error: {message}" for message in verdict["errors"]]
+    return [f"  sent to {who}", *nulls, *errors]

@@ -11,7 +11,7 @@ from headwater.engine.event_values import filter_fault
 from headwater.engine.execution.codegen import Bail
 from headwater.engine.execution.completion import Bubble, Run, Slot, complete
 from headwater.engine.execution.plan import FieldPlan, ObjectPlan, Shape
-from headwater.engine.execution.published import missing_fields, selected_tree
+from headwater.engine.execution.published import missing_fields, refused_fields, selected_tree
 from headwater.engine.execution.selection import RequestSelection
 from headwater.engine.json_text import encode_json
 from headwater.values.identity import GraphQLCaller
@@ -23,13 +23,14 @@ class Projection:
     Subscribers with equal `group_key` get equal payloads, so one `project` serves all of them.
     """
 
-    __slots__ = ("_prefix", "_selected", "group_key", "root")
+    __slots__ = ("_prefix", "_refused", "_selected", "group_key", "root")
 
     def __init__(self, root: FieldPlan) -> None:
         self.root = root
         self.group_key: Hashable = (root.name, f"{root.response_key}:{_signature(root.shape)}")
         self._prefix = b'{"data":{' + encode_json(root.response_key) + b":"
         self._selected: dict[str, Any] | None = None
+        self._refused: list[str] | None = None
 
     def project(self, response: Any) -> bytes:
         """The `payload` of a `data` frame: `{"data":{…},"errors"?:[…]}`.
@@ -69,6 +70,12 @@ class Projection:
             self._selected = selected_tree(self.root)
         return missing_fields(dict(selected), self._selected)
 
+    def refused_fields(self) -> list[str]:
+        """Fields the subscriber selects and may not see, as `a.b`: they arrive as null."""
+        if self._refused is None:
+            self._refused = refused_fields(self.root.shape)
+        return self._refused
+
 
 @dataclass(slots=True)
 class PreparedSubscription:
@@ -94,6 +101,10 @@ class PreparedSubscription:
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         """See Projection.unselected_fields."""
         return self.projection.unselected_fields(selected)
+
+    def refused_fields(self) -> list[str]:
+        """See Projection.refused_fields."""
+        return self.projection.refused_fields()
 
     def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
         """See event_values.filter_fault."""

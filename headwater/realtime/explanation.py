@@ -84,7 +84,14 @@ def _verdict(cohort: Cohort[Any], published: Published) -> dict[str, Any]:
         "matches": not reasons,
         "reasons": reasons,
         "unselected": find(selected) if find is not None and selected else [],
+        "errors": [] if reasons else _errors(cohort, published),
     }
+
+
+def _errors(cohort: Cohort[Any], published: Published) -> list[str]:
+    """The errors in what is sent: fields the subscriber may not see, nulls where there may be none."""
+    payload = orjson.loads(cohort.project(published.response))
+    return [str(one["message"]) for one in payload.get("errors") or ()]
 
 
 def _reasons(cohort: Cohort[Any], published: Published) -> list[str]:

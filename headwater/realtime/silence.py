@@ -24,10 +24,19 @@ class PublishedMutation(Protocol):
 
 
 class PreparedSubscription(Protocol):
-    """A subscription that starts; `filter_fault` tells why its events never have one of these values at a path."""
+    """A subscription that starts.
+
+    `filter_fault` tells why its events never have one of these values at a path; `refused_fields` are those that its
+    subscriber selects and may not see.
+    """
 
     @property
     def field_name(self) -> str: ...
+
+    @property
+    def group_key(self) -> Hashable: ...
+
+    def refused_fields(self) -> list[str]: ...
 
     def filter_fault(self, path: Path, values: Iterable[Any]) -> str | None: ...
 
@@ -49,6 +58,14 @@ class SilenceWarnings:
             fault = prepared.filter_fault(rule.path, rule.values)
             if fault is not None:
                 logger.warning("%s filters on %s, but %s", prepared.field_name, ".".join(rule.path), fault)
+
+    def check_rights(self, prepared: PreparedSubscription) -> None:
+        """A field that the subscriber may not see arrives as null, or takes its parent with it."""
+        refused = prepared.refused_fields()
+        if refused and self._is_new(("rights", prepared.group_key)):
+            logger.warning(
+                "a subscriber of %s may not see %s: it gets null there", prepared.field_name, ", ".join(refused)
+            )
 
     def check_filters(self, published: PublishedMutation, paths: Collection[Path]) -> None:
         """A filter on a field that was not selected never matches."""

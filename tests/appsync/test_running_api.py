@@ -315,6 +315,18 @@ def test_explain_subscription_names_who_got_an_event_and_the_field_that_kept_it_
     assert 'not sent to onPut, one:\n    site eq "s2": the event has "s1"' in told
 
 
+def test_explain_subscription_names_the_fields_its_subscriber_may_not_see(api: Api) -> None:
+    with subscriber(api, authorization="good-denied") as denied:
+        denied.start("subscription { onPut { id note } }")
+
+        post(api, 'mutation { put(id: "1", site: "s1", note: "n") { id note } }', key(api))
+
+        received = denied.receive("data")
+        told = explain(api)
+    assert received["payload"]["data"]["onPut"] == {"id": "1", "note": None}
+    assert "sent to onPut, one\n    with an error: Not Authorized to access note on type Thing" in told
+
+
 def test_explain_subscription_says_when_there_is_no_such_event(api: Api) -> None:
     assert "have none like that" in explain(api, "--mutation", "nowhere")
 

@@ -55,6 +55,9 @@ class Prepared:
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         return [name for name in self._selected if name not in selected]
 
+    def refused_fields(self) -> list[str]:
+        return [name for name in self._selected if name == "secret"]
+
     def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
         return f"Telemetry has no field {path[0]}" if path[0] == "zone" else None
 

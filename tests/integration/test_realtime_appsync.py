@@ -303,6 +303,15 @@ async def test_a_filter_that_no_event_can_pass_is_told_once_at_the_start(caplog:
     assert told == ["onTelemetry filters on zone, but Telemetry has no field zone"]
 
 
+async def test_fields_a_subscriber_may_not_see_are_told_once_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as api, connected_client(api) as client:
+        for identifier in "ab":
+            await client.start(identifier, "subscription { onTelemetry { deviceId secret } }")
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ["a subscriber of onTelemetry may not see secret: it gets null there"]
+
+
 @on_both_loops
 async def test_invalidation_completes_the_subscription_and_closes_its_connection() -> None:
     async with running() as api, connected_client(api) as hit, connected_client(api) as spared:

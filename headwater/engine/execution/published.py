@@ -62,6 +62,18 @@ def _join(tree: dict[str, Any], other: dict[str, Any]) -> None:
         _join(tree.setdefault(name, {}), below)
 
 
+def refused_fields(shape: Shape, prefix: str = "") -> list[str]:
+    """Paths (`owner.email`) of a selection that its caller may not see, each once."""
+    while shape.element is not None:
+        shape = shape.element
+    found: dict[str, None] = {}
+    for plan in shape.objects.values():
+        for one in plan.fields:
+            below = [prefix + one.name] if one.refusal else refused_fields(one.shape, f"{prefix}{one.name}.")
+            found.update(dict.fromkeys(below))
+    return list(found)
+
+
 def missing_fields(selected: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> list[str]:
     """Paths (`owner.email`) that are in `wanted` and not in `selected`; `__typename` never is missing."""
     missing: list[str] = []

@@ -58,6 +58,10 @@ class PreparedSubscription(Protocol):
         """Fields the subscriber wants and a mutation's selection lacks."""
         ...
 
+    def refused_fields(self) -> list[str]:
+        """Fields the subscriber wants and may not see."""
+        ...
+
     def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
         """Why events never have one of these values at a path; None if they can."""
         ...
@@ -424,6 +428,7 @@ class RealtimeEndpoint:
         wanted = compile_filter(enhanced) if enhanced is not None else argument_filter(prepared.arguments)
         for group in wanted.groups:
             self._realtime.warnings.check_rules(prepared, group)
+        self._realtime.warnings.check_rights(prepared)
         return Subscription(
             connection=self,
             subscription_id=start.subscription_id,

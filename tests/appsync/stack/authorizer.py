@@ -12,6 +12,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
     return {
         "isAuthorized": token.startswith("good"),
         "resolverContext": {"partner": "acme"},
-        "deniedFields": ["Who.secret"],
+        "deniedFields": ["Who.secret", "Thing.note"],
         **({"ttlOverride": 0} if token == "good-once" else {}),
     }

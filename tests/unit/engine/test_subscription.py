@@ -132,6 +132,13 @@ def test_a_field_the_subscriber_may_not_see_is_null_with_an_error(api: Any) -> N
     assert as_iam == {"data": {"onCreateTodo": response}}
 
 
+def test_the_fields_a_subscriber_may_not_see_are_listed_by_their_paths(api: Any) -> None:
+    query = "subscription { onCreateTodo { id hidden parts { again: hidden must } } }"
+
+    assert prepare(api, query).refused_fields() == ["hidden", "parts.hidden", "parts.must"]
+    assert prepare(api, query, caller=GraphQLCaller("AWS_IAM")).refused_fields() == []
+
+
 def test_what_the_publisher_may_not_see_no_subscriber_gets(api: Any) -> None:
     prepared = prepare(api, "subscription { onCreateTodo { id must } }", caller=GraphQLCaller("AWS_IAM"))
 

@@ -61,6 +61,7 @@ def test_a_subscription_that_matches_has_no_reasons() -> None:
         "matches": True,
         "reasons": [],
         "unselected": [],
+        "errors": [],
     }
 
 
@@ -113,6 +114,19 @@ def test_fields_the_mutation_did_not_select_are_listed_for_those_who_get_the_eve
 
     assert found["matches"]
     assert found["unselected"] == ["owner.email"]
+
+
+def test_the_errors_in_what_a_subscriber_gets_are_listed() -> None:
+    registry: SubscriptionRegistry[str] = SubscriptionRegistry()
+    payload = {"data": {"onState": None}, "errors": [{"message": "Not Authorized to access id on type State"}]}
+    everything = argument_filter({})
+    registry.add(
+        Subscription("c", "id-1", "onState", ("putState",), everything, "group", lambda _: orjson.dumps(payload))
+    )
+
+    (found,) = explain(registry, event({"id": "d1"}, "id"))["subscriptions"]
+
+    assert found["errors"] == ["Not Authorized to access id on type State"]
 
 
 def test_a_null_response_and_an_event_above_240_kilobytes_reach_nobody() -> None:
