@@ -50,12 +50,16 @@ class SilenceWarnings:
         self._selections: dict[Hashable, Mapping[str, Any]] = {}
 
     def check_rules(self, prepared: PreparedSubscription, rules: Iterable[Rule]) -> None:
-        """A filter on what the event's type does not have, or on another kind of value than it has, is a mistake."""
+        """A filter that nothing passes is a mistake, whether for its values or for the type of the event."""
         for rule in rules:
+            is_vain = _matches_nothing(rule)
+            key = (prepared.field_name, rule.path, is_vain, *map(type, rule.values))
             # An explicit null as an argument asks for an absent field.
-            if rule.value is None or not self._is_new((prepared.field_name, rule.path, *map(type, rule.values))):
+            if rule.value is None or not self._is_new(key):
                 continue
             fault = prepared.filter_fault(rule.path, rule.values)
+            if fault is None and is_vain:
+                fault = f"{rule.operator} {list(rule.values)} matches nothing"
             if fault is not None:
                 logger.warning("%s filters on %s, but %s", prepared.field_name, ".".join(rule.path), fault)
 
@@ -116,6 +120,13 @@ class SilenceWarnings:
             self._seen.clear()
         self._seen.add(what)
         return True
+
+
+def _matches_nothing(rule: Rule) -> bool:
+    if rule.operator == "between":
+        # The ends are left out.
+        return not rule.values[0] < rule.values[1]
+    return rule.operator in ("in", "containsAny") and not rule.values
 
 
 def is_selected(selected: Mapping[str, Any], path: Path) -> bool:

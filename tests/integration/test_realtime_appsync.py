@@ -303,6 +303,29 @@ async def test_a_filter_that_no_event_can_pass_is_told_once_at_the_start(caplog:
     assert told == ["onTelemetry filters on zone, but Telemetry has no field zone"]
 
 
+@pytest.mark.parametrize(
+    ("operator", "value", "reason"),
+    [
+        ("in", [], "in [] matches nothing"),
+        ("containsAny", [], "containsAny [] matches nothing"),
+        ("between", [5, 1], "between [5, 1] matches nothing"),
+        ("between", ["a", "a"], "between ['a', 'a'] matches nothing"),
+        ("between", [1, 2], None),
+        ("notIn", [], None),
+    ],
+)
+async def test_a_filter_whose_values_nothing_matches_is_told(
+    operator: str, value: list[Any], reason: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    rule = {"fieldName": "site", "operator": operator, "value": value}
+    async with running() as api, connected_client(api) as client:
+        api.engine.setups["onTelemetry"] = Setup(filter={"filterGroup": [{"filters": [rule]}]})
+        assert (await client.start("a", ON_ALL))["type"] == "start_ack"
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == ([f"onTelemetry filters on site, but {reason}"] if reason else [])
+
+
 async def test_fields_a_subscriber_may_not_see_are_told_once_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
     async with running() as api, connected_client(api) as client:
         for identifier in "ab":
