@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 
 from bench.metered import MeteredFleet, chain_of
 from headwater.plan.arithmetic import smallest
@@ -26,12 +25,20 @@ from headwater.plan.prices import PriceList, load_prices
 NAIVE_FUNCTION_S, NAIVE_FUNCTION_GB = 0.05, 0.25
 SECONDS = 60
 WATCHED = (0.0, 0.05, 1.0)
-# By messages a second of one device: windows that wait for nothing, and windows that wait for as long as it matters.
-PROMPT: Mapping[str, int] = {"IngestWindowSeconds": 0, "FanoutWindowSeconds": 0}
-THRIFTY = {
+Parameters = Mapping[str, object]
+# Windows that wait for nothing.
+PROMPT: Parameters = {"IngestWindowSeconds": 0, "FanoutWindowSeconds": 0}
+# By messages a second of one device: windows that gather something.
+THRIFTY: Mapping[float, Parameters] = {
     0.1: {"IngestWindowSeconds": 10, "FanoutWindowSeconds": 1},
-    1.0: {"IngestWindowSeconds": 1, "FanoutWindowSeconds": 1},
-    10.0: {"IngestWindowSeconds": 1, "FanoutWindowSeconds": 1},
+    1.0: {"IngestWindowSeconds": 5, "FanoutWindowSeconds": 1, "IngestBatchSize": 5000},
+    10.0: {"IngestWindowSeconds": 5, "FanoutWindowSeconds": 1, "IngestBatchSize": 5000},
+}
+SETTINGS: Mapping[str, Parameters] = {
+    "thrifty": {},
+    "demand-aware": {"DemandAwareFanout": "true"},
+    "packed": {"PackHistory": "true"},
+    "packed, demand-aware": {"PackHistory": "true", "DemandAwareFanout": "true"},
 }
 
 
@@ -56,7 +63,7 @@ def messaging(prices: PriceList, load: Load) -> dict[str, float]:
     return per_million(prices, {"iot_messages": units, "iot_rules": units, "iot_actions": units}, 1)
 
 
-def report(prices: PriceList, load: Load, parameters: Mapping[str, int], title: str) -> None:
+def report(prices: PriceList, load: Load, parameters: Parameters, title: str) -> None:
     """Count one load, and print it against the naive design."""
     chain = chain_of(**parameters)
     planned = smallest(load, chain)
@@ -74,10 +81,11 @@ def report(prices: PriceList, load: Load, parameters: Mapping[str, int], title: 
         f"{load.devices} devices, {load.rate_per_s:g}/s, {load.watched:.0%} watched, {title}: ${own:.2f} a million "
         f"(planned {sum(by_plan.values()):.2f}), naive ${baseline:.2f}: {own / baseline:.2f}; "
         f"with Basic Ingest against MQTT {(own + rule) / (baseline + rule + iot['iot_messages']):.2f}; "
-        f"deliveries ${delivered:.2f} apart\n    "
+        f"deliveries ${delivered:.3f} apart\n    "
         + "  ".join(f"{name.replace('_', ' ')} {dollars:.3f}" for name, dollars in counted.items())
         + f"\n    {planned.shards} shards, {planned.table_partitions} partitions\n"
     )
+    sys.stdout.flush()
 
 
 def main() -> None:
@@ -85,23 +93,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=500)
     parser.add_argument("--bytes", type=int, default=200)
-    parser.add_argument("--rate", type=float, action="append", help="one or more of 0.1, 1 and 10; all when omitted")
-    parser.add_argument("--watched", type=float, action="append", help="all of 0, 0.05 and 1 when omitted")
+    parser.add_argument("--rate", type=float, choices=list(THRIFTY), action="append", help="all when omitted")
     parser.add_argument("--param", action="append", default=[], help="a further template parameter, Name=Value")
     parser.add_argument("--new-table", action="store_true", help="a table that keeps a day")
     given = parser.parse_args()
     prices = load_prices()
-    further = dict(pair.split("=", 1) for pair in given.param)
+    further: dict[str, object] = dict(pair.split("=", 1) for pair in given.param)
     if given.new_table:
         further |= {"RetentionDays": 1, "AggregateRetentionDays": 1}
-    load = Load(given.devices, 1.0, given.bytes)
     sys.stdout.write(f"{prices.region}, list prices of {prices.as_of}, a message of {given.bytes} bytes\n")
     for rate in given.rate or THRIFTY:
-        for title, parameters in (("prompt", PROMPT), ("thrifty", THRIFTY[rate])):
-            for watched in given.watched or WATCHED:
-                one = replace(load, rate_per_s=rate, watched=watched)
-                report(prices, one, {**parameters, **further}, title)
-    both = messaging(prices, load)
+        settings = {"prompt": PROMPT} | {name: {**THRIFTY[rate], **extra} for name, extra in SETTINGS.items()}
+        for title, parameters in settings.items():
+            # Only where fan-out is demand-aware does the design's own cost depend on who watches.
+            for watched in WATCHED if "DemandAwareFanout" in parameters else (0.05,):
+                load = Load(given.devices, rate, given.bytes, watched=watched)
+                report(prices, load, {**parameters, **further}, title)
+    both = messaging(prices, Load(given.devices, 1.0, given.bytes))
     sys.stdout.write(
         f"both designs: IoT messages ${both['iot_messages']:.2f} (none with Basic Ingest), rule and action "
         f"${both['iot_rules'] + both['iot_actions']:.2f} a million\n"

@@ -130,12 +130,12 @@ def test_every_headwater_command_and_option_of_a_document_exists(document: Path)
             env={**os.environ, "COLUMNS": "200"},
         ).stdout
         for name in set(
-            re.findall(r"headwater ((?:data |device )?(?:up|check|eval|token|export|import|reset|add))\b", text)
+            re.findall(r"headwater ((?:data |device )?(?:up|check|eval|plan|token|export|import|reset|add))\b", text)
         )
     }
 
     for name, options in re.findall(
-        r"headwater ((?:data |device )?(?:up|check|eval|token|export|import|reset|add))\b([^`\n]*)", text
+        r"headwater ((?:data |device )?(?:up|check|eval|plan|token|export|import|reset|add))\b([^`\n]*)", text
     ):
         assert help_of[name], name
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", options):
