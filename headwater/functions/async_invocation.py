@@ -155,8 +155,10 @@ class AsyncInvoker:
             if result is None and event.config.reserved_concurrency != 0:
                 delay_s = throttle_delay_s
                 throttle_delay_s = min(throttle_delay_s * 2, _LAST_THROTTLE_DELAY_S)
-            elif result is None or retries >= settings.maximum_retry_attempts:
-                # A function whose reserved concurrency is zero sends events to the destination without a retry.
+            elif result is None:
+                await self._fail(event, None, settings, condition="ZeroReservedConcurrency")  # (recorded on AWS)
+                return
+            elif retries >= settings.maximum_retry_attempts:
                 await self._fail(event, result, settings, condition="RetriesExhausted")
                 return
             else:

@@ -23,7 +23,7 @@ from headwater.functions.admin.permissions import ResourcePolicies
 from headwater.functions.admin.records import FunctionRecords
 from headwater.functions.admin.tags import TaggedMappings, Tags
 from headwater.functions.admin.versions import Versions
-from headwater.functions.config import parse_function_name
+from headwater.functions.config import LATEST, parse_function_name
 from headwater.functions.service import FunctionService
 from headwater.values.http import HttpRequest, HttpResponse
 
@@ -284,7 +284,9 @@ class LambdaApi:
 
     async def _invoke(self, call: Call) -> HttpResponse:
         request = call.request
-        name, qualifier = self._qualified(call)
+        name, qualifier = self._parsed(call)
+        # A function that is not there is named with $LATEST here (recorded).
+        self._service.config(f"{name}:{qualifier or LATEST}")
         target = f"{self._service.config(name).arn}:{qualifier}" if qualifier else name
         payload = _payload(request)
         trace_header = request.header("x-amzn-trace-id") or None

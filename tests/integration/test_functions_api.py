@@ -104,7 +104,12 @@ async def test_event_invocation_is_retried_twice_and_ends_at_the_destination(sta
 @pytest.mark.parametrize(
     ("request_", "code", "text", "status"),
     [
-        ({"FunctionName": "absent"}, "ResourceNotFoundException", "Function not found: arn:aws:lambda", 404),
+        (
+            {"FunctionName": "absent"},
+            "ResourceNotFoundException",
+            "Function not found: arn:aws:lambda:us-east-1:123456789012:function:absent:$LATEST",
+            404,
+        ),
         ({"FunctionName": "echo", "Qualifier": "9"}, "ResourceNotFoundException", "function:echo:9", 404),
         ({"FunctionName": "echo:live", "Qualifier": "1"}, "InvalidParameterValueException", "derived qualifier", 400),
         (

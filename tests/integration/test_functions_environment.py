@@ -214,6 +214,7 @@ async def test_failed_start_is_the_result_of_the_invocation(
         assert result.function_error == "Unhandled"
         assert error["errorType"] == error_type
         assert text in error["errorMessage"]
+        assert error["requestId"] == ""
 
 
 async def test_missing_task_root_is_the_result_of_the_invocation(functions: Functions, tmp_path: Path) -> None:

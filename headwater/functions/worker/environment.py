@@ -321,7 +321,11 @@ def _error_type(payload: bytes) -> str:
 
 
 def _init_failure(init_error: bytes, request_id: str) -> tuple[bytes, str]:
-    """What an invocation gets for a failed start, with its own request id, and the type of the error."""
+    """What an invocation gets for a failed start, and the type of the error.
+
+    The platform's own words get the request id; what the client reported keeps the empty one that it has (recorded on
+    AWS).
+    """
     kind = _error_type(init_error)
     try:
         document = json.loads(init_error)
@@ -329,9 +333,7 @@ def _init_failure(init_error: bytes, request_id: str) -> tuple[bytes, str]:
         return init_error, kind
     if not isinstance(document, dict):
         return init_error, kind
-    if document.get("requestId") == "":
-        document["requestId"] = request_id
-    elif str(document.get("errorMessage", "")).startswith("Error: "):  # the platform's own words
+    if "requestId" not in document and str(document.get("errorMessage", "")).startswith("Error: "):
         document["errorMessage"] = f"RequestId: {request_id} {document['errorMessage']}"
     return json.dumps(document, ensure_ascii=False).encode(), kind
 

@@ -147,7 +147,10 @@ async def test_function_without_concurrency_fails_its_events_at_once() -> None:
     await world.run(reserved_concurrency=0, on_failure=QUEUE)
 
     assert world.slept == []
-    assert json.loads(world.sent[0].body)["requestContext"]["condition"] == "RetriesExhausted"
+    document = json.loads(world.sent[0].body)
+    assert document["requestContext"]["condition"] == "ZeroReservedConcurrency"
+    assert document["requestContext"]["approximateInvokeCount"] == 0
+    assert "responseContext" not in document
 
 
 async def test_full_queue_refuses() -> None:
