@@ -290,6 +290,49 @@ async def test_alias_of_the_template_is_changed_there(stack: LambdaStack) -> Non
     assert (await stack.call("publish_version", FunctionName="made"))["Version"] == "1"
 
 
+async def test_policies_belong_to_their_qualifier(stack: LambdaStack) -> None:
+    await two_versions(stack)
+    await stack.call("create_alias", FunctionName="made", Name="live", FunctionVersion="1")
+    granted = {"StatementId": "s3", "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
+    before = await stack.call("get_function_configuration", FunctionName="made")
+
+    await stack.call("add_permission", FunctionName="made", Qualifier="1", **granted)
+    await stack.call("add_permission", FunctionName="made", Qualifier="live", **granted)
+    after = await stack.call("get_function_configuration", FunctionName="made")
+    of_version = await stack.call("get_policy", FunctionName="made", Qualifier="1")
+    version = await stack.call("get_function_configuration", FunctionName="made", Qualifier="1")
+
+    assert json.loads(of_version["Policy"])["Statement"][0]["Resource"] == f"{ARN}:1"
+    assert of_version["RevisionId"] == version["RevisionId"]
+    assert before["RevisionId"] == after["RevisionId"]
+    assert (await refusal(stack, "get_policy"))[1] == "The resource you requested does not exist."
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "code", "text"),
+    [
+        ("add_permission", {"StatementId": "a.b"}, "ValidationException", "'a.b' at 'statementId'"),
+        ("add_permission", {"Principal": "nobody"}, "InvalidParameterValueException", "principal was invalid"),
+        ("add_permission", {"Qualifier": "$LATEST"}, "InvalidParameterValueException", "policies for $LATEST"),
+        ("add_permission", {"Qualifier": "42"}, "ResourceNotFoundException", f"Function not found: {ARN}:42"),
+        ("add_permission", {"Qualifier": "never"}, "ResourceNotFoundException", f"Cannot find alias arn: {ARN}:never"),
+        ("add_permission", {"RevisionId": "old"}, "PreconditionFailedException", "Call the GetPolicy API"),
+        ("remove_permission", {"StatementId": "x"}, "ResourceNotFoundException", "No policy is associated with"),
+        ("get_policy", {"Qualifier": "42"}, "ResourceNotFoundException", "The resource you requested does not exist."),
+    ],
+)
+async def test_permissions_refuse(
+    stack: LambdaStack, operation: str, request_: dict[str, Any], code: str, text: str
+) -> None:
+    await create(stack)
+    granted = {"StatementId": "s3", "Action": "lambda:InvokeFunction", "Principal": "s3.amazonaws.com"}
+
+    found = await refusal(stack, operation, **{**(granted if operation == "add_permission" else {}), **request_})
+
+    assert found[0] == code
+    assert text in found[1]
+
+
 async def test_reserved_concurrency_is_shared_by_the_versions(stack: LambdaStack) -> None:
     await two_versions(stack)
     await stack.call("put_function_concurrency", FunctionName="made", ReservedConcurrentExecutions=0)

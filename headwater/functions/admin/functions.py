@@ -269,6 +269,7 @@ class FunctionAdmin:
         number = str(record.last_number)
         version = PublishedVersion(number, request, record.code, self._service.clock(), new_revision())
         record.versions[number] = version
+        record.renew(None)  # publishing is a change of $LATEST, too (recorded)
         self.register_version(record, version)
         self.apply(record)
         self._records.save(record)

@@ -50,6 +50,23 @@ class FunctionRecord:
     def is_of_template(self) -> bool:
         return self.request is None
 
+    def revision_of(self, qualifier: str | None) -> str:
+        """The revision of the function, of one of its versions or of an alias."""
+        if qualifier in self.versions:
+            return self.versions[str(qualifier)].revision_id
+        if qualifier in self.aliases:
+            return str(self.aliases[str(qualifier)]["RevisionId"])
+        return self.revision_id
+
+    def renew(self, qualifier: str | None) -> None:
+        """Give what the qualifier means a new revision."""
+        if qualifier in self.versions:
+            self.versions[str(qualifier)].revision_id = new_revision()
+        elif qualifier in self.aliases:
+            self.aliases[str(qualifier)]["RevisionId"] = new_revision()
+        else:
+            self.revision_id = new_revision()
+
 
 class FunctionRecords:
     """The records by function name; `save` writes one through to the store."""
