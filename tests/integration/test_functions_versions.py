@@ -82,6 +82,47 @@ async def test_created_function_is_published_without_a_qualified_arn(stack: Lamb
     assert (made["Version"], made["FunctionArn"]) == ("1", ARN)
 
 
+async def test_states_go_as_waiters_expect(stack: LambdaStack) -> None:
+    created = await create(stack)
+    active = await stack.call("get_function_configuration", FunctionName="made")
+    updating = await stack.call("update_function_configuration", FunctionName="made", Timeout=4)
+    updated = await stack.call("get_function_configuration", FunctionName="made")
+
+    assert (created["State"], created["StateReasonCode"]) == ("Pending", "Creating")
+    assert (active["State"], active["LastUpdateStatus"]) == ("Active", "Successful")
+    assert updating["LastUpdateStatus"] == "InProgress"
+    assert updated["LastUpdateStatus"] == "Successful"
+    assert "StateReason" not in updated
+
+
+async def test_dead_letter_queue_is_set_and_taken_away(stack: LambdaStack) -> None:
+    dead, failed = (f"arn:aws:sqs:us-east-1:123456789012:{name}" for name in ("dead", "failed"))
+    await create(stack, DeadLetterConfig={"TargetArn": dead})
+    await stack.call(
+        "put_function_event_invoke_config",
+        FunctionName="made",
+        MaximumRetryAttempts=0,
+        DestinationConfig={"OnFailure": {"Destination": failed}},
+    )
+
+    async def targets_of_a_failure() -> list[str]:
+        stack.deliveries.clear()
+        await stack.call("invoke", FunctionName="made", InvocationType="Event", Payload=b'{"fail": 1}')
+        await until(lambda: any(delivery.arn == failed for delivery in stack.deliveries))
+        return [delivery.arn for delivery in stack.deliveries]
+
+    before = await targets_of_a_failure()
+    await stack.call("update_function_configuration", FunctionName="made", DeadLetterConfig={"TargetArn": ""})
+    after = await targets_of_a_failure()
+    wrong = await refusal(
+        stack, "update_function_configuration", DeadLetterConfig={"TargetArn": "arn:aws:s3:::bucket-of-mine"}
+    )
+
+    assert before == [dead, failed]
+    assert after == [failed]
+    assert "must be an SQS queue or an SNS topic" in wrong[1]
+
+
 async def test_publishing_without_a_change_gives_the_last_version(stack: LambdaStack) -> None:
     await create(stack)
     first = await stack.call("publish_version", FunctionName="made", Description="v1")

@@ -24,6 +24,14 @@ _LOGGER = logging.getLogger(__name__)
 FetchObject = Callable[[str, str], Awaitable[bytes]]
 # Accepted and shown again; they do not change what code or clients see here.
 _SHOWN = ("Architectures", "TracingConfig", "EphemeralStorage", "SnapStart", "KMSKeyArn", "DeadLetterConfig")
+# What the answer to a change says, though the change is made by the time the next call asks (recorded).
+_REASON = "The function is being created."
+_CREATING = {"State": "Pending", "StateReason": _REASON, "StateReasonCode": "Creating"}
+_UPDATING = {
+    "LastUpdateStatus": "InProgress",
+    "LastUpdateStatusReason": _REASON,
+    "LastUpdateStatusReasonCode": "Creating",
+}
 _MAX_RESERVED = 900  # the account's 1000 less the 100 that stay unreserved
 
 
@@ -80,7 +88,9 @@ class FunctionAdmin:
         self._register(record)
         self._records.add(record)
         # A new function's ARN is not qualified, even if its first version is published with it (recorded).
-        return {**self.publish_if(name, request), "FunctionArn": self._service.config(name).arn}
+        answer = {**self.publish_if(name, request), "FunctionArn": self._service.config(name).arn, **_CREATING}
+        del answer["LastUpdateStatus"]
+        return answer
 
     async def update_code(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         record = self._own(name)
@@ -94,7 +104,7 @@ class FunctionAdmin:
             record.request["Architectures"] = request["Architectures"]
         record.code = stored
         self._changed(record)
-        return self.publish_if(name, request)
+        return {**self.publish_if(name, request), **({} if request.get("Publish") else _UPDATING)}
 
     def update_configuration(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         record = self._own(name)
@@ -107,7 +117,7 @@ class FunctionAdmin:
         self._config(merged, record.code.directory)
         record.request = merged
         self._changed(record)
-        return self.describe(name)
+        return {**self.describe(name), **_UPDATING}
 
     def delete(self, name: str, qualifier: str | None = None) -> None:
         """Remove a function, or one version of it."""

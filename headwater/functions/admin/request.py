@@ -89,12 +89,20 @@ def build_config(
         role_arn=role,
         description=checked(request, "Description", str, ""),
         version=version,
-        event_invoke=EventInvokeConfig(dead_letter=checked(request, "DeadLetterConfig", dict, {}).get("TargetArn")),
+        event_invoke=EventInvokeConfig(dead_letter=_dead_letter(request)),
         log_format=_log_format(logging),
         log_level=logging.get("ApplicationLogLevel"),
         system_log_level=logging.get("SystemLogLevel"),
         log_group=str(logging.get("LogGroup") or ""),
     )
+
+
+def _dead_letter(request: Mapping[str, Any]) -> str | None:
+    """The queue or topic for events that were given up on; an empty text takes it away."""
+    arn: str | None = checked(checked(request, "DeadLetterConfig", dict, {}), "TargetArn", str) or None
+    if arn is not None and arn.split(":")[2:3] not in (["sqs"], ["sns"]):
+        raise invalid(f"The dead-letter target {arn} must be an SQS queue or an SNS topic.")
+    return arn
 
 
 def _log_format(logging: Mapping[str, Any]) -> Any:
