@@ -204,3 +204,24 @@ def test_a_batch_read_leaves_what_exceeds_a_megabyte_of_one_partition(table: Any
     keys = [{"PK": {"S": "one"}, "SK": {"S": f"s{at}"}} for at in range(6)]
 
     assert read_batch(table, [*keys, key("none")]) == (3, 3)
+
+
+@pytest.mark.parametrize(("reads", "is_one_partition"), [(5, True), (6000, False)])
+def test_a_provisioned_table_has_the_partitions_of_its_throughput(
+    dynamodb: Any, reads: int, is_one_partition: bool
+) -> None:
+    dynamodb(
+        "CreateTable",
+        TableName="tab",
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}, {"AttributeName": "SK", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": name, "AttributeType": "S"} for name in ("PK", "SK")],
+        ProvisionedThroughput={"ReadCapacityUnits": reads, "WriteCapacityUnits": 1},
+    )
+    for at in range(16):
+        dynamodb("PutItem", TableName="tab", Item=big(f"p{at}", "s", 300_000))
+
+    given, left = read_batch(dynamodb, [key(f"p{at}") for at in range(16)])
+
+    assert (given == 4) is is_one_partition
+    assert given + left == 16
+    assert given >= 4 < left
