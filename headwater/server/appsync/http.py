@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from headwater.auth.appsync import visible_headers
 from headwater.engine import (
     GraphQLEngine,
     GraphQLRequest,
@@ -239,7 +240,10 @@ def _utf8_body(body: bytes, content_type: str) -> bytes:
 
 @dataclass(slots=True)
 class _Client:
-    """What a request's headers say, read once for all requests with the same headers on a connection."""
+    """What a request's headers say, read once for all requests of a peer with the same headers.
+
+    `headers` is `ctx.request.headers`.
+    """
 
     headers: dict[str, str | list[str]]
     content_type: str
@@ -251,28 +255,12 @@ def _client_of(request: HttpRequest) -> _Client:
     client: _Client | None = request.derived.get(__name__)
     if client is None:
         client = request.derived[__name__] = _Client(
-            context_headers(request),
+            visible_headers(request.headers),
             request.header("content-type").lower(),
             _prefers_graphql_json(request.header("accept")),
             _accepts_gzip(request.header("accept-encoding")),
         )
     return client
-
-
-def context_headers(request: HttpRequest) -> dict[str, str | list[str]]:
-    """`ctx.request.headers`: lower-case names, a list where a header is repeated, no cookies."""
-    headers: dict[str, str | list[str]] = {}
-    for name, value in request.headers:
-        if name == "cookie":
-            continue
-        kept = headers.get(name)
-        if kept is None:
-            headers[name] = value
-        elif isinstance(kept, list):
-            kept.append(value)
-        else:
-            headers[name] = [kept, value]
-    return headers
 
 
 def _result_response(client: _Client, context: RequestContext, result: GraphQLResult) -> HttpResponse:
