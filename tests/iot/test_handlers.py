@@ -213,7 +213,7 @@ def test_a_reply_to_a_command_nobody_sent_makes_none(devices: Devices) -> None:
     assert devices.service.call("Scan", {"TableName": devices.table})["Count"] == 3
 
 
-ALARM = {"deviceId": "dev-1", "receivedAt": NOW, "ts": NOW - 5, "seq": 8, "name": "door open"}
+ALARM: dict[str, Any] = {"deviceId": "dev-1", "receivedAt": NOW, "ts": NOW - 5, "seq": 8, "name": "door open"}
 
 
 def test_an_alarm_becomes_one_open_alert_of_the_devices_tenant(devices: Devices) -> None:
