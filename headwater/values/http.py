@@ -11,7 +11,7 @@ class HttpRequest:
     """One whole request; `headers` are lower-case names in wire order, `raw_path` is undecoded and has no query.
 
     `derived` keeps what was made of the headers and the peer, by the name of who made it. Most clients repeat their
-    headers, and requests of one connection with the very same headers share it. Nothing changes the other members.
+    headers, and requests of one peer with the very same headers may share it. Nothing changes the other members.
     """
 
     method: str

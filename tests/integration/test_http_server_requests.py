@@ -402,6 +402,24 @@ async def test_a_known_head_is_not_shared_between_peers_that_differ() -> None:
 
 
 @on_both_loops
+async def test_signed_requests_do_not_push_known_heads_out() -> None:
+    async def peer(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200, (), str(request.derived.setdefault("first", request.body)).encode())
+
+    async with serving(peer) as (_, port):
+        seen = []
+        for number in range(3):
+            async with connected(port) as client:
+                client.write(POST + b"%03d" % number)
+                seen.append((await client.answer()).body)
+                for date in range(300):
+                    client.write(GET.replace(b"\r\n\r\n", b"\r\nX-Amz-Date: %d-%d\r\n\r\n" % (number, date)))
+                    await client.answer()
+
+    assert seen == [b"b'000'"] * 3
+
+
+@on_both_loops
 async def test_an_expectation_and_a_last_request_are_never_taken_from_memory() -> None:
     expecting = b"POST /p HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n"
     async with serving() as (_, port):

@@ -173,7 +173,7 @@ class RequestReader:
     def _keep_head(self, data: bytes) -> None:
         """Remember the head of a request that was all of `data`, so that the same bytes need no parser again.
 
-        What chunks mean, and the end of a connection, depends on more than the head.
+        What chunks mean, and the end of a connection, depends on more than the head; a signature never comes again.
         """
         if self._phase is not HANDLING or len(self._pending) != 1:
             return
@@ -182,7 +182,7 @@ class RequestReader:
         if isinstance(entry, Refused) or len(data) - end != self._content_length:
             return
         request, keeps_alive = entry
-        if keeps_alive and len(request.body) == self._content_length:
+        if keeps_alive and len(request.body) == self._content_length and not request.header("x-amz-date"):
             key = (data[:end], self._peer, self._is_tls)
             head = KnownHead(
                 request.method,
