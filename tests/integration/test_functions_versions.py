@@ -309,6 +309,19 @@ async def test_versions_and_aliases_of_a_template_function_run_its_code(tmp_path
             assert (json.load(answer["Payload"]), answer["ExecutedVersion"]) == ({"a": 1}, "1")
 
 
+async def test_deleted_alias_of_a_template_function_does_not_come_back(tmp_path: Path) -> None:
+    async with lambda_stack(tmp_path) as stack:
+        stack.register("made", "app.echo", folder="basics")
+        await stack.call("create_alias", FunctionName="made", Name="newest", FunctionVersion="$LATEST")
+        await stack.call("delete_alias", FunctionName="made", Name="newest")
+
+    async with lambda_stack(tmp_path) as stack:
+        stack.register("made", "app.echo", folder="basics")
+        stack.restore()
+
+        assert (await stack.call("list_aliases", FunctionName="made"))["Aliases"] == []
+
+
 async def test_publishing_leaves_running_environments_alone(stack: LambdaStack) -> None:
     stack.register("count", "app.count", folder="basics")
     before = await stack.call("invoke", FunctionName="count")

@@ -100,6 +100,8 @@ class FunctionRecords:
             kept = FunctionRecord(record.name, record.modified_s, versions=record.versions, aliases=record.aliases)
             kept.last_number = record.last_number
             self.store.save(record.name, _encode(kept))
+        else:
+            self.store.remove(record.name)
 
     def remove(self, name: str) -> None:
         self._records.pop(name, None)
