@@ -76,6 +76,11 @@ def _table() -> Service:
     return service("dynamodb")
 
 
+@cache
+def _queue() -> Service:
+    return service("sqs")
+
+
 @app.resolver(type_name="Mutation", field_name="removeDevice")
 def remove_device(deviceId: str, eraseData: bool | None = None) -> dict[str, Any]:
     """Answer one Mutation.removeDevice."""
@@ -92,7 +97,7 @@ def remove_device(deviceId: str, eraseData: bool | None = None) -> dict[str, Any
     if eraseData and "errorType" not in removal:
         message = {"tenantId": removal["tenantId"], "deviceId": deviceId, "before": now_ms}
         request = {"QueueUrl": required("ERASURE_QUEUE_URL"), "MessageBody": json.dumps(message)}
-        service("sqs").call("SendMessage", request)
+        _queue().call("SendMessage", request)
     return removal
 
 

@@ -1,5 +1,7 @@
 """Read infra/template.yaml as data, its intrinsic functions as single-key objects."""
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,12 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def load_template() -> dict[str, Any]:
+    """The template, the caller's own copy: reading it takes a second."""
+    return deepcopy(_template())
+
+
+@cache
+def _template() -> dict[str, Any]:
     with (ROOT / "infra" / "template.yaml").open(encoding="utf-8") as file:
         template: dict[str, Any] = yaml.load(file, _Loader)
     return template
