@@ -309,6 +309,21 @@ async def test_versions_and_aliases_of_a_template_function_run_its_code(tmp_path
             assert (json.load(answer["Payload"]), answer["ExecutedVersion"]) == ({"a": 1}, "1")
 
 
+async def test_function_of_the_template_wins_over_one_made_before(tmp_path: Path) -> None:
+    async with lambda_stack(tmp_path) as stack:
+        await create(stack)
+
+    async with lambda_stack(tmp_path) as stack:
+        stack.register("made", "app.echo", folder="basics")
+        stack.restore()
+
+        answer = await stack.call("invoke", FunctionName="made", Payload=b'{"a":1}')
+        changed = await refusal(stack, "update_function_configuration", Timeout=5)
+
+    assert json.load(answer["Payload"]) == {"a": 1}
+    assert "comes from the template" in changed[1]
+
+
 async def test_deleted_alias_of_a_template_function_does_not_come_back(tmp_path: Path) -> None:
     async with lambda_stack(tmp_path) as stack:
         stack.register("made", "app.echo", folder="basics")

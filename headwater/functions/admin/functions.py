@@ -60,8 +60,11 @@ class FunctionAdmin:
                 _LOGGER.error("function %s is not restored: %s", record.name, error)
 
     def _restore(self, record: FunctionRecord) -> None:
+        known = [config for config in self._service.functions() if config.name == record.name]
+        if known and not record.is_of_template:
+            self._records.forget(record.name)
+            raise conflict("the template has a function of this name now")
         if record.is_of_template:
-            known = [config for config in self._service.functions() if config.name == record.name]
             if not known:
                 return  # the template has it no longer
             record.aliases = {name: alias for name, alias in record.aliases.items() if name not in known[0].aliases}

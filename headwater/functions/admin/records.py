@@ -103,8 +103,12 @@ class FunctionRecords:
         else:
             self.store.remove(record.name)
 
-    def remove(self, name: str) -> None:
+    def forget(self, name: str) -> None:
+        """Leave a record out of this run; it stays in the store."""
         self._records.pop(name, None)
+
+    def remove(self, name: str) -> None:
+        self.forget(name)
         self.store.remove(name)
 
 
