@@ -4,8 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from streams.record import MAX_CLOCK_AHEAD_MS, PermanentRecordError, Telemetry, event_id, parse_telemetry
 
@@ -83,32 +81,6 @@ def test_a_partition_key_that_is_no_device_id_is_refused(device_id: str) -> None
         parse({"ts": NOW, "seq": 1}, device_id=device_id)
 
     assert caught.value.reason == "InvalidDeviceId"
-
-
-def reason_of(data: bytes) -> str | None:
-    try:
-        parse_telemetry("dev-1", data, NOW)
-    except PermanentRecordError as error:
-        return error.reason
-    return None
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_raise_anything_else(data: bytes) -> None:
-    assert reason_of(data) in ("MalformedJson", "WrongType", "MissingField", None)
-
-
-@given(
-    st.dictionaries(
-        st.text(max_size=20),
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.lists(st.integers()),
-        max_size=8,
-    )
-)
-def test_no_object_raises_anything_else(readings: dict[str, Any]) -> None:
-    reason = reason_of(json.dumps({**readings, "ts": NOW, "seq": 1}).encode())
-
-    assert reason in ("MalformedJson", "WrongType", None)
 
 
 def test_telemetry_from_before_the_retention_is_too_old_by_when_it_arrived() -> None:

@@ -1,10 +1,7 @@
 """Latest state and items, by values."""
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from streams.history import history_item
-from streams.items import history_key, iso_time, plain, registration, scalar
+from streams.items import history_key, iso_time, registration
 from streams.record import Scalar, Telemetry
 from streams.state import Span, StoredState, newer_than, spans_of, state_update, stored_state
 
@@ -71,14 +68,3 @@ def test_registration_is_both_items_or_none_and_keeps_a_removed_devices_version(
 def test_times_have_three_digits_and_a_zone() -> None:
     assert iso_time(1_732_489_762_000) == "2024-11-24T23:09:22.000Z"
     assert iso_time(1_732_489_762_007) == "2024-11-24T23:09:22.007Z"
-
-
-@given(
-    st.none()
-    | st.booleans()
-    | st.text(max_size=30)
-    | st.integers(min_value=-(10**37), max_value=10**37)
-    | st.floats(allow_nan=False, allow_infinity=False, min_value=-1e100, max_value=1e100)
-)
-def test_a_scalar_comes_back_as_it_was_sent(value: Scalar) -> None:
-    assert plain(scalar(value)) == value
