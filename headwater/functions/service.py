@@ -27,7 +27,7 @@ from headwater.functions.worker.environment import ExecutionEnvironment, Invocat
 from headwater.functions.worker.process import Client, available_client
 
 _LOGGER = logging.getLogger(__name__)
-MAX_REQUEST_BYTES = 6_291_556
+MAX_REQUEST_BYTES = 6_291_456  # a response may have a hundred more
 MAX_EVENT_BYTES = 1_048_576
 _REAP_EVERY_S = 30.0
 

@@ -15,7 +15,7 @@ from headwater.eventsource.config import MAX_PAYLOAD_BYTES, Backoff, StreamMappi
 from headwater.eventsource.stream.windows import OpenWindow, TumblingWindows
 from headwater.values.records import SourceRecord
 
-# The envelope around the records; a tumbling window's state (at most 1 MB) is counted on its own.
+# The envelope around the records; what a tumbling window adds to it is asked for.
 _ENVELOPE_BYTES = 64
 Condition = Literal["RetryAttemptsExhausted", "RecordAgeExceeded"]
 FailureKind = Literal["function", "partial", "throttle"]
@@ -269,7 +269,7 @@ class Lane:
 
     def _close_batch(self, now: float) -> Batch:
         window = self._windows.open_for(self._gathered[0].record) if self._windows else None
-        size_bytes = _ENVELOPE_BYTES
+        size_bytes = _ENVELOPE_BYTES + (self._windows.event_bytes if self._windows else 0)
         count = 0
         for prepared in self._gathered:
             size_bytes += len(prepared.encoded) + 1

@@ -11,6 +11,8 @@ import orjson
 from headwater.values.records import SourceRecord
 
 MAX_STATE_BYTES = 1024 * 1024
+# The window's times, two truths, and the names of stream and shard.
+_MEMBERS_BYTES = 1024
 
 
 @dataclass(slots=True)
@@ -29,6 +31,11 @@ class TumblingWindows:
     def __init__(self, size_s: int, current: OpenWindow | None = None) -> None:
         self._size_s = size_s
         self.current = current
+
+    @property
+    def event_bytes(self) -> int:
+        """What the open window adds to an event: its state, and the members around it."""
+        return _MEMBERS_BYTES + (len(orjson.dumps(self.current.state)) if self.current is not None else 0)
 
     def start_of(self, record: SourceRecord) -> int:
         return int(record.arrival_s // self._size_s) * self._size_s

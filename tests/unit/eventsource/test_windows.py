@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.eventsource.config import StreamMappingConfig
+from headwater.eventsource.config import MAX_PAYLOAD_BYTES, StreamMappingConfig
 from headwater.eventsource.stream.checkpoints import Checkpoint
 from headwater.eventsource.stream.lane import Batch, Failure, InvokeBatch, Lane, PreparedRecord, WaitUntil
 from headwater.eventsource.stream.windows import MAX_STATE_BYTES, OpenWindow, TumblingWindows
@@ -39,6 +39,19 @@ def test_state_goes_from_one_invocation_of_a_window_to_the_next() -> None:
     assert second.window is first.window
     assert second.window is not None
     assert (second.window.start_s, second.window.end_s, second.window.state) == (0, 60, {"sum": 1})
+
+
+def test_state_of_the_window_counts_towards_six_megabytes() -> None:
+    half = b"x" * (MAX_PAYLOAD_BYTES // 2 - 2000)
+    records = [PreparedRecord(SourceRecord(str(number), "key", 0.0, len(half), {}), half) for number in (1, 2, 3)]
+    lane, windows = windowed(records[0])
+    lane.succeeded(invoked(lane, 1.0))
+
+    windows.keep_state("x" * 10_000)
+    for prepared in records[1:]:
+        lane.add(prepared, 1.0)
+
+    assert invoked(lane, 1.0).sequence_numbers == ["2"]
 
 
 def test_window_is_closed_by_a_final_invocation_when_its_time_is_over() -> None:
