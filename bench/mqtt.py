@@ -23,8 +23,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headwater.mqtt.codec.decoder import PacketDecoder
-from headwater.mqtt.codec.encoder import encode_packet
-from headwater.mqtt.codec.packets import V311, Connect, PublishPacket, Subscribe, SubscriptionRequest
+from headwater.mqtt.codec.encoder import encode_ack, encode_packet
+from headwater.mqtt.codec.packets import (
+    V311,
+    Ack,
+    Connect,
+    Packet,
+    PacketType,
+    PublishPacket,
+    Suback,
+    Subscribe,
+    SubscriptionRequest,
+)
 
 TOPIC = "dt/device-1/telemetry"
 WINDOW = 100
@@ -204,6 +214,39 @@ def idle_kb_per_connection(port: int, pid: int, count: int) -> float:
     return grown / count
 
 
+def round_trip_ms(port: int, rounds: int = 200) -> float:
+    """The median time a client needs that publishes to itself with QoS 1, one publish after the other.
+
+    As most clients it leaves Nagle's algorithm on, and so waits for the broker's kernel to confirm its PUBACK.
+    """
+    client = open_client(port, "round-trip")
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 0)
+    client.sendall(encode_packet(Subscribe(1, (SubscriptionRequest(TOPIC, 1),)), V311))
+    decoder = PacketDecoder(version=V311)
+    waiting: list[Packet] = []
+
+    def until(kinds: set[type[Packet]]) -> list[Packet]:
+        """Read on until there is a packet of each kind."""
+        found: list[Packet] = []
+        while not kinds <= {type(packet) for packet in found}:
+            if not waiting:
+                waiting.extend(decoder.feed(client.recv(4096)))
+            found.append(waiting.pop(0))
+        return found
+
+    until({Suback})
+    times: list[float] = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        client.sendall(encode_packet(PublishPacket(TOPIC, b"x", qos=1, packet_id=1), V311))
+        for packet in until({PublishPacket, Ack}):
+            if isinstance(packet, PublishPacket):
+                client.sendall(encode_ack(PacketType.PUBACK, packet.packet_id, 0, V311))
+        times.append(time.perf_counter() - started)
+    client.close()
+    return sorted(times)[rounds // 2] * 1000
+
+
 def resident_kb(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmRSS"):
@@ -256,6 +299,7 @@ def main() -> None:
             out(f"{title}  ratio      {ratio:.2f}\n")
     for name in names:
         with broker(name) as (port, pid):
+            out(f"QoS 1 round trip {name:10} {round_trip_ms(port):.2f} ms\n")
             out(f"idle connection  {name:10} {idle_kb_per_connection(port, pid, options.idle):.1f} KB\n")
 
 

@@ -72,7 +72,6 @@ class MqttConnection:
         "_decoder",
         "_deferred",
         "_intake",
-        "_is_dirty",
         "_max_packet_out",
         "_opened_at",
         "_out",
@@ -82,6 +81,7 @@ class MqttConnection:
         "_wake",
         "client",
         "close_message",
+        "has_output",
         "is_paused",
         "keep_alive_s",
         "last_received",
@@ -115,7 +115,7 @@ class MqttConnection:
         self._deferred: list[Packet] = []
         self._out: list[bytes] = []
         self._unsent_bytes = 0
-        self._is_dirty = False
+        self.has_output = False
         self._max_packet_out: int | None = None
         self._intake: PublishIntake | None = None
         self._permissions: Permissions | None = None
@@ -195,7 +195,7 @@ class MqttConnection:
 
     def outgoing(self) -> bytes:
         """The bytes to write now; empties the queue and makes room for what waits in the session."""
-        self._is_dirty = False
+        self.has_output = False
         data = b"".join(self._out)
         self._out.clear()
         self._unsent_bytes = 0
@@ -255,8 +255,8 @@ class MqttConnection:
     def write(self, data: bytes) -> None:
         self._out.append(data)
         self._unsent_bytes += len(data)
-        if not self._is_dirty:
-            self._is_dirty = True
+        if not self.has_output:
+            self.has_output = True
             self._wake()
 
     def close_slow(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Protocol, cast
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # Reading stops while this many publishes wait for their durable work, so that a fast client cannot fill the memory.
 _MAX_OUTSTANDING = 4000
+# Linux has it; elsewhere acknowledgements are as late as the system has them.
+_TCP_QUICKACK: int | None = getattr(socket, "TCP_QUICKACK", None)
 
 
 class Carrier(Protocol):
@@ -175,7 +178,7 @@ class MqttLink:
 class TcpCarrier(asyncio.Protocol):
     """MQTT over TCP or TLS."""
 
-    __slots__ = ("_is_full", "_link", "_server", "_transport")
+    __slots__ = ("_is_full", "_link", "_server", "_socket", "_transport")
 
     _LINGER_S = 1.0
     _CLOSE_TIMEOUT_S = 5.0
@@ -184,6 +187,7 @@ class TcpCarrier(asyncio.Protocol):
     def __init__(self, server: "MqttServer") -> None:
         self._server = server
         self._transport: asyncio.Transport | None = None
+        self._socket: socket.socket | None = None
         self._link: MqttLink | None = None
         self._is_full = False
 
@@ -221,6 +225,7 @@ class TcpCarrier(asyncio.Protocol):
         # uvloop's transports have the interface without the base class.
         stream = cast(asyncio.Transport, transport)
         self._transport = stream
+        self._socket = stream.get_extra_info("socket")
         stream.set_write_buffer_limits(high=self._MAX_BUFFERED)
         described = self._describe(stream)
         if described.kind == "tls" and described.certificate_der is None and not self._server.admits(described):
@@ -230,8 +235,13 @@ class TcpCarrier(asyncio.Protocol):
         self._link = MqttLink(self._server, described, self)
 
     def data_received(self, data: bytes) -> None:
-        if self._link is not None:
-            self._link.data_received(data)
+        if self._link is None:
+            return
+        self._link.data_received(data)
+        if _TCP_QUICKACK is not None and self._socket is not None and not self._link.connection.has_output:
+            # A client that acknowledges and then publishes holds its publish back until we confirm the first segment
+            # (Nagle), which the kernel puts off for 40 ms when we have nothing to send.
+            self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -244,7 +254,7 @@ class TcpCarrier(asyncio.Protocol):
             self._server.stalled.discard(self._link)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._socket = None
         if self._link is not None:
             self._link.lost()
 
