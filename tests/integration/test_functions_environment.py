@@ -93,6 +93,7 @@ async def test_environment_variables_are_lambdas_and_the_configured_ones(
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/environment",
         "AWS_REGION": "us-east-1",
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "LAMBDA_RUNTIME_DIR": os.path.dirname(sys.executable),
         "LAMBDA_TASK_ROOT": str(HANDLERS),
         "LANG": "en_US.UTF-8",

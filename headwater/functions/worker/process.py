@@ -61,6 +61,8 @@ def environment_variables(config: FunctionConfig, *, region: str, api_address: s
     defaults = {
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
+        # X-Ray's SDK raises where no segment is open unless it is told this, as it is on Lambda.
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "PATH": os.pathsep.join((_node_dir() if is_node else interpreter_dir, "/usr/local/bin", "/usr/bin", "/bin")),
     }
     if is_node:
