@@ -76,6 +76,20 @@ class SourceResolver:
         return [self.value(call) for call in calls]
 
 
+class ImmediateResolver(SourceResolver):
+    """Never waits, and says so."""
+
+    def resolve_now(self, call: FieldCall) -> Any:
+        value = self.value(call)
+        if isinstance(value, RequestError):
+            raise value
+        return value
+
+
+# In place of a batch size: resolvers that never wait.
+IMMEDIATE = -1
+
+
 def maybe(strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(strategy, strategy, strategy, st.none())
 
@@ -177,7 +191,7 @@ fragment U on Item { id @skip(if: $yes) title @skip(if: $no) ...F }
 
 def run_both(text: str, root: dict[str, Any], variables: dict[str, Any], batch: int) -> tuple[Any, Any, Any]:
     schema = load_schema(SDL)
-    resolver = SourceResolver(root, batch)
+    resolver = ImmediateResolver(root, 0) if batch == IMMEDIATE else SourceResolver(root, batch)
     engine = GraphQLEngine(schema, dict.fromkeys(RESOLVED, resolver), default_mode="API_KEY")
     context = RequestContext(GraphQLCaller("API_KEY"))
 
@@ -211,7 +225,7 @@ def null_place(data: Any, path: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
-@given(selections("Query", 4), DATA, st.booleans(), st.booleans(), st.sampled_from([0, 1, 3]))
+@given(selections("Query", 4), DATA, st.booleans(), st.booleans(), st.sampled_from([0, 1, 3, IMMEDIATE]))
 def test_a_compiled_query_answers_what_graphql_core_answers(
     selection: str, root: dict[str, Any], yes: bool, no: bool, batch: int
 ) -> None:
@@ -238,16 +252,16 @@ def list_keys(data: Any) -> Any:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-@given(selections("Item", 3), DATA, st.booleans())
+@given(selections("Item", 3), DATA, st.booleans(), st.sampled_from([0, IMMEDIATE]))
 def test_what_a_mutation_publishes_is_its_response_by_real_names(
-    selection: str, root: dict[str, Any], yes: bool
+    selection: str, root: dict[str, Any], yes: bool, batch: int
 ) -> None:
     text = (
         f"mutation ($yes: Boolean!, $no: Boolean = false) {{ a: save {selection} k: keep {{ __typename ...F ...G }} "
         f"u: save @skip(if: $yes) {{ ...U }} }} {FRAGMENTS}"
     )
 
-    body, theirs, published = run_both(text, root, {"yes": yes, "no": False}, 0)
+    body, theirs, published = run_both(text, root, {"yes": yes, "no": False}, batch)
 
     assert body["data"] == theirs.data
     expected = [name for key, name in (("a", "save"), ("k", "keep"), ("u", "save")) if body["data"].get(key)]
