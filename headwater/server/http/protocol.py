@@ -102,6 +102,8 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
     def eof_received(self) -> bool:
         """Answers still owed are sent to a peer that only stopped sending."""
         self._has_eof = True
+        # Over TLS the request and the end may come in one turn, and the transport closes on return.
+        self.flush()
         return (self._task is not None or bool(self._pending)) and not self._is_tls
 
     def pause_writing(self) -> None:

@@ -111,6 +111,20 @@ def test_what_waits_is_written_before_the_connection_is_closed(run: Any) -> None
     assert is_closing
 
 
+def test_an_answer_is_written_before_the_end_of_the_peer_s_data_closes_the_connection(run: Any) -> None:
+    async def main() -> list[int]:
+        connection = Connection(body_bytes=2)
+        written: list[int] = []
+        connection.receive(GET % 1)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(connection.protocol.eof_received)
+        loop.call_soon(lambda: written.append(len(connection.transport.writes)))
+        await asyncio.sleep(0.01)
+        return written
+
+    assert run(main()) == [1]
+
+
 def test_a_stopping_server_writes_what_waits_before_it_closes(run: Any) -> None:
     async def main() -> tuple[list[bytes], bool]:
         connection = Connection(body_bytes=2)
