@@ -1,5 +1,6 @@
 """Both products and the Node clients, started once for a module."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.clients.node_client import NodeClient, installed_clients
-from tests.support.product import Device, Product, eventually, now_ms, telemetry
+from tests.support.product import ROOT, Device, Product, eventually, now_ms, telemetry
 
 HERE = Path(__file__).parent
+EXAMPLES = ROOT / "docs" / "examples" / "js"
 
 
 @contextmanager
@@ -42,7 +44,10 @@ def telemetry_product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prod
 
 @pytest.fixture(scope="module")
 def clients_folder() -> Path:
-    return installed_clients()
+    folder = installed_clients()
+    # Imports of packages are looked for from the file that has them.
+    shutil.copytree(EXAMPLES, folder / "examples", dirs_exist_ok=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
