@@ -57,6 +57,11 @@ class MqttLink:
         self.connection = server.broker.open(transport, server.clock(), self._wake)
         server.links.add(self)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing goes back to the client for what it sent last, now or when durable work is done."""
+        return not (self._outstanding or self.connection.has_output)
+
     def data_received(self, data: bytes) -> None:
         """Parse everything that came together; its PUBACKs leave in one write."""
         if not self._is_closing:
@@ -238,7 +243,7 @@ class TcpCarrier(asyncio.Protocol):
         if self._link is None:
             return
         self._link.data_received(data)
-        if _TCP_QUICKACK is not None and self._socket is not None and not self._link.connection.has_output:
+        if _TCP_QUICKACK is not None and self._socket is not None and self._link.is_quiet:
             # A client that acknowledges and then publishes holds its publish back until we confirm the first segment
             # (Nagle), which the kernel puts off for 40 ms when we have nothing to send.
             self._socket.setsockopt(socket.IPPROTO_TCP, _TCP_QUICKACK, 1)
