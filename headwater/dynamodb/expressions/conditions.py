@@ -92,12 +92,23 @@ class _ConditionParser(OperandParser):
         self.checks: list[ValueCheck] = []
         self._type_checks: list[ValueCheck] = []
         self._checked_values = 0
+        self._values_before_fault = 0
+
+    def name(self) -> str:
+        """As inherited; notes how many values stand before the first name that is not defined."""
+        had_fault = "name" in self.faults.found
+        name = super().name()
+        if not had_fault and "name" in self.faults.found:
+            self._values_before_fault = len(self.used_values)
+        return name
 
     def _close_condition(self) -> None:
         """Make one check of all that was found since the last condition ended."""
         found = self.faults.found
+        # Placeholders are replaced from left to right, so a value after an unknown name is not looked for.
+        last = self._values_before_fault if "name" in found else len(self.used_values)
+        used = tuple(self.used_values[self._checked_values : last])
         messages = [found.pop(kind) for kind in _FAULTS_OF_ONE if kind in found]
-        used = tuple(self.used_values[self._checked_values :])
         self._checked_values = len(self.used_values)
         type_checks, self._type_checks = tuple(self._type_checks), []
         if not (messages or used or type_checks):
@@ -172,6 +183,8 @@ class _ConditionParser(OperandParser):
                 choices.append(self.argument())
             self.cursor.expect(")")
             return self._comparison("IN", (left, *choices))
+        if isinstance(left, Call) and left.function != "size":
+            self._close_condition()
         return left
 
     def _parenthesized(self) -> Condition | Operand:
