@@ -8,7 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from iot.commands import NewCommand, command_put
 from iot.handlers import DeviceEvents, bury
@@ -16,7 +15,7 @@ from streams.aws.calls import AwsError
 from streams.items import device_partition, plain_item, presence_adoption, registration, removal, state_key
 from streams.json_values import stored_json
 from streams.record import PermanentRecordError
-from tests.strawberry_api.moto_aws import REGION, BotoService, create_queue, create_table
+from tests.strawberry_api.moto_aws import REGION, BotoService, create_queue, create_table, in_moto
 
 NOW = 1_732_489_762_123
 
@@ -47,7 +46,7 @@ def devices(monkeypatch: pytest.MonkeyPatch) -> Iterator[Devices]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    with mock_aws():
+    with in_moto():
         yield Devices()
 
 

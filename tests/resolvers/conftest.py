@@ -5,10 +5,10 @@ from functools import cache
 from typing import Any
 
 import pytest
-from moto import mock_aws
 
 from headwater.appsync_js import HandlerOutcome, JsModule, compile_module
 from tests.resolvers.api import Api
+from tests.strawberry_api.moto_aws import in_moto
 from tests.template.template_file import ROOT
 
 NOW_MS = 1_732_489_762_123
@@ -35,5 +35,5 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[Api]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    with mock_aws():
+    with in_moto():
         yield Api()

@@ -9,9 +9,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from moto import mock_aws
 
 from resolvers.certificates import issue_certificate, revoke_certificates
+from tests.strawberry_api.moto_aws import in_moto
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def iot(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         ("DEVICE_POLICY_NAME", "device"),
     ):
         monkeypatch.setenv(name, value)
-    with mock_aws():
+    with in_moto():
         client = boto3.client("iot")
         client.create_policy(policyName="device", policyDocument="{}")
         yield client

@@ -8,7 +8,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from resolvers.caller import BadRequest
 from resolvers.erase_tenant import NotFound, start, work
@@ -20,7 +19,7 @@ from streams.items import plain_item, registration
 from streams.minutes import aggregate_puts
 from streams.record import Telemetry
 from tests.strawberry_api.callers import SERVICE, person
-from tests.strawberry_api.moto_aws import REGION, BotoService, create_table
+from tests.strawberry_api.moto_aws import REGION, BotoService, create_table, in_moto
 
 NOW_MS = 1_732_489_762_123
 
@@ -99,7 +98,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    with mock_aws():
+    with in_moto():
         yield Table()
 
 

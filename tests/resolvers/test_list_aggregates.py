@@ -5,14 +5,13 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from resolvers.caller import BadRequest
 from resolvers.list_aggregates import MAX_QUERIES, list_aggregates
 from streams.aws.calls import Service
 from streams.minutes import MINUTE_MS, aggregate_puts
 from tests.strawberry_api.callers import SERVICE, person
-from tests.strawberry_api.moto_aws import REGION, BotoService, create_table
+from tests.strawberry_api.moto_aws import REGION, BotoService, create_table, in_moto
 
 DAY_MS = 86_400_000
 NOW_MS = 1_733_054_400_000  # 2024-12-01T12:00:00Z
@@ -61,7 +60,7 @@ def aggregates(monkeypatch: pytest.MonkeyPatch) -> Iterator[Aggregates]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    with mock_aws():
+    with in_moto():
         yield Aggregates()
 
 

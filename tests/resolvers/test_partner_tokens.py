@@ -5,7 +5,6 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from resolvers.authorize_partner import authorize
 from resolvers.caller import BadRequest, UnauthorizedException, caller_tenant
@@ -13,7 +12,7 @@ from resolvers.partner_token import parse_token
 from resolvers.partner_tokens import DAY_MS, NotFound, create, revoke
 from streams.items import plain_item
 from tests.strawberry_api.callers import SERVICE, partner, person
-from tests.strawberry_api.moto_aws import REGION, BotoService, create_table
+from tests.strawberry_api.moto_aws import REGION, BotoService, create_table, in_moto
 
 NOW_MS = 1_732_489_762_123
 TOKEN_ID = "0123456789abcdef"
@@ -52,7 +51,7 @@ def tokens(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tokens]:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    with mock_aws():
+    with in_moto():
         yield Tokens()
 
 

@@ -7,11 +7,17 @@ from typing import Any
 
 import boto3
 from botocore.exceptions import ClientError
+from moto import mock_aws
 
 from streams.aws.calls import AwsError
 from tests.template.template_file import load_template
 
 REGION = "us-east-1"
+
+
+def in_moto() -> Any:
+    """moto for one test, as `mock_aws`; boto3 keeps the service models it has read, which is most of a short test."""
+    return mock_aws(config={"core": {"reset_boto3_session": False}})
 
 
 class BotoService:

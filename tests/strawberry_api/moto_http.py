@@ -19,9 +19,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from moto import mock_aws
 
-from tests.strawberry_api.moto_aws import REGION, create_queue, create_table
+from tests.strawberry_api.moto_aws import REGION, create_queue, create_table, in_moto
 
 ACCOUNT = "123456789012"
 CONTEXT = SimpleNamespace(
@@ -137,7 +136,7 @@ def deployed(patch: pytest.MonkeyPatch) -> Iterator[MotoEndpoint]:
     }
     for name, value in variables.items():
         patch.setenv(name, value)
-    with mock_aws():
+    with in_moto():
         create_table()
         patch.setenv("DEAD_LETTER_QUEUE_URL", create_queue("dead-letters"))
         patch.setenv("ERASURE_QUEUE_URL", create_queue("erasure"))

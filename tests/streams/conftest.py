@@ -8,10 +8,9 @@ from typing import Any
 
 import boto3
 import pytest
-from moto import mock_aws
 
 from streams.ingest import Ingestion, Settings
-from tests.strawberry_api.moto_aws import REGION, BotoService, create_queue, create_table
+from tests.strawberry_api.moto_aws import REGION, BotoService, create_queue, create_table, in_moto
 
 NOW_S = 1_732_489_762.0
 
@@ -22,7 +21,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         monkeypatch.setenv(name, "testing")
     monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
-    with mock_aws():
+    with in_moto():
         yield
 
 
