@@ -35,8 +35,8 @@ from headwater.server.http.tls import CertificateAuthority, IssuedCertificate
 from headwater.values.arn import is_arn
 
 CERTIFICATE = "certificate"
-# In a certificate's document: what a provisioning claim may do, and until when.
-CLAIM = "claim"
+# In a certificate's document: what a provisioning claim may do; and the ids of claims with their end.
+CLAIM, CLAIM_END = "claim", "claim-end"
 POLICY_OF, TARGET_OF, THING_OF = "policy-of", "target-of", "thing-of"
 ACTIVE, INACTIVE, PENDING = "ACTIVE", "INACTIVE", "PENDING_ACTIVATION"
 _SETTABLE = (ACTIVE, INACTIVE, "REVOKED")
@@ -85,8 +85,7 @@ class Certificates:
         """CreateProvisioningClaim: a certificate for a while that may do what the document says."""
         issued = self._open_authority().issue_client(lifetime=lifetime)
         expiration = self._clock() + lifetime.total_seconds()
-        claim = {"policyDocument": policy_document, "expiration": expiration}
-        await self._register(issued, ACTIVE, claim)
+        await self._register(issued, ACTIVE, {"policyDocument": policy_document, "expiration": expiration})
         return {
             "certificateId": issued.certificate_id,
             "certificatePem": issued.certificate_pem,
@@ -210,9 +209,13 @@ class Certificates:
         }
         if claim is not None:
             document[CLAIM] = claim
-        await self._database.write(
-            lambda changes: changes.put(CERTIFICATE, issued.certificate_id, document=document), Change()
-        )
+
+        def write(changes: Changes) -> None:
+            changes.put(CERTIFICATE, issued.certificate_id, document=document)
+            if claim is not None:
+                changes.put(CLAIM_END, issued.certificate_id, document={"expiration": claim["expiration"]})
+
+        await self._database.write(write, Change())
         return document
 
     def _arn(self, certificate_id: str) -> str:

@@ -6,8 +6,8 @@ Source: AWS IoT Core Developer Guide, "Device provisioning MQTT API".
 from collections.abc import Callable
 from hashlib import sha256
 
-from headwater.deploy.iot.certificates import CERTIFICATE, CLAIM, PENDING, POLICY_OF, THING_OF
-from headwater.deploy.iot.database import Change, Changes, Document, IotDatabase
+from headwater.deploy.iot.certificates import CERTIFICATE, CLAIM_END, PENDING, POLICY_OF, THING_OF
+from headwater.deploy.iot.database import Change, Changes, Document, Documents, IotDatabase
 from headwater.errors import ServiceError
 
 OWNERSHIP = "certificate-ownership"
@@ -50,16 +50,19 @@ class Ownership:
         """Forget tokens that have ended, delete their certificates nobody registered, and claims that have ended."""
         now = self._clock()
 
-        def write(changes: Changes) -> None:
-            for key, document in list(changes.below(OWNERSHIP)):
-                if document["expiration"] <= now:
-                    changes.delete(OWNERSHIP, key)
-                    _forget_pending(changes, document["certificateId"])
-            for certificate_id, document in list(changes.below(CERTIFICATE)):
-                if CLAIM in document and document[CLAIM]["expiration"] <= now:
-                    changes.delete(CERTIFICATE, certificate_id)
+        def due(documents: Documents, kind: str) -> list[tuple[str, Document]]:
+            return [(key, one) for key, one in documents.below(kind) if one["expiration"] <= now]
 
-        await self._database.write(write, Change())
+        def write(changes: Changes) -> None:
+            for key, document in due(changes, OWNERSHIP):
+                changes.delete(OWNERSHIP, key)
+                _forget_pending(changes, document["certificateId"])
+            for certificate_id, _ in due(changes, CLAIM_END):
+                changes.delete(CLAIM_END, certificate_id)
+                changes.delete(CERTIFICATE, certificate_id)
+
+        if self._database.read(lambda documents: due(documents, OWNERSHIP) or due(documents, CLAIM_END)):
+            await self._database.write(write, Change())
 
 
 def _forget_pending(changes: Changes, certificate_id: str) -> None:
