@@ -19,6 +19,7 @@ from headwater.dynamodb.expressions.operands import (
     Resolve,
     ValueCheck,
     Values,
+    always,
     check_operands,
     compile_operand,
     require_values,
@@ -268,8 +269,9 @@ class _ConditionParser(OperandParser):
             return call
         self._distinct(function, arguments)
         if function in {"attribute_exists", "attribute_not_exists"} and not isinstance(arguments[0], Path):
-            self.faults.add(
-                "operand", f"Operator or function requires a document path; operator or function: {function}"
+            # After the arguments' own types: inner functions come first.
+            self._type_checks.append(
+                always(f"Operator or function requires a document path; operator or function: {function}")
             )
         elif function == "begins_with":
             self._type_checks.append(check_operands(function, arguments, frozenset({"S", "B"})))
