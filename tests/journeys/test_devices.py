@@ -248,17 +248,20 @@ def test_certificates_nobody_here_has_issued_are_refused(product: Product, tmp_p
     assert not nothing.is_admitted
 
 
-def test_a_certificate_that_is_deactivated_cuts_its_device_off(product: Product, tmp_path: Path) -> None:
-    add_device(product, "cut-1", tmp_path)
-    client = connected(product, "cut-1", tmp_path)
+@pytest.mark.parametrize("status", ["INACTIVE", "REVOKED"])
+def test_a_certificate_that_no_longer_counts_cuts_its_device_off(product: Product, tmp_path: Path, status: str) -> None:
+    name = f"cut-{status}"
+    add_device(product, name, tmp_path / "device")
+    folder = tmp_path / "device"
+    client = connected(product, name, folder)
     iot = product.boto3("iot")
 
-    iot.update_certificate(certificateId=certificate_id(tmp_path), newStatus="INACTIVE")
+    iot.update_certificate(certificateId=certificate_id(folder), newStatus=status)
 
     assert client.ended.wait(10)
-    assert connected(product, "cut-1", tmp_path).is_admitted is False
-    iot.update_certificate(certificateId=certificate_id(tmp_path), newStatus="ACTIVE")
-    back = connected(product, "cut-1", tmp_path)
+    assert connected(product, name, folder).is_admitted is False
+    iot.update_certificate(certificateId=certificate_id(folder), newStatus="ACTIVE")
+    back = connected(product, name, folder)
     assert back.is_admitted
     back.close()
 
