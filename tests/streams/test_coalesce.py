@@ -4,6 +4,8 @@ from typing import Any
 
 import pytest
 
+from iot.commands import NewCommand, command_put
+from streams.alerting import AlertOpened, AlertRule, opening_put
 from streams.coalesce import publishes
 from streams.record import Telemetry
 from streams.state import state_update
@@ -124,3 +126,42 @@ def test_other_items_tell_nobody(sort: str) -> None:
     item = {"PK": {"S": "x"}, "SK": {"S": sort}, "deviceId": {"S": "x"}, "tenantId": {"S": "acme"}}
 
     assert publishes([change(item)]) == []
+
+
+OWNER = {"PK": {"S": "DEV#dev-1"}, "deviceId": {"S": "dev-1"}, "tenantId": {"S": "acme"}, "version": {"N": "2"}}
+LATER = {"N": "1732489762007"}
+LATER_TEXT = "2024-11-24T23:09:22.007Z"
+
+
+def test_alerts_commands_and_presence_are_told_change_by_change() -> None:
+    rule = AlertRule("hot", "too hot", "temperature", "ABOVE", 80, "CRITICAL")
+    opened = AlertOpened("a-1", rule, "dev-1", 1_732_489_762_000, 81.5)
+    alert = opening_put("table", opened, "acme", site_id="north", retention_s=60)["Item"]
+    command = NewCommand("dev-1", "c-1", "acme", "reboot", {"in": 5}, 1_732_489_762_000, 1_732_489_792_000)
+    sent = command_put("table", command, retention_s=60)["Item"]
+    presence = OWNER | {"SK": {"S": "PRESENCE"}, "isConnected": {"BOOL": False}, "since": LATER}
+
+    told = publishes(
+        [
+            change(alert),
+            change(sent),
+            change(presence),
+            change(sent | {"version": {"N": "2"}, "status": {"S": "FAILED"}, "closedAt": LATER}, sent),
+            change(alert | {"version": {"N": "2"}, "status": {"S": "RESOLVED"}, "resolvedAt": LATER}, alert),
+            change(alert, alert),
+        ]
+    )
+
+    assert [publish.mutation for publish in told] == [
+        "publishAlert",
+        "publishCommand",
+        "publishPresence",
+        "publishCommand",
+        "publishAlert",
+    ]
+    raised, asked, gone, closed, resolved = (publish.input for publish in told)
+    assert (raised["status"], raised["value"], raised["siteId"], raised["resolvedAt"]) == ("OPEN", 81.5, "north", None)
+    assert (asked["parameters"], asked["reply"], "siteId" in asked) == ({"in": 5}, None, False)
+    assert (gone["isConnected"], gone["since"], gone["disconnectReason"]) == (False, LATER_TEXT, None)
+    assert (closed["status"], closed["closedAt"]) == ("FAILED", LATER_TEXT)
+    assert (resolved["status"], resolved["resolvedAt"]) == ("RESOLVED", LATER_TEXT)

@@ -91,3 +91,23 @@ def test_telemetry_from_before_the_retention_is_too_old_by_when_it_arrived() -> 
     with pytest.raises(PermanentRecordError, match="86400000 ms before arrival, history is kept for 86400 s") as caught:
         parse_telemetry("dev-1", data, NOW, retention_s=86_400)
     assert caught.value.reason == "TooOld"
+
+
+def test_version_2_has_its_readings_apart_under_any_name() -> None:
+    assert parse({"v": 2, "ts": NOW, "seq": 1, "readings": {"ts": 5, "v": 1}}).readings == {"ts": 5, "v": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"v": 3}, "UnknownVersion"), ({"v": True}, "UnknownVersion"), ({"t": 1}, "WrongType")],
+)
+def test_what_version_2_does_not_have_is_refused(change: dict[str, Any], reason: str) -> None:
+    with pytest.raises(PermanentRecordError) as caught:
+        parse({"v": 2, "ts": NOW, "seq": 1, "readings": {}, **change})
+
+    assert caught.value.reason == reason
+
+
+def test_a_name_of_half_a_surrogate_pair_is_refused() -> None:
+    with pytest.raises(PermanentRecordError, match="reading name"):
+        parse(b'{"ts":%d,"seq":1,"\\udc00":1}' % NOW)
