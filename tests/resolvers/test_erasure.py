@@ -14,7 +14,7 @@ from resolvers.erase_tenant import NotFound, start, work
 from resolvers.erasure import Erasure, OvertakenError, device_partitions, kind_of
 from resolvers.remove_device import remove
 from streams.aws.calls import AwsError
-from streams.history import history_item
+from streams.history import history_item, packed_item
 from streams.items import plain_item, registration
 from streams.minutes import aggregate_puts
 from streams.record import Telemetry
@@ -188,10 +188,12 @@ def test_a_removed_devices_data_goes_and_what_came_after_stays(table: Table) -> 
     erasure = table.erasure()
     erasure.remove_device("a-1")
     table.put(history_item(Telemetry("a-1", NOW_MS + 1, 9, {}), "acme", 10**9))
+    pack = [Telemetry("a-1", NOW_MS - before, 9 - before, {}) for before in (2, 1, 0)]
+    table.put(packed_item(pack, "acme", 10**9))
 
     count = erasure.erase_device("a-1", "acme", before_ms=NOW_MS, days=5, months_back=1)
 
-    assert count == 8
+    assert count == 9
     left = [item for item in table.of("acme") if item["PK"].startswith("DEV#a-1")]
     assert sorted(item["SK"] for item in left) == ["STATE", f"TS#{NOW_MS + 1:013d}#{9:016d}"]
     assert erasure.erase_device("a-1", "acme", before_ms=NOW_MS, days=5, months_back=1) == 0
