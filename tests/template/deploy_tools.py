@@ -1,7 +1,7 @@
 """Programs that judge and deploy the template, each in an environment of its own in the user's cache.
 
-They take a minute or two to install, so tests take them where they are and skip where they are not; `make test-deploy`
-(HEADWATER_TEST_DEPLOY=1) installs them. HEADWATER_SAM and HEADWATER_CHECKOV name other ones.
+They take a minute or two to install and another to run, so `make test-deploy` (HEADWATER_TEST_DEPLOY=1) does that and
+`make test` does not. HEADWATER_SAM and HEADWATER_CHECKOV name other ones.
 """
 
 import fcntl
@@ -21,13 +21,13 @@ def deploy_tool(name: str) -> Path:
     if given:
         return Path(given)
     requirement = REQUIREMENTS[name]
+    if not os.environ.get("HEADWATER_TEST_DEPLOY"):
+        pytest.skip(f"`make test-deploy` installs {requirement} and runs it")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headwater"
     environment = cache / requirement.replace("==", "-")
     # Written last: an installation that was interrupted has none.
     stamp, program = environment / ".installed", environment / "bin" / name
     if not stamp.exists():
-        if not os.environ.get("HEADWATER_TEST_DEPLOY"):
-            pytest.skip(f"{requirement} is not installed; `make test-deploy` installs and runs it")
         cache.mkdir(parents=True, exist_ok=True)
         with open(cache / "lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
