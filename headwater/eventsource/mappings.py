@@ -142,11 +142,10 @@ class EventSourceMappings:
         return self._document(mapping_id)
 
     def list(self, *, source_arn: str | None = None, function_name: str | None = None) -> list[dict[str, Any]]:
+        """The mappings of a source and a function; none for what does not exist, which is no error (recorded)."""
         function = self._ports.find_function(function_name) if function_name else None
         if function_name and function is None:
-            raise ServiceError(
-                "ResourceNotFoundException", f"Function not found: {function_name}", status=404, fields={"Type": "User"}
-            )
+            return []
         return [
             self._document(identifier)
             for identifier, entry in self._entries.items()

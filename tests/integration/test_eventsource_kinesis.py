@@ -151,6 +151,15 @@ async def test_throttled_function_is_called_again_later(stack: LambdaStack) -> N
     assert stack.failures == []
 
 
+async def test_listing_the_mappings_of_what_does_not_exist_is_no_error(stack: LambdaStack) -> None:
+    await mapped(stack)
+
+    by_function = await stack.call("list_event_source_mappings", FunctionName="missing")
+    by_source = await stack.call("list_event_source_mappings", EventSourceArn=QUEUE)
+
+    assert by_function["EventSourceMappings"] == by_source["EventSourceMappings"] == []
+
+
 async def test_mapping_is_described_as_the_service_does(stack: LambdaStack) -> None:
     arn = await stack.create_stream("telemetry")
 
