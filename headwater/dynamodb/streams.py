@@ -185,18 +185,17 @@ def last_sequence(transaction: ReadTransaction, view: StreamView) -> int | None:
 def decode_record(view: StreamView, region: str, sequence: int, raw: bytes) -> StreamRecord:
     """A stored record as the service gives it."""
     stored: dict[str, Any] = orjson.loads(raw)
+    # The order of the members is the service's.
     change: dict[str, Any] = {
         # The service gives whole seconds here.
         "ApproximateCreationDateTime": float(int(stored["time"])),
         "Keys": stored["keys"],
+        **({"NewImage": stored["new"]} if "new" in stored else {}),
+        **({"OldImage": stored["old"]} if "old" in stored else {}),
         "SequenceNumber": sequence_text(sequence),
         "SizeBytes": stored["size"],
         "StreamViewType": view.view_type,
     }
-    if "new" in stored:
-        change["NewImage"] = stored["new"]
-    if "old" in stored:
-        change["OldImage"] = stored["old"]
     body = {
         "eventID": hashlib.md5(f"{view.arn}:{sequence}".encode(), usedforsecurity=False).hexdigest(),
         "eventName": stored["name"],

@@ -51,6 +51,14 @@ async def test_change_reaches_the_function_in_lambdas_shape(stack: LambdaStack) 
     assert record["awsRegion"] == "us-east-1"
     assert record["eventSourceARN"] == arn
     assert {"eventID", "eventVersion"} <= set(record)
+    assert list(change) == [
+        "ApproximateCreationDateTime",
+        "Keys",
+        "NewImage",
+        "SequenceNumber",
+        "SizeBytes",
+        "StreamViewType",
+    ]
     assert change["Keys"] == {"PK": {"S": "DEV#1"}}
     assert change["NewImage"] == {"PK": {"S": "DEV#1"}, "n": {"N": "1"}}
     assert change["StreamViewType"] == "NEW_AND_OLD_IMAGES"
