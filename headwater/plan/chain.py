@@ -62,6 +62,7 @@ def read_chain(loaded: LoadedTemplate) -> Chain:
         found = ", ".join(reader.name for reader in on_stream) or "none"
         raise _fault(f"one function reads a Kinesis stream, found {found}")
     stream, table = (_only_one(resources, kind) for kind in (_STREAM, _TABLE))
+    _refuse_other_prices(stream, table)
     writes = [write for reader in readers for write in reader.footprint.writes]
     unknown = {write.seen_by for write in writes} - {reader.name for reader in readers if reader.source == "dynamodb"}
     if unknown - {""}:
@@ -102,6 +103,18 @@ def _reader(stack: Stack, resources: list[Resource], name: str, footprint: Funct
     )
 
 
+def _refuse_other_prices(stream: Resource, table: Resource) -> None:
+    """Other modes are paid for by other units, which this arithmetic does not have."""
+    mode = (stream.properties.get("StreamModeDetails") or {}).get("StreamMode", "PROVISIONED")
+    if mode != "PROVISIONED":
+        message = f"only provisioned streams are planned, found {mode}"
+        raise TemplateError(message, logical_id=stream.logical_id, property_path="StreamModeDetails")
+    billing = table.properties.get("BillingMode", "PROVISIONED")
+    if billing != "PAY_PER_REQUEST":
+        message = f"only tables with PAY_PER_REQUEST are planned, found {billing}"
+        raise TemplateError(message, logical_id=table.logical_id, property_path="BillingMode")
+
+
 def _only_one(resources: list[Resource], kind: str) -> Resource:
     found = [one for one in resources if one.type == kind]
     if len(found) != 1:
@@ -110,7 +123,13 @@ def _only_one(resources: list[Resource], kind: str) -> Resource:
 
 
 def _number(resource: Resource, name: str, default: int) -> int:
-    return int(resource.properties.get(name, default))
+    found = resource.properties.get(name, default)
+    try:
+        return int(found)
+    except (TypeError, ValueError):
+        raise TemplateError(
+            f"expected a whole number, found {found!r}", logical_id=resource.logical_id, property_path=name
+        ) from None
 
 
 def _recovers(table: Resource) -> bool:
