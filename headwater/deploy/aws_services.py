@@ -142,13 +142,23 @@ class AsynchronousDelivery:
                 for name, value in delivery.attributes.items()
                 if value  # SQS takes no empty value
             }
-            await self.deliver(delivery.arn, delivery.body, attributes)
+            await self.deliver(delivery.arn, delivery.body, attributes, trace_header=delivery.trace_header)
 
-    async def deliver(self, arn: str, text: str, attributes: Mapping[str, Any] | None = None) -> None:
-        """Raises: ServiceError for a target that does not work here or does not take it."""
+    async def deliver(
+        self,
+        arn: str,
+        text: str,
+        attributes: Mapping[str, Any] | None = None,
+        *,
+        trace_header: str | None = None,
+    ) -> None:
+        """Hand over; a queue's message has the trace header as its system attribute AWSTraceHeader (recorded on AWS).
+
+        Raises: ServiceError for a target that does not work here or does not take it.
+        """
         service = arn.split(":")[2]
         if service == "sqs":
-            await self._sqs.send(arn, text, attributes=attributes)
+            await self._sqs.send(arn, text, attributes=attributes, trace_header=trace_header)
         elif service == "lambda" and self.functions is not None:
             await self.functions.invoke_event(arn, text.encode())
         elif service == "sns" and self.topics is not None:

@@ -29,13 +29,17 @@ Invoke = Callable[[str, bytes, str, str | None, str | None], Awaitable[InvokeRes
 
 @dataclass(frozen=True, slots=True)
 class EventDelivery:
-    """What leaves for a destination: `body` for the target `arn`, with message attributes if it is a dead letter."""
+    """What leaves for a destination: `body` for the target `arn`, with message attributes if it is a dead letter.
+
+    `trace_header` is the X-Ray header of the invocation, which a queue gives on with the message.
+    """
 
     arn: str
     body: str
     attributes: dict[str, str]
     kind: Literal["destination", "dead-letter"]
     function_arn: str
+    trace_header: str | None = None
 
 
 Delivery = Callable[[EventDelivery], Awaitable[None]]
@@ -208,7 +212,8 @@ class AsyncInvoker:
             result=result,
             now=self._clock(),
         )
-        await self._send(EventDelivery(arn, json.dumps(document), {}, "destination", event.config.arn))
+        body = json.dumps(document)
+        await self._send(EventDelivery(arn, body, {}, "destination", event.config.arn, event.trace_header))
 
     async def _send(self, delivery: EventDelivery) -> None:
         if self._deliver is None:

@@ -246,6 +246,8 @@ class FunctionService:
         if len(payload) > MAX_EVENT_BYTES:
             raise _too_large(len(payload), MAX_EVENT_BYTES)
         arn = name_or_arn if name_or_arn.startswith("arn:") else config.arn
+        # One trace for all attempts and for the record of their end.
+        trace_header = _header_text(trace_header) or self._new_trace_header()
         return await self._events.submit(config, arn, payload, trace_header=trace_header, client_context=client_context)
 
     async def _invoke_for_event(

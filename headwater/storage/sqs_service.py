@@ -123,6 +123,7 @@ class SqsService:
         group_id: str | None = None,
         deduplication_id: str | None = None,
         sender_id: str = "",
+        trace_header: str | None = None,
     ) -> str:
         """Send one message in process; `attributes` as in the API. Returns the message id after the commit.
 
@@ -135,6 +136,9 @@ class SqsService:
             request["MessageGroupId"] = group_id
         if deduplication_id is not None:
             request["MessageDeduplicationId"] = deduplication_id
+        if trace_header:
+            value = {"DataType": "String", "StringValue": trace_header}
+            request["MessageSystemAttributes"] = {"AWSTraceHeader": value}
         principal = AwsPrincipal(sender_id or self._catalog.account_id, self._catalog.account_id)
         answer = await self._send("SendMessage", request, principal)
         return str(answer["MessageId"])

@@ -152,9 +152,12 @@ def test_failure_of_an_asynchronous_call_of_the_alias_goes_to_its_destination(pr
 
     sqs = product.boto3("sqs")
     url = sqs.get_queue_url(QueueName="failures")["QueueUrl"]
-    (message,) = eventually(lambda: sqs.receive_message(QueueUrl=url).get("Messages"))
+    (message,) = eventually(
+        lambda: sqs.receive_message(QueueUrl=url, MessageSystemAttributeNames=["AWSTraceHeader"]).get("Messages")
+    )
     document = json.loads(message["Body"])
 
+    assert message["Attributes"]["AWSTraceHeader"].startswith("Root=1-")
     assert document["requestContext"]["functionArn"].endswith(":function:released:live")
     assert document["requestContext"]["condition"] == "RetriesExhausted"
     assert document["responseContext"]["executedVersion"] == "1"
