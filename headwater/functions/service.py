@@ -89,6 +89,7 @@ class FunctionService:
         self._warming: dict[str, list[asyncio.Future[None]]] = {}
         self._reaper: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self.reloads = 0
         self._events = AsyncInvoker(
             self._invoke_for_event,
             clock=clock,
@@ -151,7 +152,11 @@ class FunctionService:
             self._retire(pool)
 
     def reload(self, name: str) -> None:
-        """Use the code as it is now: idle environments end, busy ones after their invocation."""
+        """Use the code as it is now: idle environments end, busy ones after their invocation.
+
+        `reloads` counts these, for what is remembered of code.
+        """
+        self.reloads += 1
         code_dir = self._find(name).config.code_dir
         for pool in self._pools_of(name):
             if pool.config.code_dir == code_dir:

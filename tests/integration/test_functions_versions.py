@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from headwater.functions.config import FunctionConfig
 from tests.integration.lambda_stack import LambdaStack, deployment_package, lambda_stack, until
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:made"
@@ -307,6 +308,25 @@ async def test_versions_and_aliases_of_a_template_function_run_its_code(tmp_path
             answer = await stack.call("invoke", FunctionName="echo", Qualifier="live", Payload=b'{"a":1}')
 
             assert (json.load(answer["Payload"]), answer["ExecutedVersion"]) == ({"a": 1}, "1")
+
+
+async def test_function_of_the_template_has_the_digest_of_its_code(tmp_path: Path) -> None:
+    async with lambda_stack(tmp_path / "made") as stack:
+        code = tmp_path / "code"
+        code.mkdir()
+        (code / "app.py").write_text("def handler(event, context): return 1\n")
+        arn = "arn:aws:lambda:us-east-1:123456789012:function:coded"
+        stack.functions.register(FunctionConfig("coded", arn, "app.handler", code, versions=("1",)))
+
+        before = await stack.call("get_function_configuration", FunctionName="coded")
+        numbered = await stack.call("get_function_configuration", FunctionName="coded", Qualifier="1")
+        (code / "app.py").write_text("def handler(event, context): return 22\n")
+        stack.functions.reload("coded")
+        after = await stack.call("get_function_configuration", FunctionName="coded")
+
+    assert (before["CodeSize"], after["CodeSize"]) == (38, 39)
+    assert len(before["CodeSha256"]) == 44
+    assert before["CodeSha256"] == numbered["CodeSha256"] != after["CodeSha256"]
 
 
 async def test_function_of_the_template_wins_over_one_made_before(tmp_path: Path) -> None:

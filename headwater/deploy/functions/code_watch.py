@@ -8,21 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from headwater.errors import ServiceError
+from headwater.functions.code_files import is_code, is_skipped
 from headwater.functions.config import FunctionConfig
 from headwater.functions.service import FunctionService
 
 _log = logging.getLogger(__name__)
-_CODE = (".py", ".js", ".mjs", ".cjs")
-# Never code of a function, and large: watching them costs thousands of kernel watches.
-_SKIPPED = ("node_modules", "venv", "__pycache__", "site-packages")
 # How often the watching thread looks up, which is what an idle runtime pays for it.
 _STEP_MS = 150
-
-
-def is_code(path: Path, root: Path) -> bool:
-    """Whether a path below a task root can be a function's code."""
-    folders = path.relative_to(root).parts[:-1]
-    return path.suffix in _CODE and not any(name.startswith(".") or name in _SKIPPED for name in folders)
 
 
 def changed_functions(changed: Iterable[Path], functions: Iterable[FunctionConfig]) -> list[str]:
@@ -61,7 +53,7 @@ async def watch_code(functions: FunctionService, data_dir: Path) -> None:
 
 
 def _is_skipped(path: Path, own: Path) -> bool:
-    return path.is_dir() and (path.name.startswith(".") or path.name in _SKIPPED or path == own)
+    return path.is_dir() and (is_skipped(path.name) or path == own)
 
 
 async def _watch(functions: FunctionService, places: set[Path], *, is_recursive: bool) -> None:

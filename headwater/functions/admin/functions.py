@@ -17,6 +17,7 @@ from headwater.functions.admin.code_store import StoredCode
 from headwater.functions.admin.layers import Layers
 from headwater.functions.admin.records import FunctionRecord, FunctionRecords, PublishedVersion, new_revision
 from headwater.functions.admin.request import build_config, check_tags, function_name_of
+from headwater.functions.code_files import CodeState, code_state
 from headwater.functions.config import LATEST, FunctionConfig
 from headwater.functions.service import FunctionService
 
@@ -50,6 +51,8 @@ class FunctionAdmin:
         self._records = records
         self._layers = layers
         self._fetch_object = fetch_object
+        # Of the template's functions, by task root, since the number of reloads.
+        self._code_states: dict[Path, tuple[int, CodeState]] = {}
 
     def restore(self) -> None:
         """Register what earlier runs made through the API: functions, versions and aliases."""
@@ -154,7 +157,7 @@ class FunctionAdmin:
         record = self._records.of(name)
         number = self._number(record, config, qualifier)
         version = record.versions.get(number)
-        request, code = (record.request or {}), record.code
+        request, code = (record.request or {}), self.code_of(record)
         modified_s, revision = record.modified_s, record.revision_id
         if version is not None:
             modified_s, revision = version.published_s, version.revision_id
@@ -167,12 +170,12 @@ class FunctionAdmin:
             "Runtime": config.runtime_name,
             "Role": config.role_arn,
             "Handler": config.handler,
-            "CodeSize": code.size_bytes if code else 0,
+            "CodeSize": code.size_bytes,
             "Description": request.get("Description", config.description),
             "Timeout": int(config.timeout_s),
             "MemorySize": config.memory_mb,
             "LastModified": datetime.fromtimestamp(modified_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000"),
-            "CodeSha256": code.sha256 if code else "",
+            "CodeSha256": code.sha256,
             "Version": number,
             **environment,
             **({"Layers": layers} if layers else {}),
@@ -187,6 +190,17 @@ class FunctionAdmin:
             "LoggingConfig": _logging(config),
             **{key: request[key] for key in _SHOWN if key in request},
         }
+
+    def code_of(self, record: FunctionRecord) -> StoredCode | CodeState:
+        """The code of `$LATEST`; of a function of the template it is looked at once until it changes."""
+        if record.code is not None:
+            return record.code
+        root, now = self._service.config(record.name).code_dir, self._service.reloads
+        reloads, state = self._code_states.get(root, (-1, None))
+        if state is None or reloads != now:
+            state = code_state(root)
+            self._code_states[root] = (now, state)
+        return state
 
     def get(self, name: str, qualifier: str | None = None) -> dict[str, Any]:
         config = self._service.config(f"{name}:{qualifier}" if qualifier else name)

@@ -30,7 +30,7 @@ class Versions:
         record = self._records.of(self._service.config(name).name)
         check_revision(checked(request, "RevisionId", str), record.revision_id)
         wanted = checked(request, "CodeSha256", str)
-        current = record.code.sha256 if record.code else ""
+        current = self._functions.code_of(record).sha256
         if wanted and wanted != current:  # (recorded)
             raise invalid(
                 f"CodeSHA256 ({wanted}) is different from current CodeSHA256 in $LATEST ({current}). Please try again "

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from headwater.deploy.functions.code_watch import changed_functions, is_code
+from headwater.deploy.functions.code_watch import changed_functions
+from headwater.functions.code_files import is_code
 from headwater.functions.config import FunctionConfig
 
 ROOT = Path("/app")
