@@ -1,11 +1,12 @@
 """Deploy a template on a store that is thrown away: every fault is known before anything of the user's is touched."""
 
 from headwater.auth.jwt import PoolKey
-from headwater.deploy.bring_up import Site, deploy_stack
+from headwater.deploy.bring_up import deploy_stack
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.loading import LoadedTemplate
 from headwater.deploy.options import UpOptions
+from headwater.deploy.wiring import Site
 from headwater.storage.store import Store
 
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from headwater.deploy.bring_up import Site, deploy_stack
+from headwater.deploy.bring_up import deploy_stack
 from headwater.deploy.compiled import Compiled
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.loading import load_template
 from headwater.deploy.options import UpOptions
+from headwater.deploy.wiring import Site
 from headwater.errors import TemplateError
 from headwater.storage.store import Store
 
