@@ -67,6 +67,13 @@ Resources:
         DestinationConfig:
           OnSuccess: {Type: EventBridge, Destination: !GetAtt Ends.Arn}
           OnFailure: {Type: S3Bucket, Destination: !GetAtt Kept.Arn}
+  Shared:
+    Type: AWS::Lambda::Alias
+    Properties:
+      FunctionName: !Ref Announced
+      Name: shared
+      FunctionVersion: "2"
+      RoutingConfig: {AdditionalVersionWeights: [{FunctionVersion: "1", FunctionWeight: 1.0}]}
   Closed:
     Type: AWS::Serverless::Function
     Properties:
@@ -120,6 +127,18 @@ def test_alias_runs_the_template_version_with_its_layer(product: Product) -> Non
     assert answer["ExecutedVersion"] == "1"
     assert document["word"] == "layered"
     assert document["arn"] == "arn:aws:lambda:us-east-1:123456789012:function:released:live"
+
+
+def test_alias_shares_its_calls_as_the_template_says(product: Product) -> None:
+    client = product.boto3("lambda")
+    client.publish_version(FunctionName="announced")
+    client.create_alias(FunctionName="announced", Name="other", FunctionVersion="2")
+
+    answer = invoke(product, "announced:shared")
+    alias = client.get_alias(FunctionName="announced", Name="shared")
+
+    assert answer["ExecutedVersion"] == "1"
+    assert (alias["FunctionVersion"], alias["RoutingConfig"]) == ("2", {"AdditionalVersionWeights": {"1": 1.0}})
 
 
 def test_trace_header_of_the_caller_reaches_the_handler(product: Product) -> None:

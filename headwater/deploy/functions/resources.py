@@ -160,12 +160,22 @@ def _check_handler(handler: str, runtime: Runtime, folders: tuple[Path, ...]) ->
         raise TemplateError(f"{handler!r}: there is no {missing}{hint}", property_path="Handler")
 
 
-def _aliases(deployment: Deployment, name: str) -> dict[str, str]:
-    return {
-        str(alias.properties["Name"]): str(alias.properties.get("FunctionVersion", "1"))
+def _aliases(deployment: Deployment, name: str) -> list[Resource]:
+    return [
+        alias
         for alias in deployment.of_type("AWS::Lambda::Alias")
         if str(alias.properties.get("FunctionName")).rsplit(":", 1)[-1] == name
-    }
+    ]
+
+
+def _version_of(alias: Resource) -> str:
+    return str(alias.properties.get("FunctionVersion", "1"))
+
+
+def _weights(alias: Resource) -> list[tuple[str, float]]:
+    """The other version that shares the alias's calls, with its part; nothing without one."""
+    entries = (alias.properties.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or []
+    return [(str(entry["FunctionVersion"]), float(entry["FunctionWeight"])) for entry in entries]
 
 
 def _versions(deployment: Deployment, name: str) -> tuple[str, ...]:
@@ -175,9 +185,10 @@ def _versions(deployment: Deployment, name: str) -> tuple[str, ...]:
         for version in deployment.of_type("AWS::Lambda::Version")
         if str(version.properties.get("FunctionName")).rsplit(":", 1)[-1] == name
     ]
-    return tuple(
-        dict.fromkeys(number for number in (*published, *_aliases(deployment, name).values()) if number != LATEST)
-    )
+    aliases = _aliases(deployment, name)
+    others = [number for alias in aliases for number, _ in _weights(alias)]
+    numbers = (*published, *map(_version_of, aliases), *others)
+    return tuple(dict.fromkeys(number for number in numbers if number != LATEST))
 
 
 def _debug_port(deployment: Deployment, logical_id: str, name: str, runtime: Runtime) -> int | None:
@@ -225,6 +236,7 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
     if runtime == "python" and "BuildMethod" not in resource.metadata:
         layers = (*layers, *await installed_requirements(code_dir, deployment.requirements_dir))
     event_invokes = _event_invokes(deployment, resource, name)
+    aliases = _aliases(deployment, name)
     config = FunctionConfig(
         name=name,
         arn=deployment.stack.environment.arn("lambda", f"function:{name}"),
@@ -239,7 +251,8 @@ async def deploy_function(deployment: Deployment, resource: Resource) -> None:
         runtime_name=str(properties.get("Runtime", "")),
         role_arn=str(properties.get("Role", "")),
         description=str(properties.get("Description", "")),
-        aliases=_aliases(deployment, name),
+        aliases={str(alias.properties["Name"]): _version_of(alias) for alias in aliases},
+        alias_weights={str(alias.properties["Name"]): weight for alias in aliases for weight in _weights(alias)},
         versions=_versions(deployment, name),
         event_invoke=event_invokes.pop(LATEST),
         event_invokes=event_invokes,

@@ -317,7 +317,7 @@ class FunctionAdmin:
         """Bring the record's aliases, versions and settings into the running function; the template's own stay."""
         config = self._service.config(record.name)
         own = self._template_parts(record, config)
-        weights = {}
+        weights = {name: weight for name, weight in own.alias_weights.items() if name in own.aliases}
         for alias in record.aliases.values():
             for number, weight in ((alias.get("RoutingConfig") or {}).get("AdditionalVersionWeights") or {}).items():
                 weights[alias["Name"]] = (number, float(weight))

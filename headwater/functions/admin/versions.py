@@ -112,10 +112,13 @@ class Versions:
 
     def _aliases(self, name: str) -> dict[str, dict[str, Any]]:
         config = self._service.config(name)
-        of_template = {
+        of_template: dict[str, dict[str, Any]] = {
             alias: {"AliasArn": self._arn(name, alias), "Name": alias, "FunctionVersion": number, "Description": ""}
             for alias, number in self._functions.template_aliases(config.name).items()
         }
+        for alias, (number, weight) in config.alias_weights.items():
+            if alias in of_template:
+                of_template[alias]["RoutingConfig"] = {"AdditionalVersionWeights": {number: weight}}
         return {**self._records.of(config.name).aliases, **of_template}
 
     def _refuse_template(self, name: str, alias: str) -> None:

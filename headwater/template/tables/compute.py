@@ -1,5 +1,6 @@
 """Verdicts on functions and their event sources."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,26 @@ def _source_is_known(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]
 def _principal_is_known(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
     if properties.get("Action") not in ("lambda:InvokeFunction", "lambda:InvokeFunctionUrl"):
         yield "Action", f"{properties.get('Action')!r}: a permission here allows lambda:InvokeFunction"
+
+
+def _calls_are_shared_by_two(properties: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Source: Lambda API Reference, AliasRoutingConfiguration; CloudFormation has a list for the API's map."""
+    path = "RoutingConfig.AdditionalVersionWeights"
+    routing = properties.get("RoutingConfig") or {}
+    entries = routing.get("AdditionalVersionWeights") if isinstance(routing, Mapping) else routing
+    if not entries:
+        return
+    if not isinstance(entries, list) or len(entries) > 1 or not isinstance(entries[0], Mapping):
+        yield path, f"{entries!r}: expected a list of one FunctionVersion with its FunctionWeight"
+        return
+    number, weight = str(entries[0].get("FunctionVersion", "")), str(entries[0].get("FunctionWeight"))
+    version = str(properties.get("FunctionVersion", "1"))
+    if not number.isdecimal() or not version.isdecimal():
+        yield path, f"{version} and {number or 'nothing'}: an alias shares its calls between two numbered versions"
+    elif number == version:
+        yield path, f"version {number} is the alias's own"
+    if not re.fullmatch(r"0(\.\d+)?|1(\.0+)?", weight):
+        yield path, f"the FunctionWeight {weight} is not from 0 to 1"
 
 
 COMPUTE: dict[str, TypeTable] = {
@@ -68,9 +89,9 @@ COMPUTE: dict[str, TypeTable] = {
         live="FunctionName Description", deploy_only="ProvisionedConcurrencyConfig CodeSha256"
     ),
     "AWS::Lambda::Alias": table(
-        live="FunctionName FunctionVersion Name Description",
+        live="FunctionName FunctionVersion Name Description RoutingConfig.AdditionalVersionWeights",
         deploy_only="ProvisionedConcurrencyConfig",
-        refused={"RoutingConfig": "one version of a function runs here"},
+        checks=(_calls_are_shared_by_two,),
     ),
     "AWS::Lambda::LayerVersion": table(
         live="LayerName Content Description CompatibleRuntimes",

@@ -52,6 +52,35 @@ def test_a_type_in_no_table_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        ([{"FunctionVersion": "1", "FunctionWeight": "0.5"}], None),
+        ([], None),
+        ([{"FunctionVersion": "2", "FunctionWeight": 0.5}], "the alias's own"),
+        ([{"FunctionVersion": "$LATEST", "FunctionWeight": 0.5}], "two numbered versions"),
+        ([{"FunctionVersion": "1", "FunctionWeight": 1.5}], "not from 0 to 1"),
+        ([{"FunctionVersion": "1"}], "not from 0 to 1"),
+        ([{"FunctionWeight": 0.1}], "two numbered versions"),
+        ([{"FunctionVersion": "1", "FunctionWeight": 0.1}, {"FunctionVersion": "3", "FunctionWeight": 0.1}], "one"),
+        ({"1": 0.5}, "expected a list"),
+        (["1"], "expected a list"),
+    ],
+)
+def test_alias_shares_its_calls_between_two_numbered_versions(weights: Any, reason: str | None) -> None:
+    properties = {
+        "FunctionName": "f",
+        "Name": "live",
+        "FunctionVersion": "2",
+        "RoutingConfig": {"AdditionalVersionWeights": weights},
+    }
+
+    found = judge("R", {"Type": "AWS::Lambda::Alias", "Properties": properties}, properties)
+
+    refused = " ".join(finding.why for finding in found if finding.verdict == "refused")
+    assert refused == "" if reason is None else reason in refused
+
+
+@pytest.mark.parametrize(
     ("kind", "properties", "path"),
     [
         ("AWS::Lambda::Function", {"Runtime": "java21"}, "Runtime"),
