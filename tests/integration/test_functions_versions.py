@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from headwater.functions.config import FunctionConfig
+from headwater.functions.config import EventInvokeConfig, FunctionConfig
 from tests.integration.lambda_stack import LambdaStack, deployment_package, lambda_stack, until
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:made"
@@ -308,6 +308,47 @@ async def test_versions_and_aliases_of_a_template_function_run_its_code(tmp_path
             answer = await stack.call("invoke", FunctionName="echo", Qualifier="live", Payload=b'{"a":1}')
 
             assert (json.load(answer["Payload"]), answer["ExecutedVersion"]) == ({"a": 1}, "1")
+
+
+@pytest.mark.parametrize("is_stated", [False, True], ids=["beside the template", "against the template"])
+async def test_settings_of_a_template_function_survive_unless_the_template_states_them(
+    tmp_path: Path, is_stated: bool
+) -> None:
+    stated: dict[str, Any] = {
+        "reserved_concurrency": 9,
+        "event_invoke": EventInvokeConfig(maximum_retry_attempts=0, dead_letter="arn:aws:sqs:us-east-1:123456789012:d"),
+    }
+    policy = {"StatementId": "s", "Action": "lambda:InvokeFunction", "Principal": "events.amazonaws.com"}
+    async with lambda_stack(tmp_path) as stack:
+        arn = stack.register("echo", "app.echo", folder="basics", **(stated if is_stated else {}))
+        await stack.call("put_function_concurrency", FunctionName="echo", ReservedConcurrentExecutions=7)
+        await stack.call("put_function_event_invoke_config", FunctionName="echo", MaximumRetryAttempts=1)
+        await stack.call("add_permission", FunctionName="echo", **policy)
+        await stack.call("tag_resource", Resource=arn, Tags={"a": "b"})
+
+    async with lambda_stack(tmp_path) as stack:
+        stack.register("echo", "app.echo", folder="basics", **(stated if is_stated else {}))
+        stack.restore()
+        function = await stack.call("get_function", FunctionName="echo")
+        events = await stack.call("get_function_event_invoke_config", FunctionName="echo")
+        statements = json.loads((await stack.call("get_policy", FunctionName="echo"))["Policy"])["Statement"]
+        kept = stack.functions.config("echo").event_invoke
+
+    assert function["Concurrency"]["ReservedConcurrentExecutions"] == (9 if is_stated else 7)
+    assert events["MaximumRetryAttempts"] == kept.maximum_retry_attempts == (0 if is_stated else 1)
+    assert function["Tags"] == {"a": "b"}
+    assert [one["Sid"] for one in statements] == ["s"]
+
+
+async def test_nothing_is_kept_of_a_template_function_whose_settings_were_taken_away(tmp_path: Path) -> None:
+    async with lambda_stack(tmp_path) as stack:
+        arn = stack.register("echo", "app.echo", folder="basics")
+        await stack.call("put_function_concurrency", FunctionName="echo", ReservedConcurrentExecutions=7)
+        await stack.call("tag_resource", Resource=arn, Tags={"a": "b"})
+        await stack.call("delete_function_concurrency", FunctionName="echo")
+        await stack.call("untag_resource", Resource=arn, TagKeys=["a"])
+
+    assert list(tmp_path.glob("echo/*")) == []
 
 
 async def test_function_of_the_template_has_the_digest_of_its_code(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from headwater.functions.admin.layers import Layers
 from headwater.functions.admin.records import FunctionRecord, FunctionRecords, PublishedVersion, new_revision
 from headwater.functions.admin.request import build_config, check_tags, function_name_of
 from headwater.functions.code_files import CodeState, code_state
-from headwater.functions.config import LATEST, FunctionConfig
+from headwater.functions.config import LATEST, EventInvokeConfig, FunctionConfig
 from headwater.functions.service import FunctionService
 
 _LOGGER = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class FunctionAdmin:
         if record.is_of_template:
             if not known:
                 return  # the template has it no longer
-            record.aliases = {name: alias for name, alias in record.aliases.items() if name not in known[0].aliases}
+            _leave_to_template(record, known[0])
         else:
             self._register(record)
             for version in record.versions.values():
@@ -410,6 +410,17 @@ async def archive_of(code: Mapping[str, Any], fetch_object: FetchObject | None) 
                 f"Error occurred while GetObject. S3 Error Code: {error.code}. S3 Error Message: {error.message}"
             ) from error
     raise invalid("Please provide a source for function code: a ZipFile, or an S3Bucket with an S3Key.")
+
+
+def _leave_to_template(record: FunctionRecord, config: FunctionConfig) -> None:
+    """Take out of a record what the template states."""
+    stated = set(config.event_invokes)
+    if config.event_invoke != EventInvokeConfig(dead_letter=config.event_invoke.dead_letter):
+        stated.add(LATEST)
+    record.aliases = {name: alias for name, alias in record.aliases.items() if name not in config.aliases}
+    record.event_invokes = {key: kept for key, kept in record.event_invokes.items() if key not in stated}
+    if config.reserved_concurrency is not None:
+        record.reserved_concurrency = None
 
 
 def _versions_of(alias: Mapping[str, Any]) -> set[str]:

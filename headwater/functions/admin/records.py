@@ -1,7 +1,7 @@
 """What the Lambda API keeps of a function beside its configuration, in one file a function.
 
-A function of the template has a record as well: its published versions and aliases outlive a restart, so that an event
-source mapping made on an alias finds it. The rest of it is the template's again after a restart, as after a deployment.
+A function of the template has a record as well, for what was set beside the template outlives a restart as it outlives
+a deployment: an event source mapping made on an alias finds it. What the template states is the template's again.
 """
 
 import uuid
@@ -50,6 +50,12 @@ class FunctionRecord:
     def is_of_template(self) -> bool:
         return self.request is None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was set through the API."""
+        kept = (self.versions, self.aliases, self.event_invokes, any(self.policies.values()), self.tags)
+        return self.is_of_template and not any(kept) and self.reserved_concurrency is None
+
     def revision_of(self, qualifier: str | None) -> str:
         """The revision of the function, of one of its versions or of an alias."""
         if qualifier in self.versions:
@@ -94,14 +100,10 @@ class FunctionRecords:
         self.save(record)
 
     def save(self, record: FunctionRecord) -> None:
-        if not record.is_of_template:
-            self.store.save(record.name, _encode(record))
-        elif record.versions or record.aliases:
-            kept = FunctionRecord(record.name, record.modified_s, versions=record.versions, aliases=record.aliases)
-            kept.last_number = record.last_number
-            self.store.save(record.name, _encode(kept))
-        else:
+        if record.is_empty:
             self.store.remove(record.name)
+        else:
+            self.store.save(record.name, _encode(record))
 
     def forget(self, name: str) -> None:
         """Leave a record out of this run; it stays in the store."""
