@@ -154,7 +154,7 @@ class ProvisioningBody:
             if certificates
             else None,
             policies=policies,
-            configuration=evaluated(dict(self.configuration)),
+            configuration=object_of(evaluated(dict(self.configuration)), "DeviceConfiguration"),
             logical_ids=ids,
         )
 

@@ -9,6 +9,9 @@ from typing import Any
 from headwater.deploy.iot.limits import invalid
 
 _MAX_DEPTH = 32
+# What the largest payload of MQTT holds. Joins of joins multiply: ten levels of a hundred references each would take
+# all memory there is.
+_MAX_CHARACTERS = 128 * 1024
 Values = Mapping[str, str]
 Function = Callable[[Any, Values, Mapping[str, Any]], Any]
 
@@ -43,7 +46,14 @@ def _join(argument: Any, values: Values, mappings: Mapping[str, Any]) -> str:
     delimiter, parts = render(_arguments("Fn::Join", argument, 2), values, mappings)
     if not isinstance(delimiter, str) or not isinstance(parts, list):
         raise invalid(f"Fn::Join takes a delimiter and a list, found {argument!r}")
-    return delimiter.join(text_of(part, "Fn::Join") for part in parts)
+    return _joined("Fn::Join", delimiter, [text_of(part, "Fn::Join") for part in parts])
+
+
+def _joined(name: str, delimiter: str, parts: list[str]) -> str:
+    length = sum(map(len, parts)) + len(delimiter) * max(0, len(parts) - 1)
+    if length > _MAX_CHARACTERS:
+        raise invalid(f"{name} gives {length} characters; the limit is {_MAX_CHARACTERS}")
+    return delimiter.join(parts)
 
 
 def _select(argument: Any, values: Values, mappings: Mapping[str, Any]) -> Any:
@@ -87,7 +97,7 @@ def _sub(argument: Any, values: Values, mappings: Mapping[str, Any]) -> str:
         literal = name.startswith("!")
         rendered.append(f"${{{name[1:]}}}" if literal else str(own[name] if name in own else _reference(name, values)))
         rendered.append(rest)
-    return "".join(rendered)
+    return _joined("Fn::Sub", "", rendered)
 
 
 FUNCTIONS: Mapping[str, Function] = {

@@ -116,6 +116,25 @@ def test_what_is_not_understood_is_refused_when_it_is_stored(text: object, fault
     assert refused.value.code == "InvalidRequestException"
 
 
+@pytest.mark.parametrize("configuration", [{"Ref": "Serial"}, {"Fn::Join": ["", []]}, {"Fn::Split": ["-", "a-b"]}])
+def test_a_configuration_that_becomes_no_object_is_refused_before_anything_is_registered(configuration: Any) -> None:
+    parsed = ProvisioningBody.parse(body(configuration=configuration))
+
+    with pytest.raises(ServiceError, match="DeviceConfiguration is an object"):
+        parsed.evaluate({"Serial": "s-1", "AWS::IoT::Certificate::Id": "a" * 64})
+
+
+def test_functions_inside_of_functions_cannot_multiply_a_text_without_end() -> None:
+    joined: Any = {"Ref": "Serial"}
+    for _ in range(9):
+        joined = {"Fn::Sub": ["${x}" * 100, {"x": joined}]}
+    split = {"Fn::Join": ["x" * 1000, {"Fn::Split": ["s", {"Ref": "Serial"}]}]}
+
+    for value in (joined, split):
+        with pytest.raises(ServiceError, match="characters; the limit is 131072"):
+            configured(value, Serial="s" * 1000)
+
+
 def test_a_fleets_certificate_is_the_one_the_device_was_given() -> None:
     by_csr = {"Type": "AWS::IoT::Certificate", "Properties": {"CertificateSigningRequest": "x"}}
 
