@@ -157,6 +157,9 @@ def _check(document: Document) -> None:
         raise invalid(f"authorizerFunctionArn {str(arn)[:200]!r} is not the ARN of a function")
     if document["status"] not in (ACTIVE, INACTIVE):
         raise invalid(f"status {document['status']!r}, expected {ACTIVE} or {INACTIVE}")
+    for member in ("signingDisabled", "enableCachingForHttp"):
+        if not isinstance(document[member], bool):
+            raise invalid(f"{member} is true or false, found {str(document[member])[:100]!r}")
     key_name, keys = document.get("tokenKeyName"), document.get("tokenSigningPublicKeys") or {}
     if key_name is not None and (not isinstance(key_name, str) or _TOKEN_KEY_NAME.match(key_name) is None):
         raise invalid(f"tokenKeyName {str(key_name)[:150]!r} is not 1 to 128 of letters, digits, _ and -")
@@ -164,7 +167,7 @@ def _check(document: Document) -> None:
         raise invalid(f"tokenSigningPublicKeys is an object of at most {_MAX_KEYS} keys")
     for name, pem in keys.items():
         load_key(name, pem)
-    if document["signingDisabled"] is not True and (key_name is None or not keys):
+    if not document["signingDisabled"] and (key_name is None or not keys):
         raise invalid("tokenKeyName and tokenSigningPublicKeys are needed unless signingDisabled is true")
 
 

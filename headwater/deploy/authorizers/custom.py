@@ -20,6 +20,9 @@ from headwater.mqtt.ports import ClientContext, TransportInfo
 
 _log = logging.getLogger(__name__)
 FUNCTION_TIMEOUT_S = 5.0
+# The shortest refresh there is. A timer of a whole day would keep what a client has shown, up to 128 KB, for a day
+# after it has gone.
+_LONGEST_TIMER_S = 300
 
 
 class InvokeFunction(Protocol):
@@ -133,17 +136,27 @@ class CustomAuthentication:
 
     def keep_fresh(self, client: ClientContext, session: CustomSession) -> None:
         """Ask again as often as the answers say, until the connection ends."""
-        self._later(session.grant.refresh_after_s, lambda: self._refresh(client, session))
+        self._wait(client, session, session.grant.refresh_after_s)
 
-    async def _refresh(self, client: ClientContext, session: CustomSession) -> None:
+    def _wait(self, client: ClientContext, session: CustomSession, rest_s: int) -> None:
+        delay_s = min(rest_s, _LONGEST_TIMER_S)
+        self._later(delay_s, lambda: self._refresh(client, session, rest_s - delay_s))
+
+    async def _refresh(self, client: ClientContext, session: CustomSession, rest_s: int) -> None:
         broker = self._broker
         connection = None if broker is None else broker.connection_of(client)
         if broker is None or connection is None:
             return
+        if rest_s:
+            self._wait(client, session, rest_s)
+            return
         try:
             session.grant = await self.decide(session.authorizer, session.presented)
-        except ServiceError as error:
-            _log.warning("%s is disconnected: %s", client.client_id, error.message)
+        except Exception as error:
+            # Whatever it was, nobody has said that the client may stay.
+            if not isinstance(error, ServiceError):
+                _log.exception("the authorizer %s could not be asked", session.authorizer)
+            _log.warning("%s is disconnected: %s", client.client_id, error)
             broker.end(client, ReasonCode.NOT_AUTHORIZED, "AUTH_ERROR", self._clock())
             return
         connection.forget_authorizations()

@@ -151,3 +151,5 @@ def _check(document: Document) -> None:
             raise invalid(f"authorizerConfig.{member[:128]} is not known")
     if not isinstance(config.get("defaultAuthorizerName", ""), str):
         raise invalid("authorizerConfig.defaultAuthorizerName is text")
+    if not isinstance(config.get("allowAuthorizerOverride", False), bool):
+        raise invalid("authorizerConfig.allowAuthorizerOverride is true or false")

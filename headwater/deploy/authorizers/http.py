@@ -76,7 +76,8 @@ class CustomHttp:
         """Raises: ServiceError ForbiddenException."""
         topic = unquote(request.raw_path.removeprefix(_PREFIX))
         actions = ["Publish"]
-        if parse_qs(request.raw_query).get("retain") == ["true"]:
+        # Given more than once, whichever counts where it is published.
+        if "true" in parse_qs(request.raw_query).get("retain", ()):
             actions.append("RetainPublish")
         for action in actions:
             resource = self._account.arn("iot", f"topic/{topic}")

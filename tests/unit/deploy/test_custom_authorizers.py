@@ -207,20 +207,22 @@ async def test_a_refresh_brings_new_policies_to_an_open_connection(instance: Ins
     connection = await instance.connected()
     client = connection.client
     assert client is not None
-    (delay, work), *_ = instance.custom.timers
-    assert delay == 600
+    await instance.custom.timers[0][1]()
     assert instance.access.authorize(client, "Publish", "a")
 
-    await work()
+    await instance.custom.timers[1][1]()
 
     assert not instance.access.authorize(client, "Publish", "a")
     assert not connection.is_closed
-    assert [delay for delay, _ in instance.custom.timers] == [600, 300]
+    assert [delay for delay, _ in instance.custom.timers] == [300, 300, 300]
     ids = {event["connectionMetadata"]["id"] for event in instance.custom.events}
     assert (len(instance.custom.events), len(ids)) == (2, 1)
 
 
-@pytest.mark.parametrize("second", [answer(isAuthenticated=False), ServiceError("FunctionTimeout", "too long"), {}])
+@pytest.mark.parametrize(
+    "second",
+    [answer(isAuthenticated=False), ServiceError("FunctionTimeout", "too long"), {}, RuntimeError("nobody expects it")],
+)
 async def test_a_refresh_that_fails_ends_the_connection(instance: Instance, second: Any) -> None:
     await instance.custom.add()
     instance.custom.answers[:] = [answer(), second]
@@ -238,6 +240,24 @@ async def test_a_refresh_of_a_connection_that_has_gone_asks_nobody(instance: Ins
     second = await instance.connected()
 
     await instance.custom.timers[0][1]()
+
+    assert first.is_closed
+    assert not second.is_closed
+    assert len(instance.custom.events) == 2
+
+
+async def test_what_a_client_showed_is_not_kept_for_the_day_its_grant_lasts(instance: Instance) -> None:
+    await instance.custom.add()
+    instance.custom.answers[:] = [answer(refreshAfterInSeconds=86_400)]
+    first = await instance.connected()
+    second = await instance.connected()
+
+    while instance.custom.timers:
+        delay, work = instance.custom.timers.pop(0)
+        assert delay <= 300
+        await work()
+        if len(instance.custom.timers) == 1:
+            break
 
     assert first.is_closed
     assert not second.is_closed
@@ -312,6 +332,9 @@ async def test_a_domain_has_an_authorizer_of_its_own(instance: Instance) -> None
         ({"authorizerFunctionArn": "arn:aws:sqs:us-east-1:1:q"}, "not the ARN of a function"),
         ({"status": "ON"}, "expected ACTIVE or INACTIVE"),
         ({"signingDisabled": False}, "are needed unless"),
+        ({**SIGNED, "signingDisabled": "false"}, "signingDisabled is true or false"),
+        ({**SIGNED, "signingDisabled": 1}, "signingDisabled is true or false"),
+        ({"enableCachingForHttp": "no"}, "enableCachingForHttp is true or false"),
         ({"tokenKeyName": "a b"}, "tokenKeyName"),
         ({"tokenKeyName": 5}, "tokenKeyName"),
         ({"tokenSigningPublicKeys": {"a": "x", "b": "x", "c": "x"}}, "at most 2"),
@@ -338,6 +361,7 @@ async def test_an_authorizer_that_cannot_work_is_refused(instance: Instance, mem
         ({"applicationProtocol": "COAP"}, "SECURE_MQTT"),
         ({"authorizerConfig": {"other": 1}}, "authorizerConfig.other"),
         ({"authorizerConfig": "x"}, "is an object"),
+        ({"authorizerConfig": {"allowAuthorizerOverride": "no"}}, "allowAuthorizerOverride is true or false"),
     ],
 )
 async def test_a_domain_that_cannot_work_is_refused(instance: Instance, members: Any, fault: str) -> None:
@@ -376,6 +400,22 @@ async def test_a_kept_http_connection_asks_again_when_the_answer_has_aged(instan
     custom.now[0] += 300
     await handle(http_publish(((NAME, "kept"),), derived=connection))
     assert len(custom.events) == 6
+
+
+@pytest.mark.parametrize("query", ["retain=true", "retain=true&retain=true", "retain=false&retain=true"])
+async def test_retaining_over_http_needs_its_own_permission(instance: Instance, query: str) -> None:
+    custom = instance.custom
+    await custom.add("own")
+    custom.answers[:] = [answer(policyDocuments=[allowing("Publish")])]
+
+    async def publish(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200)
+
+    http = CustomHttp(custom.authentication, custom.authorizers, ACCOUNT, publish=publish, clock=lambda: custom.now[0])
+    handle = http.in_front_of(publish)
+
+    assert (await handle(http_publish(((NAME, "own"),)))).status == 200
+    assert (await handle(http_publish(((NAME, "own"),), query))).status == 403
 
 
 TEXT = st.one_of(st.text(max_size=12), st.sampled_from([NAME, SIGNATURE, "own", "t", "=", "&", "?", "%", "%ff", "+"]))
