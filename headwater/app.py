@@ -62,7 +62,8 @@ class Runtime:
         compiled = Compiled()
         (await rehearse(options, loaded, compiled)).faults.raise_found()
         self._store = Store.open(options.data_dir, sync=options.sync)
-        data_dir = self._store.path
+        # Workers run in their code's folder: what lies in the data directory has to be found from there.
+        data_dir = self._store.path.absolute()
         remember_transform(loaded, data_dir)
         secret = _instance_secret(data_dir)
         self._ports = await Ports.bind(options, loaded, data_dir)

@@ -172,6 +172,32 @@ def test_a_template_without_an_api_has_no_graphql_url(tmp_path: Path) -> None:
     assert exit_code == 0
 
 
+INLINE = """
+Resources:
+  Role: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {Statement: []}}}
+  Inline:
+    Type: AWS::Lambda::Function
+    Properties:
+      {Runtime: python3.13, Handler: index.handler, Role: !GetAtt Role.Arn,
+       Code: {ZipFile: 'handler = lambda event, context: event["n"] + 1'}}
+"""
+
+
+def test_code_in_a_relative_data_directory_is_found_by_the_workers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text(INLINE)
+    monkeypatch.chdir(ROOT)
+    product = Product(Path(os.path.relpath(tmp_path / "data")), template=template).start()
+
+    answer = product.boto3("lambda").invoke(FunctionName="headwater-Inline", Payload=b'{"n": 1}')
+    exit_code = product.terminate()
+
+    assert answer["Payload"].read() == b"2"
+    assert exit_code == 0
+
+
 def test_a_stale_ready_file_is_gone_while_a_start_is_refused(tmp_path: Path) -> None:
     ready_file = tmp_path / "ready.json"
     ready_file.write_text("{}")
