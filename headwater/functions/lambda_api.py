@@ -272,7 +272,7 @@ class LambdaApi:
         request = call.document()
         content = request.get("Content")
         archive = await archive_of(content if isinstance(content, dict) else {}, self._fetch_object)
-        return self._layers.publish(call.parts[1], request, archive)
+        return await self._layers.publish(call.parts[1], request, archive)
 
     def _list_mappings(self, call: Call) -> Answer:
         listed = self._mappings.list(

@@ -1,9 +1,11 @@
 """Published versions, aliases and what is set by them, as boto3 sees them."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from botocore.exceptions import ClientError
@@ -569,6 +571,29 @@ async def test_layer_lies_on_the_path_of_the_functions_that_name_it(tmp_path: Pa
     assert listed["Layers"][0]["LatestMatchingVersion"]["Version"] == 2
     assert [one["Version"] for one in versions["LayerVersions"]] == [2]
     assert gone == "ResourceNotFoundException"
+
+
+async def test_layers_published_at_the_same_time_get_a_number_each(stack: LambdaStack) -> None:
+    packages = [deployment_package({f"python/part_{number}.py": "x = 1\n"}) for number in range(4)]
+
+    published = await asyncio.gather(
+        *(stack.call("publish_layer_version", LayerName="parts", Content={"ZipFile": one}) for one in packages),
+        no_layer(stack, b"no zip"),
+    )
+
+    found = {}
+    for number in range(1, 5):
+        version = await stack.call("get_layer_version", LayerName="parts", VersionNumber=number)
+        folder = Path(urlsplit(version["Content"]["Location"]).path)
+        assert [path.name[:5] for path in (folder / "python").iterdir()] == ["part_"]
+        found[number] = version["Content"]["CodeSha256"]
+    assert found == {one["Version"]: one["Content"]["CodeSha256"] for one in published[:4]}
+    assert {path.name for path in folder.parent.iterdir()} == {"1", "2", "3", "4", "layers.json"}
+
+
+async def no_layer(stack: LambdaStack, archive: bytes) -> None:
+    with pytest.raises(ClientError, match="Could not unzip"):
+        await stack.call("publish_layer_version", LayerName="parts", Content={"ZipFile": archive})
 
 
 async def absent_layer(stack: LambdaStack) -> str:

@@ -114,7 +114,8 @@ def data_permissions(request: HttpRequest, account: Account) -> list[Permission]
     if request.method == "DELETE" and folder == "connections":
         return [Permission("iot:DeleteConnection", (account.arn("iot", f"client/{unquote(name)}"),))]
     needed = rest_permissions_of("iotdata", request.method, request.raw_path, account)
-    if folder == "topics" and parse_qs(request.raw_query).get("retain") == ["true"]:
+    # Given more than once, whichever of them counts when it is published.
+    if folder == "topics" and "true" in parse_qs(request.raw_query).get("retain", ()):
         needed.append(Permission("iot:RetainPublish", (account.arn("iot", f"topic/{unquote(name)}"),)))
     return needed
 

@@ -7,6 +7,8 @@ from headwater.errors import ServiceError
 
 _USER = {"Type": "User"}
 _DEFAULT_PAGE = 50
+# More digits than any number here has; int() refuses a few thousand.
+_MAX_DIGITS = 19
 
 
 def invalid(message: str) -> ServiceError:
@@ -67,6 +69,11 @@ def between(request: Mapping[str, Any], name: str, default: int | None, least: i
     return value
 
 
+def number_of(text: str) -> int | None:
+    """The number that digits write, None for other text; of a longer one a part that is too large for anything, too."""
+    return int(text[:_MAX_DIGITS]) if text.isdecimal() else None
+
+
 def check_revision(given: str | None, current: str, *, call: str = "GetFunction/GetAlias") -> None:
     """Raises: ServiceError when the caller has seen an older state than the current."""
     if given and given != current:
@@ -81,13 +88,13 @@ def check_revision(given: str | None, current: str, *, call: str = "GetFunction/
 
 def page(name: str, entries: Sequence[Any], query: Mapping[str, str], *, most: int = 10_000) -> dict[str, Any]:
     """The part of a list that `Marker` and `MaxItems` ask for, with the marker of the next."""
-    limit_text, marker = query.get("MaxItems", ""), query.get("Marker") or "0"
-    if limit_text and not (limit_text.isdecimal() and 1 <= int(limit_text) <= most):
+    limit_text, first = query.get("MaxItems", ""), number_of(query.get("Marker") or "0")
+    limit = number_of(limit_text) if limit_text else _DEFAULT_PAGE
+    if limit is None or not 1 <= limit <= most:
         raise constraint("maxItems", limit_text, f"have value between 1 and {most}")
-    if not marker.isdecimal() or int(marker) > len(entries):
+    if first is None or first > len(entries):
         raise invalid("Invalid marker.")
-    first = int(marker)
-    end = first + (int(limit_text) if limit_text else _DEFAULT_PAGE)
+    end = first + limit
     answer: dict[str, Any] = {name: list(entries[first:end])}
     if end < len(entries):
         answer["NextMarker"] = str(end)

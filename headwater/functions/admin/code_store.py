@@ -3,9 +3,11 @@
 import hashlib
 import io
 import json
+import lzma
 import os
 import shutil
 import stat
+import struct
 import uuid
 import zipfile
 import zlib
@@ -19,6 +21,12 @@ from headwater.errors import ServiceError
 _MAX_UNPACKED_BYTES = 262_144_000
 _MAX_ZIPPED_BYTES = 52_428_800
 _SETTINGS = "function.json"
+# What zipfile raises for archives that are damaged: a wrong checksum, a password, a file where another needs a folder,
+# a name that is no UTF-8, a directory that begins before the file, a dictionary larger than the memory.
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, RuntimeError),
+    *(OSError, ValueError, LookupError, OverflowError, MemoryError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,10 @@ class CodeStore:
         os.replace(partial, folder / _SETTINGS)
 
     def load(self) -> list[dict[str, Any]]:
-        """The settings of all functions, in the order of their names."""
+        """The settings of all functions, in the order of their names; what was left half unpacked goes."""
+        for left in self._directory.glob("*/*.partial"):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
         paths = sorted(self._directory.glob("*/" + _SETTINGS))
         return [json.loads(path.read_text()) for path in paths]
 
@@ -80,7 +91,7 @@ def unpack_archive(archive: bytes, target: Path) -> None:
         raise ServiceError("RequestEntityTooLargeException", message, status=413)
     try:
         package = zipfile.ZipFile(io.BytesIO(archive))
-    except zipfile.BadZipFile as error:
+    except _DAMAGED as error:
         raise _invalid("Could not unzip uploaded file. Please check your file, then try to upload again.") from error
     with package:
         members = package.infolist()
@@ -92,8 +103,7 @@ def unpack_archive(archive: bytes, target: Path) -> None:
         for member in members:
             try:
                 _extract_member(package, member, root)
-            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
-                # A wrong checksum, a password, a file where another needs a folder.
+            except _DAMAGED as error:
                 raise _invalid(f"Could not unzip uploaded file: {member.filename}: {error}") from error
 
 

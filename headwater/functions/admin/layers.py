@@ -3,9 +3,11 @@
 Source: Lambda API Reference, PublishLayerVersion; messages marked (recorded) were recorded on AWS.
 """
 
+import asyncio
 import json
 import re
 import shutil
+import uuid
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -13,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from headwater.functions.admin.answers import checked, constraint, invalid, not_found, page
+from headwater.functions.admin.answers import checked, constraint, invalid, not_found, number_of, page
 from headwater.functions.admin.code_store import unpack_archive
 
 _NAME = re.compile(r"(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:)?([a-zA-Z0-9-_]{1,140})")
@@ -37,18 +39,14 @@ class Layers:
         self._region = region
         self._arn_prefix = f"arn:aws:lambda:{region}:{account_id}:layer:"
         self._clock = clock
+        for left in directory.glob("*/*.partial"):
+            shutil.rmtree(left, ignore_errors=True)
         self._versions: dict[str, list[dict[str, Any]]] = {
             path.parent.name: json.loads(path.read_text()) for path in sorted(directory.glob("*/layers.json"))
         }
 
-    def publish(self, name_or_arn: str, request: Mapping[str, Any], archive: bytes) -> dict[str, Any]:
+    async def publish(self, name_or_arn: str, request: Mapping[str, Any], archive: bytes) -> dict[str, Any]:
         name = self._name(name_or_arn)
-        versions = self._versions.setdefault(name, [])
-        number = len(versions) + 1
-        target = self._directory / name / str(number)
-        shutil.rmtree(target, ignore_errors=True)
-        unpack_archive(archive, target)
-        moment = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
         shown = {
             "Description": checked(request, "Description", str, ""),
             "CompatibleRuntimes": checked(request, "CompatibleRuntimes", list, []),
@@ -56,6 +54,22 @@ class Layers:
         }
         if checked(request, "LicenseInfo", str):
             shown["LicenseInfo"] = request["LicenseInfo"]
+        # Its own name, for the number is not known before the next version of another request has got its own.
+        partial = self._directory / name / f"{uuid.uuid4().hex}.partial"
+        try:
+            # Up to 250 MB of files, which the event loop must not wait for.
+            await asyncio.to_thread(unpack_archive, archive, partial)
+            return self._add(name, shown, partial, archive)
+        finally:
+            await asyncio.to_thread(shutil.rmtree, partial, ignore_errors=True)
+
+    def _add(self, name: str, shown: dict[str, Any], unpacked: Path, archive: bytes) -> dict[str, Any]:
+        versions = self._versions.setdefault(name, [])
+        number = len(versions) + 1
+        target = self._directory / name / str(number)
+        shutil.rmtree(target, ignore_errors=True)  # of a run that was killed before it kept the number
+        unpacked.replace(target)
+        moment = datetime.fromtimestamp(self._clock(), UTC).strftime("%Y-%m-%dT%H:%M:%S.000+0000")
         versions.append(
             {
                 **shown,
@@ -82,10 +96,10 @@ class Layers:
     def delete(self, name_or_arn: str, number: str) -> None:
         """Deleting what is not there is no error, as on AWS."""
         name = self._name(name_or_arn)
-        self._check_number(number)
+        position = self._number(number) - 1
         versions = self._versions.get(name, [])
-        if int(number) <= len(versions):
-            versions[int(number) - 1]["IsDeleted"] = True
+        if position < len(versions):
+            versions[position]["IsDeleted"] = True
             self._keep(name)
 
     def list_versions(self, name_or_arn: str, query: Mapping[str, str]) -> dict[str, Any]:
@@ -141,10 +155,11 @@ class Layers:
         if arn.split(":")[3] != self._region:  # (recorded)
             message = "Layers are not in the same region as the function. Layers are expected to be in region "
             raise invalid(f"{message}{self._region}.")
-        name, _, number = arn.removeprefix(self._arn_prefix).rpartition(":")
-        if not 1 <= int(number) <= len(self._versions.get(name, ())):  # (recorded)
+        name, _, digits = arn.removeprefix(self._arn_prefix).rpartition(":")
+        number = number_of(digits) or 0
+        if not 1 <= number <= len(self._versions.get(name, ())):  # (recorded)
             raise invalid(f"Layer version {arn} does not exist.")
-        return name, int(number)
+        return name, number
 
     # Parts
 
@@ -155,16 +170,18 @@ class Layers:
             raise constraint("layerName", name_or_arn, f"satisfy regular expression pattern: {pattern}")
         return match[1]
 
-    def _check_number(self, number: str) -> None:
-        if not number.lstrip("-").isdecimal() or int(number) < 1:  # (recorded)
+    def _number(self, digits: str) -> int:
+        number = number_of(digits)
+        if not number:  # (recorded)
             raise invalid("Layer Version Cannot be less than 1")
+        return number
 
     def _version(self, name: str, number: str) -> dict[str, Any]:
-        self._check_number(number)
+        position = self._number(number) - 1
         versions = self._versions.get(name, [])
-        if int(number) > len(versions) or versions[int(number) - 1]["IsDeleted"]:
+        if position >= len(versions) or versions[position]["IsDeleted"]:
             return self._absent()
-        return versions[int(number) - 1]
+        return versions[position]
 
     def _absent(self) -> dict[str, Any]:
         raise not_found("The resource you requested does not exist.")  # (recorded)
