@@ -9,10 +9,18 @@ from typing import Literal
 from headwater.errors import ServiceError
 
 LATEST = "$LATEST"
-_NAME = re.compile(
-    r"(?:arn:(?:aws[a-zA-Z-]*):lambda:(?P<region>[a-z0-9-]+):(?P<arn_account>\d{12}):function:"
-    r"|(?P<account>\d{12}):(?:function:)?)?"
-    r"(?P<name>[a-zA-Z0-9_-]{1,140})(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
+_PLACE = (
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:)?((eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:)?(\d{12}:)?(function:)?"
+)
+# The service's own patterns (recorded): of a reference to a function, of a new function's name, of a qualifier.
+REFERENCE_PATTERN = _PLACE + r"([a-zA-Z0-9-_\.]+)(:(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9-_]+))?"
+NEW_NAME_PATTERN = _PLACE + r"([a-zA-Z0-9-_]+)(:(\$LATEST|[a-zA-Z0-9-_]+))?"
+QUALIFIER_PATTERN = r"\$(LATEST(\.PUBLISHED)?)|[a-zA-Z0-9-_$]+"
+# A qualifier of its own may hold what one within a name may not.
+_REFERENCE = re.compile(
+    r"(?:arn:(?:aws[a-zA-Z-]*)?:lambda:)?(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?"
+    r"(?:(?P<account>\d{12}):)?(?:function:)?(?P<name>[a-zA-Z0-9_.-]+)(?::(?P<qualifier>[a-zA-Z0-9_.$-]+))?",
+    re.ASCII,
 )
 
 
@@ -121,17 +129,11 @@ def parse_function_name(reference: str) -> FunctionName:
     Raises: ServiceError ValidationException when the text is none of these.
     Source: Lambda API Reference, Invoke, "FunctionName".
     """
-    match = _NAME.fullmatch(reference)
+    match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise ServiceError(
             "ValidationException",
             f"1 validation error detected: Value '{reference}' at 'functionName' failed to satisfy constraint: Member "
-            "must satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?"
-            "(\\d{12}:)?(function:)?([a-zA-Z0-9-_\\.]+)(:(\\$LATEST|[a-zA-Z0-9-_]+))?",
+            f"must satisfy regular expression pattern: {REFERENCE_PATTERN}",
         )
-    return FunctionName(
-        name=match["name"],
-        qualifier=match["qualifier"],
-        account_id=match["arn_account"] or match["account"],
-        region=match["region"],
-    )
+    return FunctionName(match["name"], match["qualifier"], match["account"], match["region"])

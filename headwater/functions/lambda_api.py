@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, unquote
 import orjson
 
 from headwater.errors import ServiceError
-from headwater.functions.admin.answers import not_found, page
+from headwater.functions.admin.answers import check_place, check_reference, not_found, page
 from headwater.functions.admin.asynchronous import EventInvokeConfigs
 from headwater.functions.admin.code_store import CodeStore
 from headwater.functions.admin.functions import FetchObject, FunctionAdmin, archive_of
@@ -330,13 +330,10 @@ class LambdaApi:
 
         Raises: ServiceError, also when a qualifier in the name contradicts the one in the query.
         """
-        parsed = parse_function_name(call.parts[1])
-        service = self._service
-        if parsed.region not in (None, service.region):
-            raise not_found(f"Functions from '{parsed.region}' are not reachable in this region ('{service.region}')")
-        if parsed.account_id not in (None, service.account_id):
-            raise ServiceError("AccessDeniedException", "the function belongs to another account", status=403)
         wanted = call.query.get("Qualifier") or None
+        check_reference(call.parts[1], wanted)
+        parsed = parse_function_name(call.parts[1])
+        check_place(parsed, region=self._service.region, account_id=self._service.account_id)
         if parsed.qualifier is not None and wanted is not None and parsed.qualifier != wanted:
             message = "The derived qualifier from the function name does not match the specified qualifier."
             raise ServiceError("InvalidParameterValueException", message, fields={"Type": "User"})

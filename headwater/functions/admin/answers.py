@@ -1,10 +1,13 @@
 """What the parts of the Lambda API's functions share: the service's errors, checks of members, and pages of lists."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headwater.errors import ServiceError
+from headwater.functions.config import QUALIFIER_PATTERN, REFERENCE_PATTERN, FunctionName
 
+_MAX_QUALIFIER = 128
 _USER = {"Type": "User"}
 _DEFAULT_PAGE = 50
 # More digits than any number here has; int() refuses a few thousand.
@@ -24,10 +27,38 @@ def conflict(message: str) -> ServiceError:
 
 
 def constraint(member: str, value: Any, rule: str) -> ServiceError:
-    return ServiceError(
-        "ValidationException",
-        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: Member must {rule}",
-    )
+    return constraints([(member, value, rule)])
+
+
+def constraints(faults: Sequence[tuple[str, Any, str]]) -> ServiceError:
+    """One answer for several members; each fault is the member, its value, and the rule it breaks."""
+    texts = [
+        f"Value '{value}' at '{member}' failed to satisfy constraint: Member must {rule}"
+        for member, value, rule in faults
+    ]
+    count = f"{len(texts)} validation error{'s' if len(texts) > 1 else ''} detected"
+    return ServiceError("ValidationException", f"{count}: {'; '.join(texts)}")
+
+
+def check_reference(name: str, qualifier: str | None) -> None:
+    """Raises: ServiceError for a function's name and a qualifier that the service's patterns refuse (recorded)."""
+    faults = []
+    if re.fullmatch(REFERENCE_PATTERN, name, re.ASCII) is None:
+        faults.append(("functionName", name, f"satisfy regular expression pattern: {REFERENCE_PATTERN}"))
+    if qualifier is not None and len(qualifier) > _MAX_QUALIFIER:
+        faults.append(("qualifier", qualifier, f"have length less than or equal to {_MAX_QUALIFIER}"))
+    if qualifier is not None and re.fullmatch(QUALIFIER_PATTERN, qualifier, re.ASCII) is None:
+        faults.append(("qualifier", qualifier, f"satisfy regular expression pattern: {QUALIFIER_PATTERN}"))
+    if faults:
+        raise constraints(faults)
+
+
+def check_place(parsed: FunctionName, *, region: str, account_id: str) -> None:
+    """Raises: ServiceError for a function of another region or account (recorded)."""
+    if parsed.region not in (None, region):
+        raise not_found(f"Functions from '{parsed.region}' are not reachable in this region ('{region}')")
+    if parsed.account_id not in (None, account_id):
+        raise ServiceError("AccessDeniedException", "the function belongs to another account", status=403)
 
 
 def required(request: Mapping[str, Any], name: str) -> Any:

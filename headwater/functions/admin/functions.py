@@ -16,7 +16,7 @@ from headwater.functions.admin.asynchronous import with_settings
 from headwater.functions.admin.code_store import StoredCode
 from headwater.functions.admin.layers import Layers
 from headwater.functions.admin.records import FunctionRecord, FunctionRecords, PublishedVersion, new_revision
-from headwater.functions.admin.request import build_config, check_tags, function_name_of
+from headwater.functions.admin.request import build_config, check_architectures, check_tags, function_name_of
 from headwater.functions.code_files import CodeState, code_state
 from headwater.functions.config import LATEST, EventInvokeConfig, FunctionConfig
 from headwater.functions.service import FunctionService
@@ -78,7 +78,7 @@ class FunctionAdmin:
         self.apply(record)
 
     async def create(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        name = function_name_of(request)
+        name = function_name_of(request, region=self._service.region, account_id=self._service.account_id)
         if any(config.name == name for config in self._service.functions()):
             raise conflict(f"Function already exist: {name}")
         for needed in ("Role", "Code"):
@@ -101,6 +101,7 @@ class FunctionAdmin:
     async def update_code(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         record = self._own(name)
         check_revision(request.get("RevisionId"), record.revision_id)
+        check_architectures(request)
         stored = await self._unpack(name, request)
         self._own(name)
         if request.get("DryRun"):

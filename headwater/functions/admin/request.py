@@ -9,11 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from headwater.functions.admin.answers import between, checked, constraint, invalid, required
-from headwater.functions.config import EventInvokeConfig, FunctionConfig
+from headwater.functions.admin.answers import (
+    between,
+    check_place,
+    checked,
+    constraint,
+    constraints,
+    invalid,
+    required,
+)
+from headwater.functions.config import NEW_NAME_PATTERN, EventInvokeConfig, FunctionConfig, parse_function_name
 from headwater.functions.runtimes import find_runtime
 
-_NAME = re.compile(r"(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:function:|\d{12}:function:)?([a-zA-Z0-9-_]{1,64})")
+_MAX_REFERENCE = 140
+_MAX_NAME = 64
 _ROLE_PATTERN = r"arn:(aws[a-zA-Z-]*)?:iam::\d{12}:role/?[a-zA-Z_0-9+=,.@\-_/]+"
 _ROLE = re.compile(_ROLE_PATTERN)
 _MAX_ENVIRONMENT_BYTES = 4096
@@ -29,21 +38,28 @@ _LOG_LEVELS = {
     "ApplicationLogLevel": ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"),
     "SystemLogLevel": ("DEBUG", "INFO", "WARN"),
 }
+_ARCHITECTURES = ("x86_64", "arm64")
 _REFUSED = ("ImageConfig", "FileSystemConfigs", "CapacityProviderConfig", "DurableConfig")
 
 
-def function_name_of(request: Mapping[str, Any]) -> str:
-    """The plain name a function is created under."""
+def function_name_of(request: Mapping[str, Any], *, region: str, account_id: str) -> str:
+    """The plain name a function is created under; messages are those (recorded)."""
     text = str(required(request, "FunctionName"))
-    match = _NAME.fullmatch(text)
-    if match is None:
-        raise constraint(
-            "functionName",
-            text,
-            "satisfy regular expression pattern: (arn:(aws[a-zA-Z-]*)?:lambda:)?([a-z]{2}(-gov)?-[a-z]+-\\d{1}:)?"
-            "(\\d{12}:)?(function:)?([a-zA-Z0-9-_]+)",
-        )
-    return match[1]
+    faults = []
+    if len(text) > _MAX_REFERENCE:
+        faults.append(("functionName", text, f"have length less than or equal to {_MAX_REFERENCE}"))
+    if re.fullmatch(NEW_NAME_PATTERN, text, re.ASCII) is None:
+        faults.append(("functionName", text, f"satisfy regular expression pattern: {NEW_NAME_PATTERN}"))
+    if faults:
+        raise constraints(faults)
+    parsed = parse_function_name(text)
+    check_place(parsed, region=region, account_id=account_id)
+    if parsed.qualifier is not None:
+        raise constraint("functionName", text, "not have a qualifier")
+    if len(parsed.name) > _MAX_NAME:
+        # Another code than the other constraints have.
+        raise invalid(constraint("functionName", parsed.name, f"have length less than or equal to {_MAX_NAME}").message)
+    return parsed.name
 
 
 def check_tags(tags: Any) -> dict[str, str]:
@@ -75,6 +91,7 @@ def build_config(
     if not _ROLE.fullmatch(role):  # (recorded)
         raise constraint("role", role, f"satisfy regular expression pattern: {_ROLE_PATTERN}")
     logging = checked(request, "LoggingConfig", dict, {})
+    check_architectures(request)
     return FunctionConfig(
         name=str(request["FunctionName"]),
         arn=arn,
@@ -95,6 +112,17 @@ def build_config(
         system_log_level=logging.get("SystemLogLevel"),
         log_group=str(logging.get("LogGroup") or ""),
     )
+
+
+def check_architectures(request: Mapping[str, Any]) -> None:
+    """Raises: ServiceError for anything but one of the service's architectures (recorded)."""
+    given: list[Any] = checked(request, "Architectures", list, [])
+    shown = f"[{', '.join(map(str, given))}]"
+    if len(given) > 1:
+        raise constraint("architectures", shown, "have length less than or equal to 1")
+    if given and given[0] not in _ARCHITECTURES:
+        rule = f"Member must satisfy enum value set: [{', '.join(_ARCHITECTURES)}], Member must not be null"
+        raise constraint("architectures", shown, f"satisfy constraint: [{rule}]")
 
 
 def _dead_letter(request: Mapping[str, Any]) -> str | None:

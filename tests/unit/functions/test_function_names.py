@@ -17,6 +17,9 @@ ARN = "arn:aws:lambda:us-east-1:123456789012:function:my-fn"
         ("my-fn:7", FunctionName("my-fn", "7")),
         ("123456789012:function:my-fn", FunctionName("my-fn", None, "123456789012")),
         ("123456789012:my-fn:live", FunctionName("my-fn", "live", "123456789012")),
+        ("us-east-1:123456789012:function:my-fn", FunctionName("my-fn", None, "123456789012", "us-east-1")),
+        ("function:my-fn", FunctionName("my-fn")),
+        (ARN.removesuffix(":my-fn"), FunctionName("function", None, "123456789012", "us-east-1")),
         (ARN, FunctionName("my-fn", None, "123456789012", "us-east-1")),
         (f"{ARN}:live", FunctionName("my-fn", "live", "123456789012", "us-east-1")),
     ],
@@ -25,7 +28,20 @@ def test_reference_is_taken_apart(reference: str, expected: FunctionName) -> Non
     assert parse_function_name(reference) == expected
 
 
-@pytest.mark.parametrize("reference", ["", "a b", "invalid:function:name", "arn:aws:sqs:us-east-1:123456789012:q"])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "",
+        "a b",
+        "invalid:function:name",
+        "arn:aws:sqs:us-east-1:123456789012:q",
+        "arn:aws:lambda:nowhere:123456789012:function:f",
+        "arn:aws:lambda::123456789012:function:f",
+        "arn:aws:lambda:us-east-1::function:f",
+        f"{ARN}:1:2",
+        "f\n",
+    ],
+)
 def test_other_text_is_refused(reference: str) -> None:
     with pytest.raises(ServiceError) as refusal:
         parse_function_name(reference)
