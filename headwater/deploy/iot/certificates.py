@@ -71,13 +71,16 @@ class Certificates:
         """CreateCertificateFromCsr."""
         return _issued(await self._register(self._sign(csr_pem), ACTIVE if is_active else INACTIVE))
 
-    async def create_pending(self, csr_pem: object = None) -> Document:
+    async def create_pending(
+        self, csr_pem: object = None, *, also: Callable[[Changes, str], None] = lambda changes, certificate_id: None
+    ) -> Document:
         """A certificate that counts once a provisioning template has registered it, with its key if there is no CSR.
 
-        As the accepted documents of the device provisioning MQTT API have it, without the ownership token.
+        As the accepted documents of the device provisioning MQTT API have it, without the ownership token. `also` is
+        part of the same commit.
         """
         issued = self._open_authority().issue_client() if csr_pem is None else self._sign(csr_pem)
-        await self._register(issued, PENDING)
+        await self._register(issued, PENDING, also=also)
         answer = {"certificateId": issued.certificate_id, "certificatePem": issued.certificate_pem}
         return answer if csr_pem is not None else {**answer, "privateKey": issued.private_key_pem}
 
@@ -189,7 +192,14 @@ class Certificates:
 
         return named_page(self._database.read(read), token, size)
 
-    async def _register(self, issued: IssuedCertificate, status: str, claim: Document | None = None) -> Document:
+    async def _register(
+        self,
+        issued: IssuedCertificate,
+        status: str,
+        claim: Document | None = None,
+        *,
+        also: Callable[[Changes, str], None] = lambda changes, certificate_id: None,
+    ) -> Document:
         now, certificate = self._clock(), x509.load_pem_x509_certificate(issued.certificate_pem.encode())
         document: Document = {
             "certificateArn": self._arn(issued.certificate_id),
@@ -214,6 +224,7 @@ class Certificates:
             changes.put(CERTIFICATE, issued.certificate_id, document=document)
             if claim is not None:
                 changes.put(CLAIM_END, issued.certificate_id, document={"expiration": claim["expiration"]})
+            also(changes, issued.certificate_id)
 
         await self._database.write(write, Change())
         return document

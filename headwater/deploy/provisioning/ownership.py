@@ -4,6 +4,7 @@ Source: AWS IoT Core Developer Guide, "Device provisioning MQTT API".
 """
 
 from collections.abc import Callable
+from functools import partial
 from hashlib import sha256
 
 from headwater.deploy.iot.certificates import CERTIFICATE, CLAIM_END, PENDING, POLICY_OF, THING_OF
@@ -22,12 +23,18 @@ class Ownership:
         self._clock = clock
         self._new_token = new_token
 
-    async def issue(self, certificate_id: str) -> str:
-        """A token that proves for an hour who asked for a certificate."""
-        token = self._new_token()
-        document: Document = {"certificateId": certificate_id, "expiration": self._clock() + LIFETIME_S}
-        await self._database.write(lambda changes: changes.put(OWNERSHIP, _hash(token), document=document), Change())
-        return token
+    def issue(self) -> tuple[str, Callable[[Changes, str], None]]:
+        """A token that proves for an hour who asked for a certificate; the second part keeps it for a certificate.
+
+        It belongs to the commit that makes the certificate: one without a token would stay for ever.
+        """
+        token, expiration = self._new_token(), self._clock() + LIFETIME_S
+
+        def keep(changes: Changes, certificate_id: str) -> None:
+            document: Document = {"certificateId": certificate_id, "expiration": expiration}
+            changes.put(OWNERSHIP, _hash(token), document=document)
+
+        return token, keep
 
     def certificate_of(self, token: object) -> str:
         """The certificate a token stands for. Raises: ServiceError InvalidCertificateOwnershipToken."""
@@ -57,12 +64,17 @@ class Ownership:
             for key, document in due(changes, OWNERSHIP):
                 changes.delete(OWNERSHIP, key)
                 _forget_pending(changes, document["certificateId"])
-            for certificate_id, _ in due(changes, CLAIM_END):
-                changes.delete(CLAIM_END, certificate_id)
-                changes.delete(CERTIFICATE, certificate_id)
 
-        if self._database.read(lambda documents: due(documents, OWNERSHIP) or due(documents, CLAIM_END)):
+        if self._database.read(lambda documents: due(documents, OWNERSHIP)):
             await self._database.write(write, Change())
+        for certificate_id, _ in self._database.read(lambda documents: due(documents, CLAIM_END)):
+            # A commit each, for its change ends the connections of the claim.
+            await self._database.write(partial(_forget_claim, certificate_id), Change(certificate_id))
+
+
+def _forget_claim(certificate_id: str, changes: Changes) -> None:
+    changes.delete(CLAIM_END, certificate_id)
+    changes.delete(CERTIFICATE, certificate_id)
 
 
 def _forget_pending(changes: Changes, certificate_id: str) -> None:

@@ -120,8 +120,9 @@ class FleetProvisioning:
             csr = body.get("certificateSigningRequest")
             if csr is None:
                 raise invalid("certificateSigningRequest cannot be empty.")
-        issued = await self._certificates.create_pending(csr)
-        return {**issued, "certificateOwnershipToken": await self._ownership.issue(issued["certificateId"])}
+        token, keep = self._ownership.issue()
+        issued = await self._certificates.create_pending(csr, also=keep)
+        return {**issued, "certificateOwnershipToken": token}
 
     async def _provision(self, name: str, body: Mapping[str, Any], client: ClientContext) -> Document:
         token = body.get("certificateOwnershipToken")

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from headwater.deploy.iot.database import Change
 from headwater.deploy.iot.registry import DeviceRegistry
 from headwater.deploy.provisioning.body import ProvisioningBody
 from headwater.deploy.provisioning.ownership import LIFETIME_S, Ownership
@@ -209,10 +210,26 @@ async def test_claims_end_after_five_minutes(bench: Bench) -> None:
     assert bench.registry.standing_of_certificate(made["certificateId"], "x").policies == (ALLOW_ALL,)
     assert "claim" not in bench.registry.certificates.describe(made["certificateId"])
 
+    changed: list[str] = []
+    bench.registry.database.listen(lambda change: changed.append(change.certificate_id))
     bench.now[0] += 300
     await bench.ownership.sweep()
 
     assert bench.registry.standing_of_certificate(made["certificateId"], "x").policies == ()
+    assert changed == [made["certificateId"]]
+
+
+async def test_a_certificate_and_its_token_are_kept_together(bench: Bench) -> None:
+    commits = 0
+
+    def count(change: Change) -> None:
+        nonlocal commits
+        commits += 1
+
+    bench.registry.database.listen(count)
+    await bench.token()
+
+    assert commits == 1
 
 
 async def test_two_requests_with_one_token_register_once(bench: Bench) -> None:
