@@ -23,6 +23,11 @@ NOT_RUN = (
     "sam deploy --guided",
     ".venv/bin/headwater up --template yours/template.yaml",
 )
+# What a document may tell a reader to run, with the group a command is in.
+COMMANDS = (
+    "up|check|eval|plan|token|logs|data (?:export|import|reset)|device (?:add|provision)"
+    "|explain (?:rule|subscription)|iam report"
+)
 
 
 def commands(document: Path) -> list[str]:
@@ -129,14 +134,10 @@ def test_every_headwater_command_and_option_of_a_document_exists(document: Path)
             text=True,
             env={**os.environ, "COLUMNS": "200"},
         ).stdout
-        for name in set(
-            re.findall(r"headwater ((?:data |device )?(?:up|check|eval|plan|token|export|import|reset|add))\b", text)
-        )
+        for name in set(re.findall(rf"headwater ({COMMANDS})\b", text))
     }
 
-    for name, options in re.findall(
-        r"headwater ((?:data |device )?(?:up|check|eval|plan|token|export|import|reset|add))\b([^`\n]*)", text
-    ):
+    for name, options in re.findall(rf"headwater ({COMMANDS})\b([^`\n]*)", text):
         assert help_of[name], name
         for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", options):
             assert option in help_of[name], f"headwater {name} has no {option}"
