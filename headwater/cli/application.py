@@ -128,7 +128,12 @@ def check(
 
 @application.command("eval")
 def evaluate() -> None:
-    """Evaluate JSON lines from standard input: resolver utilities, topic rules, event and subscription filters."""
+    """Evaluate JSON lines from standard input: resolver utilities, topic rules, event and subscription filters.
+
+    Each line is one object and is answered by one line. What it holds depends on its "kind": appsync_utils has "code"
+    (an expression) and "context"; iot_sql has "sql", "topic" and "payload"; event_filter has "pattern" and "event";
+    subscription_filter has "filter" and "payload".
+    """
     from headwater.cli.evaluate import run_evaluate
 
     sys.exit(run_evaluate(sys.stdin.buffer, sys.stdout.buffer))

@@ -21,6 +21,11 @@ def run_report(data_dir: Path, *, is_json: bool) -> int:
         return EXIT_OK
     for row in report["functions"]:
         sys.stdout.write("\n".join(_lines(row)) + "\n\n")
+    if any(row["unused"] for row in report["functions"]):
+        sys.stdout.write(
+            "Unused: no call of the function needed it. What AWS itself does with a function's role is not counted: "
+            "event source mappings that poll, and destinations.\n"
+        )
     if not report["isComplete"]:
         sys.stdout.write("More different resources were used than are counted; the list is not complete.\n")
     return EXIT_OK

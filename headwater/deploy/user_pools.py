@@ -118,7 +118,9 @@ class UserPools:
         for pool in self.pools.values():
             if name in ("", pool.logical_id, pool.pool_id):
                 return pool
-        known = ", ".join(pool.logical_id for pool in self.pools.values()) or "none"
+        if not self.pools:
+            raise ServiceError("ResourceNotFoundException", "the template has no user pool that could sign a token")
+        known = ", ".join(pool.logical_id for pool in self.pools.values())
         raise ServiceError("ResourceNotFoundException", f"there is no user pool {name!r}; the template has {known}")
 
 

@@ -111,7 +111,7 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
 def _quota_lines(quotas: list[dict[str, Any]]) -> Iterator[str]:
     met = [use for use in quotas if use["is_hit"] or use["is_near"]]
     if not met:
-        yield "  quotas     none is met"
+        yield "  quotas     none would be hit"
     for use in met:
         verdict = "HIT" if use["is_hit"] else "near"
         advice = "ask for more" if use["is_adjustable"] else "cannot be raised"
