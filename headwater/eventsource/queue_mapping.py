@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Callable
@@ -22,8 +23,12 @@ _LOGGER = logging.getLogger(__name__)
 _RECEIVE_LIMIT = 10
 # A receive that found nothing is not repeated sooner, whatever the queue says about its next message.
 _LOOK_AGAIN_S = 0.02
-# Lambda starts with five concurrent batches and scales up; each is a worker process here, so five is also the limit.
-_DEFAULT_CONCURRENCY = 5
+# Lambda starts with five concurrent batches and adds up to 300 a minute while messages wait. Source: Lambda developer
+# guide, "Configuring scaling behavior for SQS event source mappings".
+_FIRST_CONCURRENCY = 5
+_ADDED_PER_S = 5
+# Its 1,250 are worker processes here.
+_MOST_CONCURRENCY = max(_FIRST_CONCURRENCY, 2 * (os.cpu_count() or 1))
 # A throttled batch is tried again this often, then left to its visibility timeout.
 _THROTTLED_ATTEMPTS = 6
 
@@ -70,6 +75,27 @@ class _Gathered:
         return taken
 
 
+@dataclass(slots=True)
+class _Scaling:
+    """How many batches may run at once: `limit` grows to `most` for as long as messages wait."""
+
+    limit: int
+    most: int
+    waiting_since: float | None = None
+
+    def next_step(self, now: float, *, waits: bool) -> float | None:
+        """When every batch is busy: grow if messages have waited for a second, and give the time to look again."""
+        if not waits or self.limit >= self.most:
+            self.waiting_since = None
+            return None
+        if self.waiting_since is None:
+            self.waiting_since = now
+        elif now >= self.waiting_since + 1.0:
+            self.limit = min(self.most, self.limit + _ADDED_PER_S)
+            self.waiting_since = now
+        return self.waiting_since + 1.0
+
+
 class QueueMapping:
     """One mapping of a queue to a function.
 
@@ -87,6 +113,7 @@ class QueueMapping:
         clock: Callable[[], float] = time.time,
         backoff: Backoff | None = None,
         counts: MappingCounts | None = None,
+        most_concurrency: int = _MOST_CONCURRENCY,
     ) -> None:
         self.config = config
         self.counts = counts or MappingCounts()
@@ -95,7 +122,8 @@ class QueueMapping:
         self._clock = clock
         self._backoff = backoff or exponential_backoff(random.random)
         self._passes = queue_filter(config.filters)
-        self._limit = config.maximum_concurrency or _DEFAULT_CONCURRENCY
+        self._most_concurrency = most_concurrency
+        self._scaling = self._first_scaling()
         self._gathered = _Gathered()
         self._wake = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
@@ -143,9 +171,19 @@ class QueueMapping:
                 wait_until = self._clock() + 1.0
             await self._sleep(wait_until)
 
+    def _first_scaling(self) -> _Scaling:
+        fixed = self.config.maximum_concurrency
+        return _Scaling(fixed, fixed) if fixed else _Scaling(_FIRST_CONCURRENCY, self._most_concurrency)
+
     async def _advance(self) -> float | None:
         """Receive and start what can start; gives the time to look again."""
-        while not self._is_stopping and len(self._running) < self._limit:
+        if not self._running:
+            self._scaling = self._first_scaling()
+        while not self._is_stopping:
+            if len(self._running) >= self._scaling.limit:
+                grows_at = self._grow()
+                if len(self._running) >= self._scaling.limit:
+                    return grows_at  # the end of a batch wakes, too
             wanted = self.config.batch_size - len(self._gathered.messages)
             received = 0
             if wanted > 0 and self._gathered.size_bytes < MAX_PAYLOAD_BYTES:
@@ -155,12 +193,14 @@ class QueueMapping:
             elif received == 0:
                 break
         closes_at = self._gathered.since + self.config.window_s if self._gathered.messages else None
-        if len(self._running) >= self._limit:
-            return None  # the end of a batch wakes
         visible_at = self._source.next_visible_s()
         if visible_at is not None:
             visible_at = max(visible_at, self._clock() + _LOOK_AGAIN_S)
         return min((at for at in (closes_at, visible_at) if at is not None), default=None)
+
+    def _grow(self) -> float | None:
+        now, visible_at = self._clock(), self._source.next_visible_s()
+        return self._scaling.next_step(now, waits=visible_at is not None and visible_at <= now)
 
     def _is_due(self) -> bool:
         is_full = len(self._gathered.messages) >= self.config.batch_size
@@ -215,6 +255,7 @@ class QueueMapping:
                 result = await self._invoke(self.config.function_arn, payload)
             except ServiceError as error:
                 _LOGGER.warning("invoking %s: %s", self.config.function_arn, error)
+                self._scaling = self._first_scaling()  # more batches would only be throttled, too
                 if error.code != "TooManyRequestsException" or self._is_stopping or attempt == _THROTTLED_ATTEMPTS:
                     return everything
                 delay_s = self._backoff(attempt)

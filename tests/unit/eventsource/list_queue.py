@@ -60,8 +60,7 @@ class ListQueue:
             self.visible_at[handle.removeprefix("handle:")] = self.now() + timeout_s
 
     def next_visible_s(self) -> float | None:
-        hidden = [self.visible_at[name] for name in self.messages if self.visible_at[name] > self.now()]
-        return min(hidden, default=None)
+        return min((self.visible_at[name] for name in self.messages), default=None)
 
     def listen(self, wake: Callable[[], None]) -> Callable[[], None]:
         self.listeners.append(wake)

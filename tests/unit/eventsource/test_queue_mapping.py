@@ -202,6 +202,67 @@ async def test_maximum_concurrency_bounds_the_batches_in_flight() -> None:
     assert running[1] == 2
 
 
+async def test_batches_in_flight_grow_while_messages_wait() -> None:
+    time, release = Time(), asyncio.Event()
+
+    async def slow() -> Answer:
+        await release.wait()
+        return Answer()
+
+    worker = Worker(lambda bodies: slow())
+    queue = ListQueue(time)
+    for index in range(30):
+        queue.send(str(index))
+    config = QueueMappingConfig("mapping-1", queue.arn, "arn:f", batch_size=1)
+    mapping = QueueMapping(config, queue, worker, clock=time, backoff=lambda attempt: 0.0, most_concurrency=12)
+    await mapping.start()
+
+    in_flight = []
+    for _ in range(5):
+        await settle()
+        in_flight.append(len(worker.batches))
+        time.now += 0.5
+        queue.send("one more")  # a commit wakes the mapping, as its timer would
+    release.set()
+    await until(lambda: len(queue.deleted) == 35)
+    await mapping.stop()
+
+    assert in_flight == [5, 5, 10, 10, 12]
+
+
+async def test_batches_in_flight_are_few_again_after_a_pause() -> None:
+    time, release = Time(), asyncio.Event()
+
+    async def slow() -> Answer:
+        await release.wait()
+        return Answer()
+
+    worker = Worker(lambda bodies: slow())
+    queue = ListQueue(time)
+    config = QueueMappingConfig("mapping-1", queue.arn, "arn:f", batch_size=1)
+    mapping = QueueMapping(config, queue, worker, clock=time, backoff=lambda attempt: 0.0, most_concurrency=12)
+    await mapping.start()
+
+    in_flight = []
+    for _ in range(2):
+        release.clear()
+        before = len(worker.batches)
+        for index in range(20):
+            queue.send(str(index))
+        await settle()
+        in_flight.append(len(worker.batches) - before)
+        time.now += 1.5
+        queue.send("one more")
+        await settle()
+        in_flight.append(len(worker.batches) - before)
+        release.set()
+        await until(lambda: not queue.messages)
+        await settle()
+    await mapping.stop()
+
+    assert in_flight == [5, 10, 5, 10]
+
+
 async def test_refused_messages_are_deleted_without_an_invocation() -> None:
     time, worker = Time(), Worker()
     queue = ListQueue(time)
