@@ -168,6 +168,7 @@ async def test_a_queue_is_an_event_source() -> None:
             "k": {"stringValue": "v", "stringListValues": [], "binaryListValues": [], "dataType": "String"}
         },
         "md5OfBody": "841a2d689ad86bd1611447453c22c6fc",
+        "md5OfMessageAttributes": "0a77b0642718c3d9dd47090567d11e0d",
         "eventSource": "aws:sqs",
         "eventSourceARN": source.arn,
         "awsRegion": "us-east-1",

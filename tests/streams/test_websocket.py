@@ -35,16 +35,25 @@ def frame(opcode: int, payload: bytes, *, is_final: bool = True) -> bytes:
     return head + bytes([127]) + len(payload).to_bytes(8, "big") + payload
 
 
+def exactly(connection: socket.socket, size: int) -> bytes:
+    """`size` bytes and nothing of what follows them."""
+    found = b""
+    while len(found) < size:
+        more = connection.recv(size - len(found))
+        assert more, "the client has gone"
+        found += more
+    return found
+
+
 def read_frame(connection: socket.socket) -> tuple[int, bytes]:
     """One masked frame of a client, unmasked."""
-    reader = connection.makefile("rb")
-    first, second = reader.read(2)
+    first, second = exactly(connection, 2)
     assert second & 0x80, "a client masks"
     length = second & 0x7F
     if length > 125:
-        length = int.from_bytes(reader.read(2 if length == 126 else 8), "big")
-    mask = reader.read(4)
-    payload = bytes(byte ^ mask[place % 4] for place, byte in enumerate(reader.read(length)))
+        length = int.from_bytes(exactly(connection, 2 if length == 126 else 8), "big")
+    mask = exactly(connection, 4)
+    payload = bytes(byte ^ mask[place % 4] for place, byte in enumerate(exactly(connection, length)))
     return first & 0x0F, payload
 
 
