@@ -200,3 +200,16 @@ def test_topics_refuse(product: Product, operation: str, request_: dict[str, Any
         getattr(product.boto3("sns"), operation)(**request_)
 
     assert refused.value.response["Error"]["Code"] == code
+
+
+def test_operations_that_put_events_for_themselves_end(tmp_path: Path) -> None:
+    template = Path(__file__).parent / "events_app" / "loop.yaml"
+    product = Product(tmp_path / "data", template=template).start()
+    try:
+        entry = {"Source": "loop", "DetailType": "again", "Detail": json.dumps({"n": "1"})}
+        for turn in range(2):
+            assert product.boto3("events").put_events(Entries=[entry])["FailedEntryCount"] == 0
+            assert eventually(lambda: received(product, "ended")) == [{"n": "a"}], turn
+        assert "Traceback" not in product.log()
+    finally:
+        product.kill()

@@ -4,6 +4,7 @@ Source: EventBridge User Guide, "AWS AppSync as a target"; EventBridge API Refer
 """
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 
 from headwater.auth.identity import iam_caller
@@ -14,6 +15,11 @@ from headwater.engine import GraphQLRequest
 from headwater.errors import ServiceError
 from headwater.values.identity import AwsPrincipal
 from headwater.values.json_text import parse_json
+
+# An operation may put events itself, which AWS lets go round for ever. Here each turn waits for the next one, so that
+# they end where events that go from bus to bus do.
+_MAX_TURNS = 5
+_turns: ContextVar[int] = ContextVar("turns", default=0)
 
 
 class GraphQLTargets:
@@ -43,8 +49,12 @@ class GraphQLTargets:
     async def run(self, target: Target, text: str) -> None:
         """Run the operation with the JSON object `text` as its variables.
 
-        Raises: ServiceError for an operation that is refused, or ends with errors.
+        Raises: ServiceError for an operation that is refused, or ends with errors, and for one in a circle.
         """
+        turns = _turns.get()
+        if turns >= _MAX_TURNS:
+            message = f"{turns} operations led to this one of {target.arn}: rules and resolvers form a loop"
+            raise ServiceError("EventLoopException", message)
         api = self.require(target)
         try:
             variables = parse_json(text)
@@ -55,7 +65,11 @@ class GraphQLTargets:
         role = target.role_arn.rsplit("/", 1)[-1]
         # A role that the template does not have is one that a test made up: the administrator's, as elsewhere.
         principal = AwsPrincipal("", self._roles.account_id, role if self._roles.has_role(role) else None)
-        result = await api.http.run(GraphQLRequest(target.operation, variables), iam_caller(principal, ()))
+        token = _turns.set(turns + 1)
+        try:
+            result = await api.http.run(GraphQLRequest(target.operation, variables), iam_caller(principal, ()))
+        finally:
+            _turns.reset(token)
         errors: list[dict[str, Any]] = result.body.get("errors") or []
         if errors:
             first = errors[0]
