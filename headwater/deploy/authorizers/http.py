@@ -4,7 +4,7 @@ Source: AWS IoT Core Developer Guide, "Connecting to AWS IoT Core by using custo
 """
 
 from collections.abc import Callable
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 from headwater.auth.sigv4 import SignableRequest, find_signature
 from headwater.deploy.authorizers.authorizers import Authorizers
@@ -12,6 +12,7 @@ from headwater.deploy.authorizers.credentials import Presented
 from headwater.deploy.authorizers.custom import CustomAuthentication, decision_context
 from headwater.deploy.authorizers.grants import Grant
 from headwater.deploy.iot.answers import error_answer
+from headwater.deploy.iot.data_api import topic_of
 from headwater.errors import ServiceError
 from headwater.server.aws.permissions import Account
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
@@ -74,7 +75,7 @@ class CustomHttp:
 
     def _check(self, request: HttpRequest, grant: Grant) -> None:
         """Raises: ServiceError ForbiddenException."""
-        topic = unquote(request.raw_path.removeprefix(_PREFIX))
+        topic = topic_of(request.raw_path)
         actions = ["Publish"]
         # Given more than once, whichever counts where it is published.
         if "true" in parse_qs(request.raw_query).get("retain", ()):

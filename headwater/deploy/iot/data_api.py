@@ -41,7 +41,7 @@ class IotDataApi:
         folder, _, name = request.raw_path.strip("/").partition("/")
         try:
             if request.method == "POST" and folder == "topics" and name:
-                return await self._publish(request, unquote(name), query)
+                return await self._publish(request, topic_of(request.raw_path), query)
             if request.method == "GET" and folder == "retainedMessage":
                 return self._retained(unquote(name)) if name else self._list_retained(query)
             if request.method == "DELETE" and folder == "connections" and name and "/" not in name:
@@ -108,6 +108,11 @@ class IotDataApi:
         return json_response(200, {})
 
 
+def topic_of(raw_path: str) -> str:
+    """The topic that `POST /topics/<topic>` publishes to. Who decides about it must not read the path differently."""
+    return unquote(raw_path.strip("/").partition("/")[2])
+
+
 def data_permissions(request: HttpRequest, account: Account) -> list[Permission]:
     """What a role needs for a request. Source: Service Authorization Reference, "AWS IoT"."""
     folder, _, name = request.raw_path.strip("/").partition("/")
@@ -116,7 +121,7 @@ def data_permissions(request: HttpRequest, account: Account) -> list[Permission]
     needed = rest_permissions_of("iotdata", request.method, request.raw_path, account)
     # Given more than once, whichever of them counts when it is published.
     if folder == "topics" and "true" in parse_qs(request.raw_query).get("retain", ()):
-        needed.append(Permission("iot:RetainPublish", (account.arn("iot", f"topic/{unquote(name)}"),)))
+        needed.append(Permission("iot:RetainPublish", (account.arn("iot", f"topic/{topic_of(request.raw_path)}"),)))
     return needed
 
 

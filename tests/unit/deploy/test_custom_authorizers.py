@@ -418,6 +418,23 @@ async def test_retaining_over_http_needs_its_own_permission(instance: Instance, 
     assert (await handle(http_publish(((NAME, "own"),), query))).status == 403
 
 
+@pytest.mark.parametrize("path", ["/topics/a/b", "/topics/a/b/", "/topics/a/b//", "/topics/a%2Fb"])
+async def test_a_path_is_read_alike_by_who_decides_and_who_publishes(instance: Instance, path: str) -> None:
+    custom = instance.custom
+    await custom.add("own")
+    denying = {**allowing("Publish", resource=f"{ARN}:topic/a/b")["Statement"][0], "Effect": "Deny"}
+    policies = [allowing("Publish"), {"Version": "2012-10-17", "Statement": [denying]}]
+    custom.answers[:] = [answer(policyDocuments=policies)]
+
+    async def publish(request: HttpRequest) -> HttpResponse:
+        return HttpResponse(200)
+
+    http = CustomHttp(custom.authentication, custom.authorizers, ACCOUNT, publish=publish, clock=lambda: custom.now[0])
+    request = HttpRequest("POST", path, "", (("host", "localhost:1"), (NAME, "own")), b"{}", "10.0.0.7")
+
+    assert (await http.in_front_of(publish)(request)).status == 403
+
+
 TEXT = st.one_of(st.text(max_size=12), st.sampled_from([NAME, SIGNATURE, "own", "t", "=", "&", "?", "%", "%ff", "+"]))
 JSON = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=6), st.just(allowing("*"))),

@@ -92,6 +92,14 @@ def test_a_request_needs_the_permission_of_its_operation(sent: HttpRequest, acti
     assert permissions(sent, ACCOUNT) == [Permission(action, (resource,))]
 
 
+@pytest.mark.parametrize("query", ["retain=true&retain=true", "retain=true&retain=false", "retain=false&retain=true"])
+def test_retaining_needs_its_permission_however_often_it_is_asked_for(query: str) -> None:
+    needed = data_permissions(request("POST", "/topics/a%2Fb/", query=query), ACCOUNT)
+
+    assert [one.action for one in needed] == ["iot:Publish", "iot:RetainPublish"]
+    assert {one.resources for one in needed} == {("arn:aws:iot:us-east-1:123456789012:topic/a/b",)}
+
+
 def test_data_plane_requests_need_their_own_permissions() -> None:
     publish = data_permissions(request("POST", "/topics/a%2Fb", query="qos=1&retain=true"), ACCOUNT)
     disconnect = data_permissions(request("DELETE", "/connections/c%3A1"), ACCOUNT)
