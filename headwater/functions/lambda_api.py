@@ -163,7 +163,7 @@ class LambdaApi:
             ("GET", "functions/*/aliases"): (200, lambda call: versions.list_aliases(self._name(call), call.query)),
             ("POST", "functions/*/aliases"): (
                 201,
-                lambda call: versions.create_alias(self._name(call), call.document()),
+                lambda call: versions.create_alias(self._parsed(call)[0], call.document()),
             ),
             ("GET", "functions/*/aliases/*"): (200, lambda call: versions.get_alias(self._name(call), call.parts[3])),
             ("PUT", "functions/*/aliases/*"): (
@@ -183,7 +183,7 @@ class LambdaApi:
             ("GET", "functions/*/concurrency"): (200, lambda call: functions.concurrency(self._name(call))),
             ("PUT", "functions/*/concurrency"): (
                 200,
-                lambda call: functions.put_concurrency(self._unqualified(call), call.document()),
+                lambda call: functions.put_concurrency(self._unqualified(call, LATEST), call.document()),
             ),
             ("DELETE", "functions/*/concurrency"): (
                 204,
@@ -348,7 +348,8 @@ class LambdaApi:
     def _name(self, call: Call) -> str:
         return self._qualified(call)[0]
 
-    def _unqualified(self, call: Call) -> str:
+    def _unqualified(self, call: Call, version: str | None = None) -> str:
+        """The name of a function that exists; `version` is what the answer names of one that does not (recorded)."""
         name, qualifier = self._parsed(call)
         if qualifier is not None:  # (recorded)
             raise ServiceError(
@@ -357,7 +358,7 @@ class LambdaApi:
                 "operation. Please specify either a function name or an unqualified function ARN.",
                 fields={"Type": "User"},
             )
-        self._service.config(name)
+        self._service.config(f"{name}:{version}" if version else name)
         return name
 
 

@@ -144,6 +144,82 @@ async def test_publishing_without_a_change_gives_the_last_version(stack: LambdaS
     assert listed["Versions"][0]["FunctionArn"] == f"{ARN}:$LATEST"
 
 
+async def test_end_of_a_change_has_a_revision_of_its_own(stack: LambdaStack) -> None:
+    created = await create(stack)
+    active = await stack.call("get_function_configuration", FunctionName="made")
+    changed = await stack.call("update_function_configuration", FunctionName="made", Description="d")
+    coded = await stack.call("update_function_code", FunctionName="made", ZipFile=package("second"))
+    current = await stack.call("get_function_configuration", FunctionName="made")
+
+    revisions = [one["RevisionId"] for one in (created, active, changed, coded, current)]
+    refused = await refusal(stack, "publish_version", RevisionId=coded["RevisionId"])
+    await stack.call("publish_version", FunctionName="made", RevisionId=current["RevisionId"])
+
+    assert len(set(revisions)) == 5
+    assert refused[0] == "PreconditionFailedException"
+
+
+async def test_lists_have_no_states_and_an_environment_only_where_one_was_given(stack: LambdaStack) -> None:
+    await create(stack, Publish=True)
+    await create(stack, FunctionName="empty", Environment={"Variables": {}})
+
+    listed = [
+        *(await stack.call("list_functions"))["Functions"],
+        *(await stack.call("list_versions_by_function", FunctionName="made"))["Versions"],
+    ]
+    shown = await stack.call("get_function_configuration", FunctionName="made")
+
+    assert [one["FunctionName"] for one in listed] == ["empty", "made", "made", "made"]
+    assert not any({"State", "LastUpdateStatus"} & one.keys() for one in listed)
+    assert [one.get("Environment") for one in listed] == [{"Variables": {}}, None, None, None]
+    assert (shown["State"], shown["LastUpdateStatus"]) == ("Active", "Successful")
+
+
+async def test_code_of_versions_and_layers_counts_for_the_account(stack: LambdaStack) -> None:
+    async def size() -> int:
+        return int((await stack.call("get_account_settings"))["AccountUsage"]["TotalCodeSize"])
+
+    made = (await create(stack))["CodeSize"]
+    sizes = [await size()]
+    await stack.call("publish_version", FunctionName="made")
+    sizes.append(await size())
+    content = deployment_package({"python/words.py": ""})
+    await stack.call("publish_layer_version", LayerName="words", Content={"ZipFile": content})
+    sizes.append(await size())
+    await stack.call("delete_layer_version", LayerName="words", VersionNumber=1)
+    sizes.append(await size())
+
+    assert sizes == [made, 2 * made, 2 * made + len(content), 2 * made]
+
+
+@pytest.mark.parametrize(
+    ("operation", "request_", "expected"),
+    [
+        ("put_function_concurrency", {"ReservedConcurrentExecutions": 1}, f"Function not found: {ARN}:$LATEST"),
+        ("create_alias", {"Name": "a", "FunctionVersion": "7"}, f"Function not found: {ARN}:7"),
+        (
+            "put_function_event_invoke_config",
+            {},
+            "You must specify at least one of error handling or destination setting.",
+        ),
+    ],
+)
+async def test_answer_about_a_function_that_does_not_exist(
+    stack: LambdaStack, operation: str, request_: dict[str, Any], expected: str
+) -> None:
+    assert (await refusal(stack, operation, **request_))[1] == expected
+
+
+async def test_principal_of_a_permission_is_an_account_a_role_or_a_service_of_aws(stack: LambdaStack) -> None:
+    await create(stack)
+    policy = {"Action": "lambda:InvokeFunction", "StatementId": "s"}
+
+    refused = await refusal(stack, "add_permission", Principal="invalid.nonaws.com", **policy)
+    await stack.call("add_permission", FunctionName="made", Principal="alexa-appkit.amazon.com", **policy)
+
+    assert refused[1] == "The provided principal was invalid. Please check the principal and try again."
+
+
 async def test_publish_refuses_what_is_not_the_latest(stack: LambdaStack) -> None:
     await create(stack)
 
@@ -228,6 +304,7 @@ async def test_aliases_are_listed_by_version_and_deleted(stack: LambdaStack) -> 
         ({"FunctionVersion": "10"}, "ResourceNotFoundException", f"Function not found: {ARN}:10"),
         ({"Name": "there"}, "ResourceConflictException", f"Alias already exists: {ARN}:there"),
         ({"weights": {"2": 2.0}}, "ValidationException", "Value '{2=2.0}'"),
+        ({"weights": {"2": 2}}, "ValidationException", "Value '{2=2.0}'"),
         ({"weights": {"$LATEST": 0.5}}, "ValidationException", "Map keys must satisfy"),
         ({"weights": {"1": 0.5}}, "InvalidParameterValueException", "already included in routing configuration"),
         ({"weights": {"10": 0.5}}, "ResourceNotFoundException", f"Function not found: {ARN}:10"),

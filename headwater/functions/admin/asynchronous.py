@@ -30,13 +30,13 @@ class EventInvokeConfigs:
 
     def put(self, name: str, qualifier: str | None, request: Mapping[str, Any], *, merges: bool) -> dict[str, Any]:
         """Set, or with `merges` change, what the request names."""
+        if not any(request.get(member) is not None for member in _MEMBERS):  # (recorded), also for no function
+            raise invalid("You must specify at least one of error handling or destination setting.")
         config = self._config(name, qualifier)
         key = qualifier or LATEST
         current = self._of(config).get(key)
         if merges and current is None:
             raise self._absent(config.name, key)
-        if not any(request.get(member) is not None for member in _MEMBERS):  # (recorded)
-            raise invalid("You must specify at least one of error handling or destination setting.")
         given = {
             "MaximumRetryAttempts": between(request, "MaximumRetryAttempts", None, 0, 2),
             "MaximumEventAgeInSeconds": between(request, "MaximumEventAgeInSeconds", None, 60, 21_600),

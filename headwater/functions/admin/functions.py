@@ -33,6 +33,7 @@ _UPDATING = {
     "LastUpdateStatusReason": _REASON,
     "LastUpdateStatusReasonCode": "Creating",
 }
+_STATES = ("State", "LastUpdateStatus")
 _MAX_RESERVED = 900  # the account's 1000 less the 100 that stay unreserved
 
 
@@ -94,7 +95,7 @@ class FunctionAdmin:
         self._register(record)
         self._records.add(record)
         # A new function's ARN is not qualified, even if its first version is published with it (recorded).
-        answer = {**self.publish_if(name, request), "FunctionArn": self._service.config(name).arn, **_CREATING}
+        answer = {**self.publish_if(name, request), "FunctionArn": self._service.config(name).arn, **_begun(_CREATING)}
         del answer["LastUpdateStatus"]
         return answer
 
@@ -111,7 +112,7 @@ class FunctionAdmin:
             record.request["Architectures"] = request["Architectures"]
         record.code = stored
         self._changed(record)
-        return {**self.publish_if(name, request), **({} if request.get("Publish") else _UPDATING)}
+        return {**self.publish_if(name, request), **({} if request.get("Publish") else _begun(_UPDATING))}
 
     def update_configuration(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         record = self._own(name)
@@ -124,7 +125,7 @@ class FunctionAdmin:
         self._config(merged, record.code.directory)
         record.request = merged
         self._changed(record)
-        return {**self.describe(name), **_UPDATING}
+        return {**self.describe(name), **_begun(_UPDATING)}
 
     def delete(self, name: str, qualifier: str | None = None) -> None:
         """Remove a function, or one version of it."""
@@ -163,7 +164,8 @@ class FunctionAdmin:
         if version is not None:
             modified_s, revision = version.published_s, version.revision_id
             request, code = (version.request or request), (version.code or code)
-        environment = {"Environment": {"Variables": dict(config.environment)}} if config.environment else {}
+        has_environment = config.environment or request.get("Environment") is not None
+        environment = {"Environment": {"Variables": dict(config.environment)}} if has_environment else {}
         layers = [self._layers.describe_used(arn) for arn in request.get("Layers") or ()]
         return {
             "FunctionName": config.name,
@@ -191,6 +193,10 @@ class FunctionAdmin:
             "LoggingConfig": _logging(config),
             **{key: request[key] for key in _SHOWN if key in request},
         }
+
+    def entry(self, name: str, number: str | None = None) -> dict[str, Any]:
+        """Like `describe`, as lists have it: without states (recorded)."""
+        return {key: value for key, value in self.describe(name, number).items() if key not in _STATES}
 
     def code_of(self, record: FunctionRecord) -> StoredCode | CodeState:
         """The code of `$LATEST`; of a function of the template it is looked at once until it changes."""
@@ -227,16 +233,20 @@ class FunctionAdmin:
         found = []
         for config in sorted(self._service.functions(), key=lambda one: one.name):
             if shown is None:
-                found.append(self.describe(config.name))
+                found.append(self.entry(config.name))
                 continue
             numbers = [LATEST, *self.version_numbers(config.name)]
-            found += [self.describe(config.name, number) for number in numbers]
+            found += [self.entry(config.name, number) for number in numbers]
         return page("Functions", found, query)
 
     def account_settings(self) -> dict[str, Any]:
         configs = self._service.functions()
         reserved = sum(config.reserved_concurrency or 0 for config in configs)
-        sizes = [code.size_bytes for one in configs if (code := self._records.of(one.name).code)]
+        # A published version is stored once more, and layers count as well (recorded).
+        size_bytes = self._layers.size_bytes
+        for record in (self._records.of(config.name) for config in configs):
+            codes = [record.code, *(version.code for version in record.versions.values())]
+            size_bytes += sum(code.size_bytes for code in codes if code is not None)
         return {
             "AccountLimit": {
                 "TotalCodeSize": 80_530_636_800,
@@ -245,7 +255,7 @@ class FunctionAdmin:
                 "ConcurrentExecutions": 1000,
                 "UnreservedConcurrentExecutions": 1000 - reserved,
             },
-            "AccountUsage": {"TotalCodeSize": sum(sizes), "FunctionCount": len(configs)},
+            "AccountUsage": {"TotalCodeSize": size_bytes, "FunctionCount": len(configs)},
         }
 
     # Concurrency
@@ -256,9 +266,10 @@ class FunctionAdmin:
             required(request, "ReservedConcurrentExecutions")
         others = [one for one in self._service.functions() if one.name != name]
         if sum(one.reserved_concurrency or 0 for one in others) + (required_number or 0) > _MAX_RESERVED:
-            raise invalid(
+            raise ServiceError(
+                "InvalidParameterValueException",
                 "Specified ReservedConcurrentExecutions for function decreases account's "
-                "UnreservedConcurrentExecution below its minimum value of [100]."
+                "UnreservedConcurrentExecution below its minimum value of [100].",
             )
         self._reserve(name, required_number)
         return {"ReservedConcurrentExecutions": required_number}
@@ -411,6 +422,11 @@ async def archive_of(code: Mapping[str, Any], fetch_object: FetchObject | None) 
                 f"Error occurred while GetObject. S3 Error Code: {error.code}. S3 Error Message: {error.message}"
             ) from error
     raise invalid("Please provide a source for function code: a ZipFile, or an S3Bucket with an S3Key.")
+
+
+def _begun(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What the answer to a change says; its end is a change of its own, with another revision (recorded)."""
+    return {**state, "RevisionId": new_revision()}
 
 
 def _leave_to_template(record: FunctionRecord, config: FunctionConfig) -> None:

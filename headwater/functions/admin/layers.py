@@ -20,7 +20,7 @@ from headwater.functions.admin.code_store import unpack_archive
 
 _NAME = re.compile(r"(?:arn:aws[a-zA-Z-]*:lambda:[a-z0-9-]+:\d{12}:layer:)?([a-zA-Z0-9-_]{1,140})")
 _ARN_PATTERN = (
-    r"(arn:(aws[a-zA-Z-]*)?:lambda:[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+)"
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:(eusc-)?[a-z]{2}((-gov)|(-iso([a-z]?)))?-[a-z]+-\d{1}:\d{12}:layer:[a-zA-Z0-9-_]+:[0-9]+)"
     r"|(arn:[a-zA-Z0-9-]+:lambda:::awslayer:[a-zA-Z0-9-_]+)"
 )
 _ARN = re.compile(_ARN_PATTERN)
@@ -116,6 +116,11 @@ class Layers:
                 entry = {"LayerName": name, "LayerArn": self._arn_prefix + name, "LatestMatchingVersion": latest}
                 found.append(entry)
         return page("Layers", found, query, most=50)
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all versions that were not deleted, zipped."""
+        return sum(int(one["CodeSize"]) for name in self._versions for one in self._live(name))
 
     # What functions use
 

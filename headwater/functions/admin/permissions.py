@@ -24,6 +24,7 @@ from headwater.functions.service import FunctionService
 
 _SID = re.compile(r"[a-zA-Z0-9-_]{1,100}")
 _ALIAS = re.compile(r"(?![0-9]+$)[a-zA-Z0-9-_]+")
+_SERVICES = (".amazonaws.com", ".amazonaws.com.cn", ".amazon.com")
 _ACTION = re.compile(r"lambda:[*]|lambda:[a-zA-Z]+|[*]")
 
 
@@ -112,7 +113,7 @@ def _principal(text: str) -> Any:
         return {"AWS": f"arn:aws:iam::{text}:root"}
     if text.startswith("arn:"):
         return {"AWS": text}
-    if "." in text:
+    if text.endswith(_SERVICES):
         return {"Service": text}
     raise ServiceError(  # (recorded)
         "InvalidParameterValueException",

@@ -41,7 +41,7 @@ class Versions:
 
     def list(self, name: str, query: Mapping[str, str]) -> dict[str, Any]:
         numbers = [LATEST, *self._functions.version_numbers(name)]
-        return page("Versions", [self._functions.describe(name, number) for number in numbers], query)
+        return page("Versions", [self._functions.entry(name, number) for number in numbers], query)
 
     # Aliases
 
@@ -49,7 +49,11 @@ class Versions:
         alias, version = str(request.get("Name") or ""), checked(request, "FunctionVersion", str, "")
         if not _ALIAS.fullmatch(alias):  # (recorded)
             raise constraint("name", alias, f"satisfy regular expression pattern: {_ALIAS_PATTERN}")
-        record = self._records.of(self._service.config(name).name)
+        known = [config.name for config in self._service.functions()]
+        if name not in known:  # (recorded)
+            arn = f"arn:aws:lambda:{self._service.region}:{self._service.account_id}:function:{name}"
+            raise not_found(f"Function not found: {arn}:{version}")
+        record = self._records.of(name)
         weights = self._weights(name, version, request)
         self._check_version(name, version)
         arn = self._arn(name, alias)
@@ -136,7 +140,7 @@ class Versions:
         """The request's RoutingConfig, checked; nothing without weights."""
         routing = checked(request, "RoutingConfig", dict, {})
         weights: dict[str, Any] = checked(routing, "AdditionalVersionWeights", dict, {})
-        shown = ", ".join(f"{number}={weight}" for number, weight in weights.items())
+        shown = ", ".join(f"{number}={_decimal(weight)}" for number, weight in weights.items())
         member = "routingConfig.additionalVersionWeights"
         if len(weights) > 1:  # (recorded)
             raise invalid("Number of items in AdditionalVersionWeights cannot be greater than 1")
@@ -157,7 +161,8 @@ class Versions:
                     "have value greater than or equal to 0.0, Member must not be null]",
                 )
             if version == LATEST:  # (recorded)
-                raise invalid("$LATEST is not supported for an alias pointing to more than 1 version")
+                message = "$LATEST is not supported for an alias pointing to more than 1 version"
+                raise ServiceError("InvalidParameterValueException", message)
             if number == version:  # (recorded)
                 raise invalid(
                     f"Invalid function version {number}. Function version {number} is already included in routing "
@@ -169,6 +174,10 @@ class Versions:
     def _keep(self, record: FunctionRecord) -> None:
         self._functions.apply(record)
         self._records.save(record)
+
+
+def _decimal(weight: Any) -> Any:
+    return float(weight) if isinstance(weight, int) and not isinstance(weight, bool) else weight
 
 
 def _map_constraint(member: str, shown: str, rule: str) -> ServiceError:
