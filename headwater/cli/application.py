@@ -93,7 +93,7 @@ def up(
         enforces_quotas=quotas == "enforce",
         max_subscriptions=max_subscriptions,
         checks_iam=iam,
-        allowed_hosts=tuple(host.lower() for host in allow_host or []),
+        allowed_hosts=_hosts(allow_host),
         debug_ports=_debug_ports(debug_function or []),
     )
     sys.exit(run_up(options))
@@ -110,6 +110,10 @@ def _debug_ports(given: list[str]) -> dict[str, int]:
     return ports
 
 
+def _hosts(given: list[str] | None) -> tuple[str, ...]:
+    return tuple(host.lower() for host in given or [])
+
+
 def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
         raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}", param_hint=option)
@@ -119,11 +123,14 @@ def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
 def check(
     template: Annotated[Path, typer.Argument(help="The template to judge.")],
     param: Annotated[list[str] | None, typer.Option(help="A template parameter, Name=Value.")] = None,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="A host beyond this machine that HTTP data sources may call.")
+    ] = None,
 ) -> None:
-    """Say for every resource and property whether it is live, deploy-only or refused; exit 2 if anything is refused."""
+    """Say whether each resource and property is live, deploy-only or refused; exit 2 if `up` would not start it."""
     from headwater.cli.check import run_check
 
-    sys.exit(run_check(template, _pairs(param or [])))
+    sys.exit(run_check(template, _pairs(param or []), _hosts(allow_host)))
 
 
 @application.command("eval")

@@ -20,9 +20,9 @@ _STYLES = {"live": "green", "deploy-only": "dim", "refused": "bold red"}
 _UNLIMITED = 400
 
 
-def run_check(template: Path, parameters: dict[str, str]) -> int:
+def run_check(template: Path, parameters: dict[str, str], allowed_hosts: tuple[str, ...]) -> int:
     """Print verdicts and faults; returns the exit code."""
-    options = UpOptions(template=template, parameters=parameters)
+    options = UpOptions(template=template, parameters=parameters, allowed_hosts=allowed_hosts)
     loaded = load_template(template, parameters, options.region, None)
     deployment = asyncio.run(rehearse(options, loaded, Compiled()))
     console = Console(soft_wrap=True)

@@ -194,3 +194,56 @@ def test_an_unreadable_template_is_one_line(
 
     assert exit_code == 2
     assert capsys.readouterr().err == f"headwater: cannot read the template {tmp_path / path}: {reason}\n"
+
+
+HTTP_API = """
+Resources:
+  Api: {Type: AWS::AppSync::GraphQLApi, Properties: {Name: a, AuthenticationType: API_KEY}}
+  Schema:
+    {Type: AWS::AppSync::GraphQLSchema, Properties: {ApiId: !GetAtt Api.ApiId, Definition: 'type Query { a: Int }'}}
+  Away:
+    Type: AWS::AppSync::DataSource
+    Properties:
+      {ApiId: !GetAtt Api.ApiId, Name: away, Type: HTTP, HttpConfig: {Endpoint: 'https://weather.example'}}
+"""
+
+
+def test_check_judges_a_template_with_the_hosts_that_a_start_would_be_given(tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    template.write_text(HTTP_API)
+
+    without, beside = (
+        run_cli("check", str(template)),
+        run_cli("check", str(template), "--allow-host", "Weather.example"),
+    )
+
+    assert without.returncode == 2
+    assert "--allow-host weather.example" in without.stdout
+    assert beside.returncode == 0, beside.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        ("code", ""),
+        ("./absent", "Fn.Code (line 3): there is no folder or zip file "),
+        ("s3://bucket/key.zip", "s3://bucket/key.zip lies in S3; give a path beside the template"),
+        ("[code]", "Fn.Code (line 3): expected {ZipFile: …} or a path beside the template, found ['code']"),
+        ("3", "Fn.Code (line 3): expected {ZipFile: …} or a path beside the template, found 3"),
+    ],
+)
+def test_the_code_of_a_plain_function_may_be_a_path(code: str, says: str, tmp_path: Path) -> None:
+    template = tmp_path / "template.yaml"
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "app.py").write_text("def handler(event, context): ...\n")
+    template.write_text(
+        "Resources:\n"
+        "  Role: {Type: AWS::IAM::Role, Properties: {AssumeRolePolicyDocument: {Statement: []}}}\n"
+        "  Fn:\n    Type: AWS::Lambda::Function\n    Properties:\n      Runtime: python3.13\n"
+        f"      Role: !GetAtt Role.Arn\n      Code: {code}\n      Handler: app.handler\n"
+    )
+
+    done = run_cli("check", str(template))
+
+    assert done.returncode == (2 if says else 0), done.stdout
+    assert says in done.stdout

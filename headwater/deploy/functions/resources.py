@@ -21,11 +21,17 @@ _PROVIDED_LAYERS = ("AWSLambdaPowertoolsPython", "AWSSDK", "LambdaInsightsExtens
 
 def _code_dir(deployment: Deployment, resource: Resource) -> Path:
     code = resource.properties.get("Code")
-    if not isinstance(code, dict):
-        raise TemplateError(f"expected a mapping, found {code!r}", property_path="Code")
-    if "ZipFile" in code:
+    if isinstance(code, dict) and "ZipFile" in code:
         return _inline(deployment, resource.logical_id, str(code["ZipFile"]), _runtime(resource))
-    local = deployment.loaded.code.path_of(code.get("S3Bucket"), code.get("S3Key"))
+    local: str | None
+    if isinstance(code, str):
+        local = code  # as `sam build` and `aws cloudformation package` take it
+    elif isinstance(code, dict):
+        local = deployment.loaded.code.path_of(code.get("S3Bucket"), code.get("S3Key"))
+    else:
+        raise TemplateError(
+            f"expected {{ZipFile: …}} or a path beside the template, found {code!r}", property_path="Code"
+        )
     if local is None:
         raise TemplateError(
             f"the code lies in S3 ({code.get('S3Bucket')}); give CodeUri a path beside the template",
@@ -36,7 +42,9 @@ def _code_dir(deployment: Deployment, resource: Resource) -> Path:
         return path
     if path.is_file() and zipfile.is_zipfile(path):
         return _unpacked(deployment.data_dir, path)
-    raise TemplateError(f"there is no folder or zip file {path}", property_path="CodeUri")
+    raise TemplateError(
+        f"there is no folder or zip file {path}", property_path="Code" if isinstance(code, str) else "CodeUri"
+    )
 
 
 def _inline(deployment: Deployment, logical_id: str, text: str, runtime: Runtime) -> Path:
