@@ -23,21 +23,7 @@ def _code_dir(deployment: Deployment, resource: Resource) -> Path:
     code = resource.properties.get("Code")
     if isinstance(code, dict) and "ZipFile" in code:
         return _inline(deployment, resource.logical_id, str(code["ZipFile"]), _runtime(resource))
-    local: str | None
-    if isinstance(code, str):
-        local = code  # as `sam build` and `aws cloudformation package` take it
-    elif isinstance(code, dict):
-        local = deployment.loaded.code.path_of(code.get("S3Bucket"), code.get("S3Key"))
-    else:
-        raise TemplateError(
-            f"expected {{ZipFile: …}} or a path beside the template, found {code!r}", property_path="Code"
-        )
-    if local is None:
-        raise TemplateError(
-            f"the code lies in S3 ({code.get('S3Bucket')}); give CodeUri a path beside the template",
-            property_path="Code",
-        )
-    path = deployment.loaded.path(local)
+    path = deployment.loaded.path(_local_code(deployment, code))
     if path.is_dir():
         return path
     if path.is_file() and zipfile.is_zipfile(path):
@@ -45,6 +31,22 @@ def _code_dir(deployment: Deployment, resource: Resource) -> Path:
     raise TemplateError(
         f"there is no folder or zip file {path}", property_path="Code" if isinstance(code, str) else "CodeUri"
     )
+
+
+def _local_code(deployment: Deployment, code: object) -> str:
+    if isinstance(code, str):
+        return code  # as `sam build` and `aws cloudformation package` take it
+    if not isinstance(code, dict):
+        raise TemplateError(
+            f"expected {{ZipFile: …}} or a path beside the template, found {code!r}", property_path="Code"
+        )
+    local = deployment.loaded.code.path_of(code.get("S3Bucket"), code.get("S3Key"))
+    if local is None:
+        raise TemplateError(
+            f"the code lies in S3 ({code.get('S3Bucket')}); give CodeUri a path beside the template",
+            property_path="Code",
+        )
+    return local
 
 
 def _inline(deployment: Deployment, logical_id: str, text: str, runtime: Runtime) -> Path:
