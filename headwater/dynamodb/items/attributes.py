@@ -108,7 +108,7 @@ def _name_size(name: str) -> int:
 
 
 def normalise_value(value: Any, depth: int = 1) -> tuple[Value, int]:
-    """Check one attribute value; the canonical copy and its size without the name.
+    """Check one attribute value; the canonical form, which may be the value itself, and its size without the name.
 
     Raises: ServiceError `ValidationException` or `SerializationException`.
     """
@@ -116,8 +116,11 @@ def normalise_value(value: Any, depth: int = 1) -> tuple[Value, int]:
         ((kind, content),) = value.items()
         if content.__class__ is str:
             if kind == "S":
-                return {"S": content}, len(content) if content.isascii() else text_size(content)
+                return value, len(content) if content.isascii() else text_size(content)
             if kind == "N":
+                size = _plain_number_size(content)
+                if size:
+                    return value, size
                 text = normalise_number(content)
                 return {"N": text}, number_size(text)
     elif not isinstance(value, dict):
@@ -348,7 +351,7 @@ def _value_size(value: Value, depth: int) -> int:
     if kind == "S":
         return len(content) if content.isascii() else text_size(content)
     if kind == "N":
-        return number_size(content)
+        return _plain_number_size(content) or number_size(content)
     if kind == "M":
         size = 3
         for name, member in content.items():
