@@ -2,8 +2,9 @@
 
     python -m bench.imports [--runs 7] [--also MODULE]
 
-`--also` imports one more module with each handler, to see what taking it in would cost. The time is that of the import alone, without the 10 ms that a bare interpreter needs; the median of the runs. The
-byte code is compiled before the first run, as `sam build` and an installed package have it.
+`--also` imports one more module with each handler, to see what taking it in would cost. The time is that of the import
+alone, without the 10 ms that a bare interpreter needs; the median of the runs. The byte code is compiled before the
+first run, as `sam build` and an installed package have it.
 """
 
 import argparse
