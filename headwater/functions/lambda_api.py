@@ -28,6 +28,7 @@ from headwater.functions.service import FunctionService
 from headwater.values.http import HttpRequest, HttpResponse
 
 _JSON = ("content-type", "application/json")
+_REQUEST_ID = "x-amzn-requestid"
 
 
 class Mappings(TaggedMappings, Protocol):
@@ -116,15 +117,15 @@ class LambdaApi:
     async def __call__(self, request: HttpRequest) -> HttpResponse:
         request_id = str(uuid.uuid4())
         try:
-            return await self._route(Call.of(request))
+            return await self._route(Call.of(request), request_id)
         except ServiceError as error:
             return _error(error, request_id)
 
-    async def _route(self, call: Call) -> HttpResponse:
+    async def _route(self, call: Call, request_id: str) -> HttpResponse:
         pattern = "/".join("*" if index % 2 else part for index, part in enumerate(call.parts))
         method = call.request.method
         if (method, pattern) == ("POST", "functions/*/invocations"):
-            return await self._invoke(call)
+            return await self._invoke(call, request_id)
         found = self._operations.get((method, pattern))
         if found is None:
             raise _unknown(call.request)
@@ -132,9 +133,10 @@ class LambdaApi:
         answer = operation(call)
         if isinstance(answer, Awaitable):
             answer = await answer
+        identified = (_REQUEST_ID, request_id)
         if answer is None:
-            return HttpResponse(status)
-        return HttpResponse(status, (_JSON,), orjson.dumps(answer))
+            return HttpResponse(status, (identified,))
+        return HttpResponse(status, (_JSON, identified), orjson.dumps(answer))
 
     # Operations by resource
 
@@ -282,7 +284,7 @@ class LambdaApi:
 
     # Invoke
 
-    async def _invoke(self, call: Call) -> HttpResponse:
+    async def _invoke(self, call: Call, request_id: str) -> HttpResponse:
         request = call.request
         name, qualifier = self._parsed(call)
         # A function that is not there is named with $LATEST here (recorded).
@@ -293,12 +295,12 @@ class LambdaApi:
         client_context = _client_context(request.header("x-amz-client-context"))
         match request.header("x-amz-invocation-type", "RequestResponse"):
             case "DryRun":
-                return HttpResponse(204)
+                return HttpResponse(204, ((_REQUEST_ID, request_id),))
             case "Event":
                 request_id = await self._service.invoke_event(
                     target, payload, trace_header=trace_header, client_context=client_context
                 )
-                return HttpResponse(202, (("x-amzn-requestid", request_id),))
+                return HttpResponse(202, ((_REQUEST_ID, request_id),))
             case "RequestResponse":
                 pass
             case other:
@@ -310,7 +312,7 @@ class LambdaApi:
         result = await self._service.invoke(target, payload, trace_header=trace_header, client_context=client_context)
         headers = [
             _JSON,
-            ("x-amzn-requestid", result.request_id),
+            (_REQUEST_ID, result.request_id),
             ("x-amz-executed-version", result.executed_version),
         ]
         if result.function_error is not None:
@@ -389,7 +391,7 @@ def _error(error: ServiceError, request_id: str) -> HttpResponse:
     # AWS capitalizes the member for exceptions that are answered by 404.
     member = "Message" if error.status == 404 else "message"
     body = orjson.dumps({**error.fields, member: error.message})
-    headers = (_JSON, ("x-amzn-errortype", error.code), ("x-amzn-requestid", request_id))
+    headers = (_JSON, ("x-amzn-errortype", error.code), (_REQUEST_ID, request_id))
     return HttpResponse(error.status, headers, body)
 
 

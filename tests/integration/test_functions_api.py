@@ -73,6 +73,19 @@ async def test_dry_run_runs_nothing(stack: LambdaStack) -> None:
     assert answer["StatusCode"] == 204
 
 
+async def test_every_answer_has_a_request_id_of_its_own(stack: LambdaStack) -> None:
+    answers = [
+        await stack.call("list_functions"),
+        await stack.call("put_function_concurrency", FunctionName="echo", ReservedConcurrentExecutions=1),
+        await stack.call("delete_function_concurrency", FunctionName="echo"),
+        await stack.call("invoke", FunctionName="echo", InvocationType="DryRun"),
+        await stack.call("invoke", FunctionName="echo", InvocationType="Event"),
+        await stack.call("invoke", FunctionName="echo"),
+    ]
+
+    assert len({answer["ResponseMetadata"]["RequestId"] for answer in answers}) == len(answers)
+
+
 async def test_event_invocation_is_retried_twice_and_ends_at_the_destination(stack: LambdaStack) -> None:
     await stack.call(
         "put_function_event_invoke_config",

@@ -159,6 +159,17 @@ async def test_end_of_a_change_has_a_revision_of_its_own(stack: LambdaStack) -> 
     assert refused[0] == "PreconditionFailedException"
 
 
+async def test_update_that_publishes_answers_with_the_version_it_began(stack: LambdaStack) -> None:
+    await create(stack)
+
+    answer = await stack.call("update_function_code", FunctionName="made", ZipFile=package("second"), Publish=True)
+    version = await stack.call("get_function_configuration", FunctionName="made", Qualifier=answer["Version"])
+
+    assert (answer["Version"], answer["State"], answer["StateReasonCode"]) == ("1", "Pending", "Creating")
+    assert "LastUpdateStatus" not in answer
+    assert (version["State"], version["RevisionId"]) == ("Active", answer["RevisionId"])
+
+
 async def test_lists_have_no_states_and_an_environment_only_where_one_was_given(stack: LambdaStack) -> None:
     await create(stack, Publish=True)
     await create(stack, FunctionName="empty", Environment={"Variables": {}})

@@ -112,7 +112,11 @@ class FunctionAdmin:
             record.request["Architectures"] = request["Architectures"]
         record.code = stored
         self._changed(record)
-        return {**self.publish_if(name, request), **({} if request.get("Publish") else _begun(_UPDATING))}
+        if not request.get("Publish"):
+            return {**self.describe(name), **_begun(_UPDATING)}
+        answer = {**self.publish_if(name, request), **_CREATING}  # what is begun is the version (recorded)
+        del answer["LastUpdateStatus"]
+        return answer
 
     def update_configuration(self, name: str, request: Mapping[str, Any]) -> dict[str, Any]:
         record = self._own(name)
