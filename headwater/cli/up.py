@@ -9,16 +9,17 @@ import uvloop
 
 from headwater.app import Runtime
 from headwater.cli import EXIT_OK, EXIT_OURS, EXIT_USER
+from headwater.cli.log_lines import LineFormatter
 from headwater.cli.memory import give_back_memory, settle_memory
 from headwater.deploy.options import UpOptions
 from headwater.errors import HeadwaterError
 
-_LOG_FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
-
 
 def run_up(options: UpOptions) -> int:
     """Run to the end; returns the exit code."""
-    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(LineFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[lines])
     try:
         return uvloop.run(_run(options))
     except KeyboardInterrupt:
