@@ -27,6 +27,10 @@ from headwater.values.topics import PRIVATE_PREFIXES
 _log = logging.getLogger(__name__)
 HOOK_TIMEOUT_S = 5.0
 _MAX_DEPTH = 16
+# A message may name what the device sent, which together with the rest would be more than a publish carries.
+_MAX_MESSAGE_CHARACTERS = 1024
+# A publish carries 128 KB; the rest of the answer is the thing's name.
+_MAX_CONFIGURATION_CHARACTERS = 127 * 1024
 _DENIED = "User not authorized to perform this action."
 Document = dict[str, Any]
 OnPublish = Callable[[Sequence[Publish]], Awaitable[None] | None]
@@ -106,7 +110,8 @@ class FleetProvisioning:
         try:
             outcome, document = "accepted", await self._perform(request, _decoded(request, publish.payload), client)
         except ServiceError as error:
-            _log.warning("%s: %s is rejected: %s", client.client_id, publish.topic, error.message)
+            shown = error.message[:_MAX_MESSAGE_CHARACTERS]
+            _log.warning("%s: %s is rejected: %s", client.client_id, publish.topic, shown)
             outcome, document = "rejected", _error_document(error)
         payload = json.dumps(document).encode() if request.format == "json" else cbor2.dumps(document)
         if not self._answer(client, f"{publish.topic}/{outcome}", payload):
@@ -140,6 +145,10 @@ class FleetProvisioning:
             }
             parameters |= await self._ask_hook(settings, asked)
         wanted = template.evaluate({**parameters, CERTIFICATE_ID: certificate_id})
+        size = len(json.dumps(wanted.configuration))
+        if size > _MAX_CONFIGURATION_CHARACTERS:
+            message = f"the device configuration has {size} characters; the limit is {_MAX_CONFIGURATION_CHARACTERS}"
+            raise invalid(message)
         registered = await self._registration.register(
             wanted,
             certificate_id,
@@ -196,7 +205,7 @@ def _error_document(error: ServiceError) -> Document:
     code = error.code.removesuffix("Exception")
     if code == "InvalidRequest":
         code = "InvalidParameters"
-    message = _DENIED if code == "AccessDenied" else error.message
+    message = _DENIED if code == "AccessDenied" else error.message[:_MAX_MESSAGE_CHARACTERS]
     return {"statusCode": 403 if code == "AccessDenied" else error.status, "errorCode": code, "errorMessage": message}
 
 

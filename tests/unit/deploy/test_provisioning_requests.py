@@ -387,6 +387,29 @@ async def test_a_template_that_is_disabled_or_absent_registers_nothing(bench: Be
     assert (absent["statusCode"], absent["errorCode"]) == (404, "ResourceNotFound")
 
 
+@pytest.mark.parametrize(
+    ("configuration", "fault"),
+    [
+        ({"a": {"Ref": "Group"}, "b": {"Ref": "Group"}, "c": {"Ref": "Group"}}, "the device configuration has"),
+        ({"a": {"Fn::Select": ["9", {"Fn::Split": ["x", {"Ref": "Group"}]}]}}, "Fn::Select: there is no item '9'"),
+    ],
+)
+async def test_what_no_publish_carries_registers_nothing(bench: Bench, configuration: Any, fault: str) -> None:
+    body = json.dumps({**json.loads(template()), "DeviceConfiguration": configuration})
+    await bench.templates.create("large", body, Settings(ROLE, is_enabled=True))
+    token = await bench.token()
+    given = {"certificateOwnershipToken": token, "parameters": {"Serial": "s-1", "Group": "'\n" * 30_000}}
+
+    answered, told = await bench.publish(PROVISION.replace("fleet", "large"), given)
+
+    assert (answered, told["errorCode"]) == ("rejected", "InvalidParameters")
+    assert told["errorMessage"].startswith(fault)
+    assert len(bench.answers[-1][2]) < 2048
+    with pytest.raises(ServiceError):
+        bench.registry.things.describe("s-1")
+    assert not bench.registry.is_active(bench.ownership.certificate_of(token))
+
+
 def test_a_template_body_is_parsed_with_what_devices_have_to_give() -> None:
     assert ProvisioningBody.parse(template()).wanted_parameters == ["Serial"]
 
