@@ -138,6 +138,7 @@ def test_alias_shares_its_calls_as_the_template_says(product: Product) -> None:
     alias = client.get_alias(FunctionName="announced", Name="shared")
 
     assert answer["ExecutedVersion"] == "1"
+    assert alias["RevisionId"]
     assert (alias["FunctionVersion"], alias["RoutingConfig"]) == ("2", {"AdditionalVersionWeights": {"1": 1.0}})
 
 

@@ -4,6 +4,7 @@ Source: Lambda API Reference, PublishVersion, CreateAlias; messages marked (reco
 """
 
 import re
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -117,7 +118,14 @@ class Versions:
     def _aliases(self, name: str) -> dict[str, dict[str, Any]]:
         config = self._service.config(name)
         of_template: dict[str, dict[str, Any]] = {
-            alias: {"AliasArn": self._arn(name, alias), "Name": alias, "FunctionVersion": number, "Description": ""}
+            alias: {
+                "AliasArn": self._arn(name, alias),
+                "Name": alias,
+                "FunctionVersion": number,
+                "Description": "",
+                # The same as long as the template says the same.
+                "RevisionId": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._arn(name, alias)}:{number}")),
+            }
             for alias, number in self._functions.template_aliases(config.name).items()
         }
         for alias, (number, weight) in config.alias_weights.items():

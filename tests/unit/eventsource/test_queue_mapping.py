@@ -263,6 +263,41 @@ async def test_batches_in_flight_are_few_again_after_a_pause() -> None:
     assert in_flight == [5, 10, 5, 10]
 
 
+async def test_throttle_takes_the_growth_back() -> None:
+    time, release, held = Time(), asyncio.Event(), asyncio.Event()
+    tried: set[str] = set()
+
+    async def throttled_once(body: str) -> Answer:
+        if body in tried or int(body) >= 10:
+            await (release if int(body) < 6 else held).wait()
+            return Answer()
+        tried.add(body)
+        await release.wait()
+        raise ServiceError("TooManyRequestsException", "Rate Exceeded.", status=429)
+
+    worker = Worker(lambda bodies: throttled_once(bodies[0]))
+    queue = ListQueue(time)
+    for index in range(30):
+        queue.send(str(index))
+    config = QueueMappingConfig("mapping-1", queue.arn, "arn:f", batch_size=1)
+    mapping = QueueMapping(config, queue, worker, clock=time, backoff=lambda attempt: 0.0, most_concurrency=20)
+    await mapping.start()
+    await settle()
+    time.now += 1.0
+    queue.wake()
+    await settle()
+
+    release.set()  # ten are throttled, six of them end at their second try
+    await until(lambda: len(queue.deleted) == 6)
+    await settle()
+    in_flight = {bodies[0] for bodies in worker.batches} - {str(number) for number in range(6)}
+    held.set()
+    await until(lambda: len(queue.deleted) == 30)
+    await mapping.stop()
+
+    assert sorted(in_flight, key=int) == ["6", "7", "8", "9", "10"]
+
+
 async def test_refused_messages_are_deleted_without_an_invocation() -> None:
     time, worker = Time(), Worker()
     queue = ListQueue(time)
