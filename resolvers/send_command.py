@@ -24,16 +24,13 @@ from iot.commands import (
 )
 from iot.schedule import timeout_schedule
 from resolvers import views
-from resolvers.caller import BadRequest, caller_identity, may_see
+from resolvers.caller import BadRequest, caller_identity
+from resolvers.live_device import live_state
 from streams import items
 from streams.aws.calls import AwsError, RestService, Service
 from streams.aws.environment import required, service
 from streams.json_values import JsonValueError, checked_json
 from streams.record import is_device_id
-
-
-class NotFound(Exception):
-    """The tenant has no such device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +154,7 @@ def _command(
     except JsonValueError as error:
         raise BadRequest(f"name or parameters: {error}") from error
     device_id = given["deviceId"]
-    if not is_device_id(device_id):
-        raise NotFound(f"there is no device {device_id[:140]!r}")
-    read = {"TableName": backend.table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
-    state = backend.table.call("GetItem", read).get("Item", {})
-    if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]["S"]):
-        raise NotFound(f"there is no device {device_id!r}")
+    state = live_state(device_id, identity, table=backend.table, table_name=backend.table_name)
     return NewCommand(
         device_id=device_id,
         command_id=command_id(now_ms, random_hex),

@@ -24,3 +24,11 @@ class RestService(Protocol):
     """A service with a REST protocol (IoT data plane, EventBridge Scheduler); `path` is percent-encoded."""
 
     def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]: ...
+
+
+class ResourceService(RestService, Protocol):
+    """A REST service whose resources are read and deleted too (shadows); `query` has its names in order."""
+
+    def get(self, path: str, *, query: str = "") -> dict[str, Any]: ...
+
+    def delete(self, path: str, *, query: str = "") -> dict[str, Any]: ...

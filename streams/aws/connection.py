@@ -47,7 +47,9 @@ class KeptAliveConnection:
         self._socket: socket.socket | None = None
         self._reader: BinaryIO | None = None
 
-    def post(self, headers: Mapping[str, str], body: bytes, *, target: str = "") -> tuple[int, bytes]:
+    def post(
+        self, headers: Mapping[str, str], body: bytes, *, target: str = "", method: str = "POST"
+    ) -> tuple[int, bytes]:
         """Send one request and read its answer; tried once more when a kept connection turns out to be closed.
 
         `target` is path and query, the endpoint's own path when empty.
@@ -56,21 +58,21 @@ class KeptAliveConnection:
         """
         was_open = self._socket is not None
         try:
-            self.send(headers, body, target=target)
+            self.send(headers, body, target=target, method=method)
             return self.receive()
         except (OSError, HTTPException):
             if not was_open:
                 raise
-        self.send(headers, body, target=target)
+        self.send(headers, body, target=target, method=method)
         return self.receive()
 
-    def send(self, headers: Mapping[str, str], body: bytes, *, target: str = "") -> None:
+    def send(self, headers: Mapping[str, str], body: bytes, *, target: str = "", method: str = "POST") -> None:
         """Send one request, whose answer `receive` has to read before the next; closed when that fails.
 
         Raises: OSError.
         """
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"POST {target or self.path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
+        head = f"{method} {target or self.path} HTTP/1.1\r\n{lines}content-length: {len(body)}\r\n\r\n"
         try:
             if self._socket is None:
                 self._open()
@@ -193,7 +195,7 @@ class AwsService:
         """
         prefix, content_type = _TARGETS[self._service]
         headers = {"content-type": content_type, "x-amz-target": f"{prefix}.{operation}"}
-        return self._post(headers, _ENCODER.encode(request).encode(), self._connection.path, "")
+        return self._request("POST", headers, _ENCODER.encode(request).encode(), self._connection.path, "")
 
     def call_each(self, operation: str, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | Exception]:
         """Do one operation for each request, up to 8 at a time and in no order; answers or errors in that of requests.
@@ -233,13 +235,23 @@ class AwsService:
 
     def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]:
         """POST to a service with a REST protocol; `path` is percent-encoded. Raises as `call` does."""
-        return self._post({"content-type": "application/json"}, body, path, query)
+        return self._request("POST", {"content-type": "application/json"}, body, path, query)
+
+    def get(self, path: str, *, query: str = "") -> dict[str, Any]:
+        """GET from a service with a REST protocol; `query` is percent-encoded too. Raises as `call` does."""
+        return self._request("GET", {}, b"", path, query)
+
+    def delete(self, path: str, *, query: str = "") -> dict[str, Any]:
+        """DELETE a resource of a service with a REST protocol, as `get`; a lost answer may end in the service's 404."""
+        return self._request("DELETE", {}, b"", path, query)
 
     def close(self) -> None:
         for lane in self._lanes:
             lane.close()
 
-    def _signed(self, headers: Mapping[str, str], body: bytes, path: str, query: str) -> dict[str, str]:
+    def _signed(
+        self, headers: Mapping[str, str], body: bytes, path: str, query: str, method: str = "POST"
+    ) -> dict[str, str]:
         return signed_headers(
             self._credentials(),
             region=self._region,
@@ -250,14 +262,15 @@ class AwsService:
             body=body,
             now_s=self._clock(),
             query=query,
+            method=method,
         )
 
-    def _post(self, headers: Mapping[str, str], body: bytes, path: str, query: str) -> dict[str, Any]:
+    def _request(self, method: str, headers: Mapping[str, str], body: bytes, path: str, query: str) -> dict[str, Any]:
         target = f"{path}?{query}" if query else path
         attempt = 1
         while True:
-            signed = self._signed(headers, body, path, query)
-            status, answer = self._connection.post(signed, body, target=target)
+            signed = self._signed(headers, body, path, query, method)
+            status, answer = self._connection.post(signed, body, target=target, method=method)
             if 200 <= status < 300:
                 return _document(answer)
             error = _error(status, answer)
@@ -280,7 +293,8 @@ def _received(lane: KeptAliveConnection) -> dict[str, Any] | AwsError | None:
 
 
 def _is_passing(error: AwsError) -> bool:
-    return error.code in _RETRIED or error.status >= 500
+    # REST services name the error in a header: of a throttled call the status is what is known.
+    return error.code in _RETRIED or error.status == 429 or error.status >= 500
 
 
 def _document(answer: bytes) -> dict[str, Any]:

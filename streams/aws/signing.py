@@ -45,8 +45,9 @@ def signed_headers(
     body: bytes,
     now_s: float,
     query: str = "",
+    method: str = "POST",
 ) -> dict[str, str]:
-    """Return `headers` with the date, the token and the authorization of one POST.
+    """Return `headers` with the date, the token and the authorization of one request.
 
     `headers` have lower-case names and values without inner runs of spaces; `path` is as sent, percent-encoded once
     (signing encodes it again); `query` is as sent, names in order.
@@ -59,7 +60,9 @@ def signed_headers(
     names = sorted(signed)
     listed = ";".join(names)
     canonical_headers = "".join(f"{name}:{signed[name]}\n" for name in names)
-    canonical = f"POST\n{quote(path, safe='/~')}\n{query}\n{canonical_headers}\n{listed}\n{sha256(body).hexdigest()}"
+    canonical = (
+        f"{method}\n{quote(path, safe='/~')}\n{query}\n{canonical_headers}\n{listed}\n{sha256(body).hexdigest()}"
+    )
     scope = f"{stamp[:8]}/{region}/{service}/aws4_request"
     to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
     key = _signing_key(credentials.secret_access_key, stamp[:8], region, service)

@@ -98,10 +98,19 @@ def actions(method: str, path: str, headers: Message, body: bytes) -> list[str]:
     service = match[2] if (match := _CREDENTIAL.search(headers.get("authorization", ""))) else ""
     if service == "scheduler":
         return ["scheduler:CreateSchedule"]
-    if service == "iotdata":
-        return ["iot:Publish"]
     segments = path.partition("?")[0].strip("/").split("/")
+    if service == "iotdata":
+        return [data_action(method, segments, path)]
     return [f"iot:{known.name}" for known in OPERATIONS if known.method == method and fits(known.path, segments)]
+
+
+def data_action(method: str, segments: list[str], path: str) -> str:
+    """The IoT data plane's operations, by path."""
+    if segments[0] == "topics":
+        return "iot:Publish"
+    if segments[-1] == "shadow":
+        return f"iot:{ {'GET': 'Get', 'POST': 'Update', 'DELETE': 'Delete'}[method] }ThingShadow"
+    raise AssertionError(f"{method} {path} is of no known operation")
 
 
 def fits(path: str, parts: list[str]) -> bool:
@@ -190,6 +199,8 @@ async def _run_operations(backend: Attributed) -> None:
     for query in (
         'mutation { updateDevice(input: {deviceId: "dev-1", siteId: "b"}) { deviceId } }',
         'mutation { sendCommand(input: {deviceId: "dev-1", name: "x"}) { commandId } }',
+        'mutation { setDesiredState(deviceId: "dev-1", desired: "{}") { version } }',
+        'query { getDeviceShadow(deviceId: "dev-1") { version } }',
         'mutation { createPartnerToken(input: {name: "x"}) { partnerToken { tokenId } token } }',
         'query { listAggregates(deviceId: "dev-1", from: "2024-11-24T00:00:00Z") { nextToken } }',
         "query { listDevices { items { state { seq } presence { since } } } }",

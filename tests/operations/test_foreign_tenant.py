@@ -134,6 +134,9 @@ def fill(backend: Backend) -> BotoService:
         "erased": {"M": {}},
     }
     table.call("PutItem", {"TableName": name, "Item": report})
+    boto3.client("iot", region_name=REGION).create_thing(thingName="x")
+    shadow = json.dumps({"state": {"desired": {"wanted": "acme's"}}})
+    boto3.client("iot-data", region_name=REGION).update_thing_shadow(thingName="x", payload=shadow)
     change = change_put(name, OWNER, "x", "UPDATED", now_ms=AT_MS, retention_s=10**9)["Put"]
     table.call("PutItem", {"TableName": name, "Item": change["Item"]})
     return table
@@ -141,7 +144,9 @@ def fill(backend: Backend) -> BotoService:
 
 def owned(table: BotoService, name: str) -> list[str]:
     items = table.call("Scan", {"TableName": name})["Items"]
-    return sorted(json.dumps(item, sort_keys=True) for item in items if item.get("tenantId") == {"S": OWNER})
+    rows = sorted(json.dumps(item, sort_keys=True) for item in items if item.get("tenantId") == {"S": OWNER})
+    shadow = boto3.client("iot-data", region_name=REGION).get_thing_shadow(thingName="x")["payload"].read()
+    return [*rows, shadow.decode()]
 
 
 async def test_no_field_shows_or_changes_anything_of_a_foreign_tenant(backend: Backend) -> None:

@@ -8,9 +8,9 @@ import pytest
 from iot.commands import command_close
 from resolvers import device_fields, register_device, views
 from resolvers.caller import BadRequest, UnauthorizedException, caller_tenant, may_see, required_tenant
+from resolvers.live_device import NotFound
 from resolvers.register_device import DeviceExists
 from resolvers.remove_device import remove
-from resolvers.send_command import NotFound
 from resolvers.update_device import update
 from streams import items
 from streams.aws.calls import AwsError

@@ -34,7 +34,7 @@ _CLIENTS = {"DynamoDB_20120810": "dynamodb", "AmazonSQS": "sqs"}
 
 
 class MotoEndpoint(ThreadingHTTPServer):
-    """DynamoDB and SQS by moto; notes what is posted to any path (iot-data, Scheduler, GraphQL), and answers it."""
+    """DynamoDB and SQS by moto; notes what is sent to any path (iot-data, Scheduler, GraphQL), and answers it."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -77,6 +77,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
+
+    do_GET = do_DELETE = do_POST
 
     def _call(self, client: Any, operation: str, request: dict[str, Any]) -> tuple[int, Any]:
         method = re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower()

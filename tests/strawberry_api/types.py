@@ -398,6 +398,17 @@ class CommandConnection:
 
 
 @strawberry.type
+class DeviceShadow:
+    deviceId: strawberry.ID
+    tenantId: strawberry.ID
+    desired: AWSJSON | None
+    reported: AWSJSON | None
+    delta: AWSJSON | None
+    version: int
+    changedAt: AWSDateTime | None
+
+
+@strawberry.type
 class TenantErasure:
     tenantId: strawberry.ID
     status: TenantErasureStatus
@@ -561,6 +572,11 @@ class Query:
         return found
 
     @strawberry.field
+    def getDeviceShadow(self, info: Info[Any, Any], deviceId: strawberry.ID) -> DeviceShadow | None:
+        found: DeviceShadow | None = info.context.resolve(info, self, {"deviceId": deviceId})
+        return found
+
+    @strawberry.field
     def getTenantErasure(self, info: Info[Any, Any], tenantId: strawberry.ID) -> TenantErasure | None:
         found: TenantErasure | None = info.context.resolve(info, self, {"tenantId": tenantId})
         return found
@@ -645,6 +661,15 @@ class Mutation:
     @strawberry.field
     def sendCommand(self, info: Info[Any, Any], input: SendCommandInput) -> Command:
         found: Command = info.context.resolve(info, self, {"input": input})
+        return found
+
+    @strawberry.field
+    def setDesiredState(
+        self, info: Info[Any, Any], deviceId: strawberry.ID, desired: AWSJSON, version: int | None = strawberry.UNSET
+    ) -> DeviceShadow:
+        found: DeviceShadow = info.context.resolve(
+            info, self, {"deviceId": deviceId, "desired": desired, "version": version}
+        )
         return found
 
     @strawberry.field

@@ -31,8 +31,10 @@ KEYS = Credentials("AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
         ("/schedules/command-1", "", "scheduler"),
     ],
 )
-def test_a_signature_is_botocores(path: str, query: str, service: str, token: str, monkeypatch: Any) -> None:
-    body = b'{"query":"{ a }"}'
+@pytest.mark.parametrize(("method", "body"), [("POST", b'{"query":"{ a }"}'), ("GET", b""), ("DELETE", b"")])
+def test_a_signature_is_botocores(
+    path: str, query: str, service: str, token: str, method: str, body: bytes, monkeypatch: Any
+) -> None:
     headers = {"content-type": "application/json"}
     keys = Credentials(KEYS.access_key_id, KEYS.secret_access_key, token)
 
@@ -46,10 +48,11 @@ def test_a_signature_is_botocores(path: str, query: str, service: str, token: st
         body=body,
         now_s=NOW_S,
         query=query,
+        method=method,
     )
 
     url = f"http://127.0.0.1:8080{path}" + (f"?{query}" if query else "")
-    request = AWSRequest("POST", url, data=body, headers={**headers, "X-Amz-Date": ours["x-amz-date"]})
+    request = AWSRequest(method, url, data=body, headers={**headers, "X-Amz-Date": ours["x-amz-date"]})
     signer = SigV4Auth(BotoCredentials(keys.access_key_id, keys.secret_access_key, token or None), service, "eu-west-1")
     request.context["timestamp"] = ours["x-amz-date"]
     if token:
