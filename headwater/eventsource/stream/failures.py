@@ -7,7 +7,7 @@ Source: Lambda developer guide, "Capturing discarded batches for a Kinesis strea
 from datetime import UTC, datetime
 from typing import Any
 
-from headwater.eventsource.events import build_event
+from headwater.eventsource.events import EventWindow, build_event
 from headwater.eventsource.ports import SourceKind
 from headwater.eventsource.stream.lane import Batch, Condition
 
@@ -57,13 +57,13 @@ def invocation_record(
     return document
 
 
-def with_payload(document: dict[str, Any], batch: Batch) -> dict[str, Any]:
+def with_payload(document: dict[str, Any], batch: Batch, window: EventWindow | None) -> dict[str, Any]:
     """The document for S3, which holds the whole event as well, as a JSON string in the JSON.
 
     A recording of such an object shows the event itself there, but its recorder parses texts that look like JSON.
     Source: Lambda developer guide, "Retain discarded batch records", "escaped JSON string".
     """
-    event = build_event([prepared.encoded for prepared in batch.records])
+    event = build_event([prepared.encoded for prepared in batch.records], window)
     return {**document, "payload": event.decode()}
 
 

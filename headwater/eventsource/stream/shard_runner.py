@@ -306,7 +306,7 @@ class ShardRunner:
             now=now,
         )
         if ":s3:" in self._config.on_failure:
-            document = with_payload(document, action.batch)
+            document = with_payload(document, action.batch, self._event_window(action.batch))
         key = object_key(self._config.mapping_id, self.shard_id, now, unique)
         failed = FailedBatch(self._config.on_failure, document, key, self._config.mapping_id)
         for attempt in range(1, _DELIVERY_ATTEMPTS + 1):

@@ -285,11 +285,17 @@ async def test_discarded_batch_is_sent_before_the_checkpoint_passes_it() -> None
     }
 
 
-async def test_s3_destination_gets_the_whole_event() -> None:
+@pytest.mark.parametrize("window_s", [0, 60], ids=["records", "records and window"])
+async def test_s3_destination_gets_the_whole_event(window_s: int) -> None:
     source, failures = ListSource(), KeptFailures()
     function = Recorder(lambda event: Answer(b"{}", "Unhandled"))
     mapping = mapping_of(
-        source, function, failures=failures, max_retry_attempts=0, on_failure="arn:aws:s3:::dead-letters"
+        source,
+        function,
+        failures=failures,
+        max_retry_attempts=0,
+        on_failure="arn:aws:s3:::dead-letters",
+        tumbling_window_s=window_s,
     )
     source.put(b"1")
 
@@ -297,6 +303,7 @@ async def test_s3_destination_gets_the_whole_event() -> None:
     await until(lambda: failures.batches)
     await mapping.stop()
 
+    assert ("window" in function.events[0]) == bool(window_s)
     assert json.loads(failures.batches[0].document["payload"]) == function.events[0]
     assert failures.batches[0].object_key.startswith(f"aws/lambda/mapping-1/{SHARD}/1970/01/01/1970-01-01T00.16.40-")
 
