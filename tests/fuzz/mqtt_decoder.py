@@ -1,6 +1,6 @@
 """Coverage-guided fuzzing of the MQTT decoder and of a broker behind it: `python -m tests.fuzz.mqtt_decoder`.
 
-Needs atheris (`pip install 'headwater[fuzz]'`); arguments are libFuzzer's, as `-max_total_time=60 corpus/`. The first
+Needs atheris (`pip install -e '.[fuzz]'`); arguments are libFuzzer's, as `-max_total_time=60 corpus/`. The first
 byte chooses the protocol version and how the rest is cut into chunks.
 """
 

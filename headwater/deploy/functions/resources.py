@@ -211,7 +211,7 @@ def _debug_port(deployment: Deployment, logical_id: str, name: str, runtime: Run
     if port is None:
         return None
     if runtime == "python" and importlib.util.find_spec("debugpy") is None:
-        raise TemplateError("--debug-function needs debugpy: pip install 'headwater[debug]'")
+        raise TemplateError(f"--debug-function needs debugpy: {sys.executable} -m pip install debugpy")
     deployment.warnings.append(f"{name} runs under a debugger at 127.0.0.1:{port}, without a timeout")
     return port
 
