@@ -13,6 +13,8 @@ Test = Callable[[str, Context], bool]
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 _CACHED_BINDINGS = 4096
+# A wildcard as a regular expression; an escaped character never looks like one.
+_ANY, _ANY_OF_PART = ".*", "[^:]*"
 
 
 class UnresolvedVariable(Exception):
@@ -35,9 +37,9 @@ class Pattern:
         self.text = text
         self._flags = re.DOTALL if is_case_sensitive else re.DOTALL | re.IGNORECASE
         self._variables: list[str] = []
-        self._literals: list[str] = []
+        self._literals: list[list[str]] = []
         self._bound: dict[tuple[str, ...], re.Pattern[str]] = {}
-        literal = ""
+        literal: list[str] = []
         position = colons = 0
         for match in _VARIABLE.finditer(text) if has_variables else ():
             plain = text[position : match.start()]
@@ -45,13 +47,13 @@ class Pattern:
             colons += plain.count(":")
             position = match.end()
             if match[1] in ("*", "?", "$"):
-                literal += re.escape(match[1])
+                literal.append(re.escape(match[1]))
                 continue
             self._literals.append(literal)
             self._variables.append(match[1])
-            literal = ""
+            literal = []
         self._literals.append(literal + _glob(text[position:], colons if is_arn else 5))
-        self._static = None if self._variables else re.compile(self._literals[0], self._flags)
+        self._static = None if self._variables else re.compile(_expression(self._literals[0]), self._flags)
 
     def matches(self, value: str, context: Context) -> bool:
         """Raises: UnresolvedVariable."""
@@ -63,23 +65,43 @@ class Pattern:
             if len(self._bound) >= _CACHED_BINDINGS:
                 self._bound.clear()
             pairs = zip(self._literals, [*map(re.escape, values), ""], strict=True)
-            compiled = self._bound[values] = re.compile("".join(a + b for a, b in pairs), self._flags)
+            tokens = [token for literal, value in pairs for token in (*literal, value)]
+            compiled = self._bound[values] = re.compile(_expression(tokens), self._flags)
         return compiled.fullmatch(value) is not None
 
 
-def _glob(text: str, colons: int) -> str:
-    """The regular expression of a glob; below five colons a wildcard does not cross the next one."""
+def _glob(text: str, colons: int) -> list[str]:
+    """The regular expressions of a glob's characters; below five colons a wildcard does not cross the next one."""
     out = []
     for char in text:
         if char == ":":
             colons += 1
         if char == "*":
-            out.append(".*" if colons >= 5 else "[^:]*")
+            out.append(_ANY if colons >= 5 else _ANY_OF_PART)
         elif char == "?":
             out.append("." if colons >= 5 else "[^:]")
         else:
             out.append(re.escape(char))
-    return "".join(out)
+    return out
+
+
+def _expression(tokens: Sequence[str]) -> str:
+    """One regular expression, in which no wildcard but the last one tries a second time.
+
+    If what follows a wildcard fits early, whatever fits later would do so too. Tried again they would take forever on
+    a topic of 250 times `a` against `*a*a*a*a*a*b`.
+    """
+    runs: list[tuple[str, list[str]]] = [("", [])]
+    for token in tokens:
+        if token in (_ANY, _ANY_OF_PART):
+            runs.append((token, []))
+        else:
+            runs[-1][1].append(token)
+    (_, first), *middle = [(wildcard, "".join(fixed)) for wildcard, fixed in runs]
+    if not middle:
+        return first
+    wildcard, last = middle.pop()
+    return first + "".join(f"(?>{some}?{fixed})" for some, fixed in middle) + wildcard + last
 
 
 def context_values(context: Context, key: str) -> list[str]:

@@ -203,3 +203,44 @@ def test_an_arn_survives_parsing_and_knows_its_name() -> None:
     assert not is_arn("telemetry")
     with pytest.raises(ValueError, match="not an ARN"):
         Arn.parse("telemetry")
+
+
+AROUND = st.text("ab:?*", max_size=5)
+
+
+def fits(pattern: str, value: str, *, is_arn: bool, colons: int = 0) -> bool:
+    """The definition, tried out in every way."""
+    if not pattern:
+        return not value
+    stays_in_part = is_arn and colons < 5
+    if pattern[0] == "*":
+        taken = next((n for n, char in enumerate(value) if char == ":"), len(value)) if stays_in_part else len(value)
+        return any(fits(pattern[1:], value[n:], is_arn=is_arn, colons=colons) for n in range(taken + 1))
+    is_any = pattern[0] == "?" and not (stays_in_part and value[:1] == ":")
+    is_equal = bool(value) and (is_any or pattern[0] == value[0])
+    return is_equal and fits(pattern[1:], value[1:], is_arn=is_arn, colons=colons + (pattern[0] == ":"))
+
+
+@given(st.text("ab:?*", max_size=12), st.text("ab:", max_size=12), st.booleans())
+def test_wildcards_that_try_once_find_what_there_is(pattern: str, value: str, is_arn: bool) -> None:
+    assert Pattern(pattern, is_arn=is_arn).matches(value, {}) is fits(pattern, value, is_arn=is_arn)
+
+
+@given(
+    st.text("ab:?*", max_size=5), st.text("ab:", max_size=4), st.text("ab:?*", max_size=5), st.text("ab:", max_size=9)
+)
+def test_wildcards_around_a_variable_find_what_there_is(before: str, value: str, after: str, found: str) -> None:
+    pattern = Pattern(f"{before}${{name}}{after}")
+
+    assert pattern.matches(found, {"name": value}) is fits(before + value + after, found, is_arn=False)
+
+
+@pytest.mark.parametrize("is_arn", [False, True])
+@pytest.mark.parametrize("with_variable", [False, True])
+def test_no_topic_keeps_a_pattern_busy(is_arn: bool, with_variable: bool) -> None:
+    # With wildcards that try again these would not end before the sun does.
+    prefix = "arn:aws:iot:us-east-1:1:topic/"
+    pattern = prefix + "*a" * 60 + ("*${name}" if with_variable else "*b")
+
+    assert not Pattern(pattern, is_arn=is_arn).matches(prefix + "a" * 250, {"name": "b"})
+    assert Pattern(pattern, is_arn=is_arn).matches(prefix + "a" * 250 + "b", {"name": "b"})
