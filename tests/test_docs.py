@@ -123,6 +123,29 @@ def test_the_commands_of_the_readme_work_in_order(product: Product) -> None:
     assert len(outputs) == 4
 
 
+def python_of(document: Path, containing: str, product: Product) -> str:
+    """What a document's Python block with this text prints, with the addresses of this instance."""
+    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL)
+    code = next(block for block in blocks if containing in block)
+    code = code.replace("http://127.0.0.1:8080", product.ready["awsEndpointUrl"])
+    code = code.replace("1883", str(product.ready["mqttPort"])).replace("mine-1", "mine-2")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_what_the_documented_mqtt_client_publishes_is_stored(product: Product) -> None:
+    python_of(ROOT / "docs" / "clients.md", "devices/mine-1/telemetry", product)
+
+    assert eventually(lambda: product.data('{ getDeviceState(deviceId: "mine-2") { seq } }')["getDeviceState"])
+
+
+def test_the_documented_boto3_client_lists_the_table(product: Product) -> None:
+    printed_names = python_of(ROOT / "docs" / "clients.md", "list_tables", product)
+
+    assert "headwater-Table" in printed_names
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_headwater_command_and_option_of_a_document_exists(document: Path) -> None:
     text = document.read_text()
