@@ -44,7 +44,8 @@ _REFUSED = ("ImageConfig", "FileSystemConfigs", "CapacityProviderConfig", "Durab
 
 def function_name_of(request: Mapping[str, Any], *, region: str, account_id: str) -> str:
     """The plain name a function is created under; messages are those (recorded)."""
-    text = str(required(request, "FunctionName"))
+    required(request, "FunctionName")
+    text: str = checked(request, "FunctionName", str)
     faults = []
     if len(text) > _MAX_REFERENCE:
         faults.append(("functionName", text, f"have length less than or equal to {_MAX_REFERENCE}"))
@@ -95,7 +96,7 @@ def build_config(
     return FunctionConfig(
         name=str(request["FunctionName"]),
         arn=arn,
-        handler=str(required(request, "Handler")),
+        handler=_handler(request),
         code_dir=code_dir,
         environment=_environment(request),
         timeout_s=between(request, "Timeout", 3, 1, 900) or 3,
@@ -123,6 +124,12 @@ def check_architectures(request: Mapping[str, Any]) -> None:
     if given and given[0] not in _ARCHITECTURES:
         rule = f"Member must satisfy enum value set: [{', '.join(_ARCHITECTURES)}], Member must not be null"
         raise constraint("architectures", shown, f"satisfy constraint: [{rule}]")
+
+
+def _handler(request: Mapping[str, Any]) -> str:
+    required(request, "Handler")
+    handler: str = checked(request, "Handler", str)
+    return handler
 
 
 def _dead_letter(request: Mapping[str, Any]) -> str | None:

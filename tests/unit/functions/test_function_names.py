@@ -3,6 +3,7 @@
 import pytest
 
 from headwater.errors import ServiceError
+from headwater.functions.admin.request import function_name_of
 from headwater.functions.config import FunctionName, parse_function_name
 
 ARN = "arn:aws:lambda:us-east-1:123456789012:function:my-fn"
@@ -47,3 +48,11 @@ def test_other_text_is_refused(reference: str) -> None:
         parse_function_name(reference)
 
     assert refusal.value.code == "ValidationException"
+
+
+@pytest.mark.parametrize("given", [True, 1, 10**18, ["a"], {"a": 1}])
+def test_a_new_function_is_named_by_text(given: object) -> None:
+    with pytest.raises(ServiceError, match="FunctionName has the wrong type") as refused:
+        function_name_of({"FunctionName": given}, region="us-east-1", account_id="123456789012")
+
+    assert refused.value.code == "SerializationException"
