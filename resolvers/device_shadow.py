@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-from urllib.parse import quote
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.event_handler import AppSyncResolver
 
 from resolvers.caller import BadRequest, caller_identity
 from resolvers.certificates import is_thing_name
+from resolvers.iot_data import iot_data_service, shadow_path
 from resolvers.live_device import NotFound, live_state
 from streams.aws.calls import AwsError, ResourceService, Service
 from streams.aws.environment import required, service
@@ -60,7 +60,7 @@ def set_desired(
         raise BadRequest(f"version is {version}, expected 1 or more")
     body = {"state": {"desired": _checked(desired)}, **({} if version is None else {"version": version})}
     try:
-        backend.iot_data.post(_path(device_id), _encoded(body))
+        backend.iot_data.post(shadow_path(device_id), _encoded(body))
     except AwsError as error:
         raise _refusal(error, version) from error
     shown = _stored(device_id, state["tenantId"]["S"], backend)
@@ -73,7 +73,7 @@ def _stored(device_id: str, tenant_id: str, backend: Backend) -> dict[str, Any] 
     if not is_thing_name(device_id):
         return None
     try:
-        document = backend.iot_data.get(_path(device_id))
+        document = backend.iot_data.get(shadow_path(device_id))
     except AwsError as error:
         if error.status == 404:
             return None
@@ -144,10 +144,6 @@ def _encoded(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _path(device_id: str) -> str:
-    return f"/things/{quote(device_id, safe='')}/shadow"
-
-
 app = AppSyncResolver()  # type: ignore[no-untyped-call]  # Powertools leaves it unannotated
 logger = Logger(service="device-shadow")
 
@@ -157,7 +153,7 @@ def _backend() -> Backend:
     return Backend(
         table=service("dynamodb"),
         table_name=required("TABLE_NAME"),
-        iot_data=service("iotdata", endpoint_name="iot_data_plane", host="data-ats.iot"),
+        iot_data=iot_data_service(),
     )
 
 

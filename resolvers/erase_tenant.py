@@ -13,8 +13,9 @@ from aws_lambda_powertools.event_handler import AppSyncResolver
 from resolvers.caller import BadRequest, caller_identity, may_see
 from resolvers.certificates import revoke_certificates
 from resolvers.erasure import Erasure, OvertakenError, shown
+from resolvers.iot_data import delete_shadows, iot_data_service
 from resolvers.remove_device import remove
-from streams.aws.calls import Service
+from streams.aws.calls import ResourceService, Service
 from streams.aws.environment import required, service
 
 # Pages take a second or so; what is left then is another message's.
@@ -47,14 +48,20 @@ def work(
     days: int,
     months_back: int,
 ) -> None:
-    """Do one message: `{tenantId}` for a piece of a tenant, with `deviceId` and `before` for a removed device."""
-    tenant_id = message["tenantId"]
+    """Do one message: `{tenantId}` for a piece of a tenant, with `deviceId` for what is left of a removed device.
+
+    With `before` that is its data in the table too; `retainedFrom` is where the list of retained messages goes on.
+    """
+    tenant_id, until = message["tenantId"], clock() + WORK_S
     if "deviceId" in message:
-        erasure.erase_device(
-            message["deviceId"], tenant_id, before_ms=message["before"], days=days, months_back=months_back
-        )
+        device_id, token = message["deviceId"], message.get("retainedFrom", "")
+        if "before" in message:
+            erasure.erase_device(device_id, tenant_id, before_ms=message["before"], days=days, months_back=months_back)
+        while token := erasure.clear_device(device_id, tenant_id, token):
+            if clock() > until:
+                send({"tenantId": tenant_id, "deviceId": device_id, "retainedFrom": token})
+                return
         return
-    until = clock() + WORK_S
     try:
         while erasure.advance(tenant_id):
             if clock() > until:
@@ -74,6 +81,11 @@ def _table() -> Service:
 
 
 @cache
+def _iot_data() -> ResourceService:
+    return iot_data_service()
+
+
+@cache
 def _queue() -> Service:
     return service("sqs")
 
@@ -87,7 +99,13 @@ def _now_ms() -> int:
 
 
 def _erasure() -> Erasure:
-    def remove_device(device_id: str) -> None:
+    def remove_device(device_id: str) -> int:
+        deleted = []
+
+        def delete(device_id: str) -> int:
+            deleted.append(delete_shadows(_iot_data(), device_id))
+            return deleted[-1]
+
         remove(
             device_id,
             # As a service: the tenant was checked when the erasure began.
@@ -97,12 +115,15 @@ def _erasure() -> Erasure:
             now_ms=_now_ms(),
             retention_s=int(required("RETENTION_DAYS")) * 86_400,
             revoke_certificates=revoke_certificates,
+            delete_shadows=delete,
         )
+        return sum(deleted)
 
     return Erasure(
         _table(),
         required("TABLE_NAME"),
         remove_device,
+        _iot_data(),
         pause=lambda attempt: time.sleep(random.uniform(0, 0.05 * 2**attempt)),
         now_ms=_now_ms,
     )

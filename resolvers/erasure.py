@@ -1,12 +1,14 @@
-"""Erase what a tenant or a removed device left in the table: page by page, until a pass finds nothing."""
+"""Erase what a tenant or a removed device left, in the table and with the broker: page by page, until none is found."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from resolvers.iot_data import clear_retained, delete_shadows
 from streams import items
-from streams.aws.calls import AwsError, Service
+from streams.aws.calls import AwsError, ResourceService, Service
 
 # How an item is named in the report, by the beginning of its sort key.
 KINDS = (
@@ -23,6 +25,8 @@ KINDS = (
 )
 _DELETE_BATCH = 25
 _ATTEMPTS = 8
+# A publisher that retains again and again, with rights of its own, must not keep an erasure from its end.
+_RETAINED_PASSES = 3
 
 
 class OvertakenError(Exception):
@@ -31,11 +35,16 @@ class OvertakenError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What erasing needs. `remove_device` ends a device with its certificates and leaves its tombstone."""
+    """What erasing needs.
+
+    `remove_device` ends a device with its certificates and shadows, leaves its tombstone, and returns how many shadows
+    there were.
+    """
 
     table: Service
     table_name: str
-    remove_device: Callable[[str], None]
+    remove_device: Callable[[str], int]
+    iot_data: ResourceService
     pause: Callable[[int], None]
     now_ms: Callable[[], int]
 
@@ -75,20 +84,70 @@ class Erasure:
         """Do one page; True when there is more. Doing the same page twice deletes and counts it once.
 
         The whole table is read until a pass finds nothing: an item of the tenant may lie under any day its device ever
-        claimed, and an ingestion under way may write once more behind the reader.
+        claimed, and an ingestion under way may write once more behind the reader. Then the account's retained messages
+        are gone through for those of devices whose tombstones say that they were the tenant's.
         Raises: OvertakenError.
         """
         read = {"TableName": self.table_name, "Key": erasure_key(tenant_id), "ConsistentRead": True}
         stored = self.table.call("GetItem", read).get("Item", {})
         if stored.get("status") != {"S": "RUNNING"}:
             return False
+        if "retainedFrom" in stored:
+            return self._advance_retained(tenant_id, stored)
         page = self._page(tenant_id, stored.get("position", {}).get("M"))
         found = [item for item in page.get("Items", []) if not is_kept(item)]
         # A device ends as ever: certificates first, then its items in one transaction, with a tombstone.
-        for device_id in sorted({item["PK"]["S"].partition("#")[2] for item in found if is_device(item)}):
-            self.remove_device(device_id)
+        devices = sorted({item["PK"]["S"].partition("#")[2] for item in found if is_device(item)})
+        counts = Counter({"shadows": sum(self.remove_device(device_id) for device_id in devices)})
         self._delete([items.key(item["PK"]["S"], item["SK"]["S"]) for item in found if not is_device(item)])
-        return self._record(tenant_id, stored, found, page.get("LastEvaluatedKey"))
+        counts += Counter(kind_of(item["SK"]["S"]) for item in found)
+        position, total = page.get("LastEvaluatedKey"), int(stored["found"]["N"]) + len(found)
+        after: items.Item = {"found": {"N": str(total)}}
+        if position is not None:
+            after["position"] = {"M": dict(position)}
+        else:
+            after = {"found": {"N": "0"}, "passes": {"N": str(int(stored["passes"]["N"]) + 1)}}
+            if total == 0:
+                after["retainedFrom"] = {"S": ""}
+        self._record(tenant_id, stored, counts, after)
+        return True
+
+    def _advance_retained(self, tenant_id: str, stored: Mapping[str, Any]) -> bool:
+        """Clear the tenant's retained messages in one page of the account's, until a pass finds none."""
+        page = clear_retained(
+            self.iot_data, lambda device_id: self._is_gone(device_id, tenant_id), stored["retainedFrom"]["S"]
+        )
+        total = int(stored["found"]["N"]) + page.cleared
+        passes = int(stored.get("retainedPasses", {"N": "0"})["N"]) + (not page.next_token)
+        is_done = not page.next_token and (total == 0 or passes == _RETAINED_PASSES)
+        after: items.Item = {
+            "found": {"N": str(total if page.next_token else 0)},
+            "retainedPasses": {"N": str(passes)},
+        }
+        if is_done:
+            after |= {"status": {"S": "DONE"}, "finishedAt": {"N": str(self.now_ms())}}
+        else:
+            after["retainedFrom"] = {"S": page.next_token}
+        self._record(tenant_id, stored, Counter({"retainedMessages": page.cleared}), after)
+        return not is_done
+
+    def clear_device(self, device_id: str, tenant_id: str, token: str) -> str:
+        """Clear a removed device's retained messages in one page of the account's; returns where the next one begins.
+
+        Its shadow goes once more: a write that read the device before its removal may have come after it. A device that
+        is registered again meanwhile keeps what is its new owner's.
+        """
+        if not self._is_gone(device_id, tenant_id):
+            return ""
+        if not token:
+            delete_shadows(self.iot_data, device_id)
+        return clear_retained(self.iot_data, lambda each: each == device_id, token).next_token
+
+    def _is_gone(self, device_id: str, tenant_id: str) -> bool:
+        """Say whether a device was removed, and was the tenant's at the last."""
+        read = {"TableName": self.table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
+        state = self.table.call("GetItem", read).get("Item", {})
+        return state.get("tenantId") == {"S": tenant_id} and "removedAt" in state
 
     def erase_device(self, device_id: str, tenant_id: str, *, before_ms: int, days: int, months_back: int) -> int:
         """Delete a removed device's history, aggregates, alerts and commands of before `before_ms`; returns how many.
@@ -143,37 +202,20 @@ class Erasure:
                 raise AwsError("UnprocessedItems", f"{len(requests)} items left", status=200, document={})
 
     def _record(
-        self,
-        tenant_id: str,
-        stored: Mapping[str, Any],
-        doomed: list[Mapping[str, Any]],
-        position: Mapping[str, Any] | None,
-    ) -> bool:
-        """Note the page under the condition that nobody noted it before."""
-        before = items.plain_item({name: value for name, value in stored.items() if name != "position"})
-        erased = dict(before["erased"])
-        for item in doomed:
-            kind = kind_of(item["SK"]["S"])
-            erased[kind] = erased.get(kind, 0) + 1
-        found = before["found"] + len(doomed)
-        is_pass_over = position is None
-        is_done = is_pass_over and found == 0
-        changed = {
-            **stored,
-            "step": {"N": str(before["step"] + 1)},
-            "passes": {"N": str(before["passes"] + is_pass_over)},
-            "found": {"N": str(0 if is_pass_over else found)},
-            "erased": {"M": {kind: {"N": str(count)} for kind, count in erased.items()}},
-            "status": {"S": "DONE" if is_done else "RUNNING"},
-        }
-        changed.pop("position", None)
-        if position is not None:
-            changed["position"] = {"M": dict(position)}
-        if is_done:
-            changed["finishedAt"] = {"N": str(self.now_ms())}
+        self, tenant_id: str, stored: Mapping[str, Any], counts: Mapping[str, int], after: Mapping[str, Any]
+    ) -> None:
+        """Note a page, with where the next begins, under the condition that nobody noted it before."""
+        erased = Counter(items.plain_item({"erased": stored["erased"]})["erased"])
+        erased.update(counts)
+        kept = {name: value for name, value in stored.items() if name not in ("position", "retainedFrom")}
         put = {
             "TableName": self.table_name,
-            "Item": changed,
+            "Item": {
+                **kept,
+                "step": {"N": str(int(stored["step"]["N"]) + 1)},
+                "erased": {"M": {kind: {"N": str(count)} for kind, count in erased.items() if count}},
+                **after,
+            },
             "ConditionExpression": "step = :step",
             "ExpressionAttributeValues": {":step": stored["step"]},
         }
@@ -183,7 +225,6 @@ class Erasure:
             if error.code == "ConditionalCheckFailedException":
                 raise OvertakenError(tenant_id) from error
             raise
-        return not is_done
 
 
 def erasure_key(tenant_id: str) -> items.Item:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -11,8 +11,9 @@ from aws_lambda_powertools.event_handler import AppSyncResolver
 
 from resolvers.caller import caller_identity, may_see
 from resolvers.certificates import revoke_certificates
+from resolvers.iot_data import delete_shadows, iot_data_service
 from streams import items
-from streams.aws.calls import AwsError, Service
+from streams.aws.calls import AwsError, ResourceService, Service
 from streams.aws.environment import required, service
 from streams.record import is_device_id
 
@@ -28,24 +29,27 @@ def remove(
     now_ms: int,
     retention_s: int,
     revoke_certificates: Callable[[str], int],
+    delete_shadows: Callable[[str], int],
 ) -> dict[str, Any]:
     """Remove a device; answers the removal, or `errorType` and `errorMessage` for the resolver's code to raise.
 
     History, alerts and commands end with their retention. The state item stays as the tombstone: it keeps `version`, so
-    that a device registered again under this id never goes back. `revoke_certificates(device_id)` comes first: when it
-    fails the device is still there, and the caller can try again.
+    that a device registered again under this id never goes back. `revoke_certificates(device_id)` comes first, then
+    `delete_shadows(device_id)`: when they fail the device is still there, and the caller can try again.
     """
     read = {"TableName": table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
-    is_revoked = False
+    is_ended = False
     if not is_device_id(device_id):
         return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id[:140]!r}"}
     for _ in range(_ATTEMPTS):
         state = items.plain_item(table.call("GetItem", read).get("Item", {}))
         if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]):
             return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id!r}"}
-        if not is_revoked:
+        if not is_ended:
+            # In this order: without a certificate the device states nothing new.
             revoke_certificates(device_id)
-            is_revoked = True
+            delete_shadows(device_id)
+            is_ended = True
         try:
             writes = items.removal(table_name, device_id, state["version"], now_ms)
             change = items.change_put(
@@ -77,6 +81,11 @@ def _table() -> Service:
 
 
 @cache
+def _iot_data() -> ResourceService:
+    return iot_data_service()
+
+
+@cache
 def _queue() -> Service:
     return service("sqs")
 
@@ -93,9 +102,11 @@ def remove_device(deviceId: str, eraseData: bool | None = None) -> dict[str, Any
         now_ms=now_ms,
         retention_s=int(required("RETENTION_DAYS")) * 86_400,
         revoke_certificates=revoke_certificates,
+        delete_shadows=partial(delete_shadows, _iot_data()),
     )
-    if eraseData and "errorType" not in removal:
-        message = {"tenantId": removal["tenantId"], "deviceId": deviceId, "before": now_ms}
+    if "errorType" not in removal:
+        # Retained messages are found in the account's whole list alone, which is too long to wait for.
+        message = {"tenantId": removal["tenantId"], "deviceId": deviceId, **({"before": now_ms} if eraseData else {})}
         request = {"QueueUrl": required("ERASURE_QUEUE_URL"), "MessageBody": json.dumps(message)}
         _queue().call("SendMessage", request)
     return removal

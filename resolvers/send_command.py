@@ -25,6 +25,7 @@ from iot.commands import (
 from iot.schedule import timeout_schedule
 from resolvers import views
 from resolvers.caller import BadRequest, caller_identity
+from resolvers.iot_data import iot_data_service
 from resolvers.live_device import live_state
 from streams import items
 from streams.aws.calls import AwsError, RestService, Service
@@ -174,7 +175,7 @@ logger = Logger(service="send-command")
 def _backend() -> Backend:
     return Backend(
         table=service("dynamodb"),
-        iot_data=service("iotdata", endpoint_name="iot_data_plane", host="data-ats.iot"),
+        iot_data=iot_data_service(),
         scheduler=service("scheduler"),
         table_name=required("TABLE_NAME"),
         timeout_function_arn=required("COMMAND_TIMEOUT_ARN"),

@@ -11,6 +11,7 @@ FIELDS = "desired reported delta version"
 READ = f"query($id: ID!) {{ getDeviceShadow(deviceId: $id) {{ {FIELDS} }} }}"
 SET = f"""mutation($id: ID!, $desired: AWSJSON!, $version: Int) {{
   setDesiredState(deviceId: $id, desired: $desired, version: $version) {{ {FIELDS} }} }}"""
+REGISTER_ONLY = "mutation($input: RegisterDeviceInput!) { registerDevice(input: $input) { device { deviceId } } }"
 
 
 def shadow(product: Product, device_id: str) -> Any:
@@ -102,3 +103,72 @@ def test_a_conflict_and_what_is_too_large_are_told_by_their_type(product: Produc
     assert refused('{"a": [null]}')[0] == "BadRequest"
     assert refused("[]")[0] == "BadRequest"
     assert json.loads(shadow(product, "wish-5")["desired"]) == {"a": 1}
+
+
+def retained(product: Product, prefix: str) -> list[str]:
+    """The topics that hold a retained message."""
+    pages = product.boto3("iot-data").get_paginator("list_retained_messages").paginate()
+    return [row["topic"] for page in pages for row in page["retainedTopics"] if row["topic"].startswith(prefix)]
+
+
+def keep_state(product: Product, device_id: str) -> None:
+    """A classic shadow, a named one and two retained messages of a device."""
+    data = product.boto3("iot-data")
+    for name in ({}, {"shadowName": "config"}):
+        data.update_thing_shadow(thingName=device_id, payload='{"state": {"desired": {"a": 1}}}', **name)
+    for rest in ("note", "commands/old"):
+        data.publish(topic=f"devices/{device_id}/{rest}", qos=1, retain=True, payload=b"kept")
+
+
+def has_shadow(product: Product, device_id: str) -> bool:
+    data = product.boto3("iot-data")
+    if data.list_named_shadows_for_thing(thingName=device_id)["results"]:
+        return True
+    try:
+        data.get_thing_shadow(thingName=device_id)
+    except data.exceptions.ResourceNotFoundException:
+        return False
+    return True
+
+
+def test_a_removed_device_leaves_no_shadow_and_no_retained_message(product: Product, tmp_path: Path) -> None:
+    admin = {"authorization": product.token("admin")}
+    for name in ("gone-1", "gone-10"):
+        register(product, name, tmp_path).close()
+        keep_state(product, name)
+
+    product.data('mutation { removeDevice(deviceId: "gone-1") { deviceId } }', headers=admin)
+
+    assert not has_shadow(product, "gone-1")
+    assert eventually(lambda: not retained(product, "devices/gone-1/")), product.log()
+    assert shadow(product, "gone-1") is None
+    assert sorted(retained(product, "devices/gone-10/")) == ["devices/gone-10/commands/old", "devices/gone-10/note"]
+    assert json.loads(shadow(product, "gone-10")["desired"]) == {"a": 1}
+    (error,) = product.graphql(SET, {"id": "gone-1", "desired": "{}"}, admin)["errors"]
+    assert error["errorType"] == "NotFound"
+
+
+def test_an_erased_tenant_leaves_none_either_and_its_report_counts_them(product: Product) -> None:
+    tenant = product.tenant("leaving")
+    admin = {"authorization": product.token("admin", tenant=tenant)}
+    others = {"authorization": product.token("admin", tenant=product.tenant("staying"))}
+    for name, owner in (("leave-1", admin), ("leave-2", admin), ("stay-1", others)):
+        product.data(REGISTER_ONLY, {"input": {"deviceId": name}}, owner)
+        keep_state(product, name)
+
+    erase = "mutation($t: ID!, $c: String!) { eraseTenant(tenantId: $t, confirm: $c) { status } }"
+    product.data(erase, {"t": tenant, "c": tenant}, admin)
+
+    query = "query($t: ID!) { getTenantErasure(tenantId: $t) { status erased } }"
+
+    def report() -> Any:
+        answer = product.data(query, {"t": tenant}, admin)["getTenantErasure"]
+        return answer if answer["status"] == "DONE" else None
+
+    done = eventually(report, 60)
+    assert done, product.log()
+    erased = json.loads(done["erased"])
+    assert (erased["shadows"], erased["retainedMessages"]) == (4, 4)
+    assert [has_shadow(product, name) for name in ("leave-1", "leave-2", "stay-1")] == [False, False, True]
+    assert retained(product, "devices/leave-") == []
+    assert len(retained(product, "devices/stay-1/")) == 2

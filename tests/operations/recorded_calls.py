@@ -54,6 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("content-length") or 0))
         for action in actions(self.command, self.path, self.headers, body):
             server.calls.add((caller(self.headers), action))
+        if self.path.startswith("/retainedMessage"):
+            # moto has no retained messages: here is one of the device that the run removes.
+            self._answer(200, {}, json.dumps({"retainedTopics": [{"topic": "devices/dev-1/x"}]}).encode())
+            return
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
         request = urllib.request.Request(
             server.target + self.path, body or None, headers | {"Host": self.headers["host"]}, method=self.command
@@ -64,8 +68,11 @@ class _Handler(BaseHTTPRequestHandler):
             answer = refusal
         with answer:
             content = answer.read()
-        self.send_response(answer.status)
-        for name, value in dict(answer.headers).items():
+        self._answer(answer.status, dict(answer.headers), content)
+
+    def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
             if name.lower() not in ("content-length", "transfer-encoding", "connection", "date", "server"):
                 self.send_header(name, value)
         self.send_header("Content-Length", str(len(content)))
@@ -100,16 +107,20 @@ def actions(method: str, path: str, headers: Message, body: bytes) -> list[str]:
         return ["scheduler:CreateSchedule"]
     segments = path.partition("?")[0].strip("/").split("/")
     if service == "iotdata":
-        return [data_action(method, segments, path)]
+        return data_actions(method, segments, path)
     return [f"iot:{known.name}" for known in OPERATIONS if known.method == method and fits(known.path, segments)]
 
 
-def data_action(method: str, segments: list[str], path: str) -> str:
+def data_actions(method: str, segments: list[str], path: str) -> list[str]:
     """The IoT data plane's operations, by path."""
     if segments[0] == "topics":
-        return "iot:Publish"
+        return ["iot:Publish", "iot:RetainPublish"] if "retain=true" in path else ["iot:Publish"]
     if segments[-1] == "shadow":
-        return f"iot:{ {'GET': 'Get', 'POST': 'Update', 'DELETE': 'Delete'}[method] }ThingShadow"
+        return [f"iot:{ {'GET': 'Get', 'POST': 'Update', 'DELETE': 'Delete'}[method] }ThingShadow"]
+    if segments[:3] == ["api", "things", "shadow"]:
+        return ["iot:ListNamedShadowsForThing"]
+    if segments == ["retainedMessage"]:
+        return ["iot:ListRetainedMessages"]
     raise AssertionError(f"{method} {path} is of no known operation")
 
 

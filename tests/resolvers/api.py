@@ -60,6 +60,7 @@ class Api:
             now_ms=NOW_MS,
             retention_s=60,
             revoke_certificates=self.revoke,
+            delete_shadows=lambda device_id: 0,
         )
 
     def revoke(self, device_id: str) -> int:

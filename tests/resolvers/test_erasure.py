@@ -5,6 +5,7 @@ import itertools
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import parse_qsl, unquote
 
 import boto3
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from resolvers.caller import BadRequest
 from resolvers.erase_tenant import NotFound, start, work
 from resolvers.erasure import Erasure, OvertakenError, device_partitions, kind_of
+from resolvers.iot_data import clear_retained, delete_shadows
 from resolvers.remove_device import remove
 from streams.aws.calls import AwsError
 from streams.history import history_item, packed_item
@@ -38,19 +40,66 @@ class SmallPages:
         return self._service.call(operation, limited)
 
 
+class DataPlane:
+    """IoT Core's shadows and retained messages, which moto has only in part, in pages of two; faults as the table's."""
+
+    def __init__(self) -> None:
+        self.shadows: set[tuple[str, str]] = set()
+        self.retained: set[str] = set()
+        self.source: random.Random | None = None
+        self.is_stubborn = False
+
+    def get(self, path: str, *, query: str = "") -> dict[str, Any]:
+        self._fail()
+        token = dict(parse_qsl(query)).get("nextToken", "")
+        if path == "/retainedMessage":
+            topics, following = self._page(self.retained, token)
+            return {"retainedTopics": [{"topic": topic} for topic in topics], "nextToken": following}
+        device_id = unquote(path.removeprefix("/api/things/shadow/ListNamedShadowsForThing/"))
+        results, following = self._page({name for thing, name in self.shadows if thing == device_id and name}, token)
+        return {"results": results, **({"nextToken": following} if following else {})}
+
+    def delete(self, path: str, *, query: str = "") -> dict[str, Any]:
+        self._fail()
+        shadow = (unquote(path.split("/")[2]), dict(parse_qsl(query)).get("name", ""))
+        if shadow not in self.shadows:
+            raise AwsError("ResourceNotFoundException", "no", status=404, document={})
+        self.shadows.remove(shadow)
+        return {}
+
+    def post(self, path: str, body: bytes, *, query: str = "") -> dict[str, Any]:
+        self._fail()
+        assert (body, query) == (b"", "qos=1&retain=true")
+        if not self.is_stubborn:
+            self.retained.discard(unquote(path.removeprefix("/topics/")))
+        return {}
+
+    def _page(self, names: set[str], token: str) -> tuple[list[str], str | None]:
+        rest = sorted(name for name in names if name > token)
+        return rest[:2], rest[1] if len(rest) > 2 else None
+
+    def _fail(self) -> None:
+        if self.source is not None and self.source.random() < 0.2:
+            raise AwsError("ThrottlingException", "slow down", status=429, document={})
+
+
 class Table:
-    """A table with two tenants that have one of everything."""
+    """A table and a broker with two tenants that have one of everything."""
 
     def __init__(self) -> None:
         self.name = create_table()
         self.service = BotoService(boto3.client("dynamodb", region_name=REGION))
         self.revoked: list[str] = []
+        self.iot_data = DataPlane()
         for tenant_id, device_id in (("acme", "a-1"), ("acme", "a-2"), ("other", "b-1")):
             self.fill(tenant_id, device_id)
 
     def fill(self, tenant_id: str, device_id: str) -> None:
         given = registration(self.name, device_id, tenant_id, now_ms=NOW_MS, retention_s=10**9)
         self.service.call("TransactWriteItems", given)
+        self.iot_data.shadows |= {(device_id, ""), (device_id, "config"), (device_id, "map")}
+        topics = (f"devices/{device_id}/commands/1", f"devices/{device_id}/note", f"notes/{device_id}/x")
+        self.iot_data.retained.update(topics)
         history = [
             history_item(Telemetry(device_id, NOW_MS - day * 86_400_000, day, {"t": day}), tenant_id, 10**9)
             for day in range(3)
@@ -75,7 +124,13 @@ class Table:
     def erasure(self, source: random.Random | None = None) -> Erasure:
         service = SmallPages(self.service, source)
 
-        def remove_device(device_id: str) -> None:
+        def remove_device(device_id: str) -> int:
+            deleted = []
+
+            def delete(name: str) -> int:
+                deleted.append(delete_shadows(self.iot_data, name))
+                return deleted[-1]
+
             remove(
                 device_id,
                 SERVICE.identity,
@@ -84,9 +139,13 @@ class Table:
                 now_ms=NOW_MS,
                 retention_s=60,
                 revoke_certificates=self.revoke,
+                delete_shadows=delete,
             )
+            return sum(deleted)
 
-        return Erasure(service, self.name, remove_device, pause=lambda attempt: None, now_ms=lambda: NOW_MS)
+        return Erasure(
+            service, self.name, remove_device, self.iot_data, pause=lambda attempt: None, now_ms=lambda: NOW_MS
+        )
 
     def revoke(self, device_id: str) -> int:
         self.revoked.append(device_id)
@@ -117,17 +176,26 @@ def test_a_tenant_is_erased_to_tombstones_and_a_report(table: Table) -> None:
     report = erasure.progress("acme")
     assert (report["status"], report["finishedAt"]) == ("DONE", NOW_MS)
     assert report["passes"] >= 2
-    assert {kind: report["erased"][kind] for kind in ("history", "aggregates", "alerts", "partnerTokens")} == {
+    kinds = ("history", "aggregates", "alerts", "partnerTokens", "shadows", "retainedMessages")
+    assert {kind: report["erased"][kind] for kind in kinds} == {
         "history": 6,
         "aggregates": 6,
         "alerts": 2,
         "partnerTokens": 2,
+        "shadows": 6,
+        "retainedMessages": 4,
+    }
+    assert table.iot_data.shadows == {("b-1", ""), ("b-1", "config"), ("b-1", "map")}
+    assert table.iot_data.retained == {
+        *("notes/a-1/x", "notes/a-2/x", "notes/b-1/x"),
+        *("devices/b-1/commands/1", "devices/b-1/note"),
     }
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_whatever_fails_it_is_taken_up_again(table: Table, seed: int) -> None:
-    erasure = table.erasure(random.Random(seed))
+    source = random.Random(seed)
+    erasure, table.iot_data.source = table.erasure(source), source
     others = table.of("other")
     for _ in range(400):
         with contextlib.suppress(AwsError):
@@ -137,6 +205,8 @@ def test_whatever_fails_it_is_taken_up_again(table: Table, seed: int) -> None:
 
     assert {item["SK"] for item in table.of("acme")} == {"ERASURE", "STATE"}
     assert table.of("other") == others
+    assert {device_id for device_id, _ in table.iot_data.shadows} == {"b-1"}
+    assert {topic for topic in table.iot_data.retained if topic.startswith("devices/a-")} == set()
 
 
 def test_what_is_written_behind_the_reader_is_found_by_the_next_pass(table: Table) -> None:
@@ -167,7 +237,12 @@ def test_two_workers_on_one_page_count_it_once(table: Table) -> None:
 
     with pytest.raises(OvertakenError):
         Erasure(
-            Overtaking(table.service), table.name, slow.remove_device, pause=slow.pause, now_ms=slow.now_ms
+            Overtaking(table.service),
+            table.name,
+            slow.remove_device,
+            table.iot_data,
+            pause=slow.pause,
+            now_ms=slow.now_ms,
         ).advance("acme")
 
     assert slow.progress("acme")["step"] == 1
@@ -233,6 +308,76 @@ def test_a_message_for_a_device_erases_it(table: Table) -> None:
     work(message, erasure, [].append, clock=lambda: 0.0, days=5, months_back=1)
 
     assert [item["SK"] for item in table.of("acme") if item["PK"].startswith("DEV#a-1")] == ["STATE"]
+
+
+def test_a_removed_devices_retained_messages_and_late_shadow_go_page_by_page(table: Table) -> None:
+    sent: list[Any] = []
+    erasure = table.erasure()
+    erasure.remove_device("a-1")
+    table.iot_data.shadows.add(("a-1", ""))
+    clock = iter(range(0, 10_000, 50))
+    message: Any = {"tenantId": "acme", "deviceId": "a-1"}
+
+    while message is not None:
+        work(message, erasure, sent.append, clock=lambda: float(next(clock)), days=1, months_back=1)
+        message = sent.pop() if sent else None
+
+    assert ("a-1", "") not in table.iot_data.shadows
+    assert table.iot_data.retained == {
+        *("notes/a-1/x", "notes/a-2/x", "notes/b-1/x"),
+        *(f"devices/{name}/{rest}" for name in ("a-2", "b-1") for rest in ("commands/1", "note")),
+    }
+    assert [item["SK"] for item in table.of("acme") if item["PK"] == "DEV#a-1" and item["SK"].startswith("ALERT")]
+
+
+def test_what_a_live_device_or_another_tenants_tombstone_has_stays(table: Table) -> None:
+    erasure = table.erasure()
+    erasure.remove_device("b-1")
+    before = set(table.iot_data.retained)
+
+    # A message that comes after the device was registered again, and one that names the wrong tenant.
+    for device_id in ("a-1", "b-1"):
+        assert erasure.clear_device(device_id, "acme", "") == ""
+
+    assert table.iot_data.retained == before
+    assert ("a-1", "config") in table.iot_data.shadows
+
+
+def test_whoever_retains_again_and_again_keeps_no_erasure_from_its_end(table: Table) -> None:
+    erasure = table.erasure()
+    table.iot_data.is_stubborn = True
+    erasure.start("acme")
+
+    steps = 0
+    while erasure.advance("acme"):
+        steps += 1
+        assert steps < 500
+
+    assert erasure.progress("acme")["status"] == "DONE"
+
+
+def test_shadows_that_were_deleted_are_none_the_next_time() -> None:
+    iot_data = DataPlane()
+    iot_data.shadows = {("d", ""), *(("d", f"name-{number}") for number in range(5)), ("e", "")}
+
+    assert [delete_shadows(iot_data, "d"), delete_shadows(iot_data, "d"), delete_shadows(iot_data, "a.b")] == [6, 0, 0]
+    assert iot_data.shadows == {("e", "")}
+
+
+def test_topics_that_are_no_devices_are_left() -> None:
+    iot_data = DataPlane()
+    others = {"devices", "devices/d", "devices//x", "devices/a b/x", "other/d/x"}
+    iot_data.retained = {*others, "devices/d/x", "devices/d/"}
+
+    count, token = 0, ""
+    while True:
+        page = clear_retained(iot_data, lambda device_id: True, token)
+        count, token = count + page.cleared, page.next_token
+        if not token:
+            break
+
+    assert count == 2
+    assert iot_data.retained == others
 
 
 def test_a_devices_partitions_cross_the_turn_of_the_year() -> None:

@@ -156,6 +156,7 @@ def test_a_removal_goes_on_when_telemetry_comes_between(api: Api) -> None:
         now_ms=NOW_MS,
         retention_s=60,
         revoke_certificates=api.revoke,
+        delete_shadows=lambda device_id: 0,
     )
 
     assert removal["version"] == 2
@@ -179,6 +180,7 @@ def test_a_device_that_never_rests_is_a_conflict(api: Api) -> None:
         now_ms=NOW_MS,
         retention_s=60,
         revoke_certificates=api.revoke,
+        delete_shadows=lambda device_id: 0,
     )
 
     assert answer["errorType"] == "Conflict"
@@ -392,6 +394,7 @@ def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_aga
             now_ms=NOW_MS,
             retention_s=60,
             revoke_certificates=broken,
+            delete_shadows=lambda device_id: 0,
         )
     assert api.remove(person("other", "admin").identity)["errorType"] == "NotFound"
     assert api.revoked == []
