@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from headwater.deploy.deployment import Deployment, integers
+from headwater.deploy.mapping_rights import warn_without_rights
 from headwater.deploy.topics.topics import Publication
 from headwater.errors import ServiceError, TemplateError
 from headwater.eventsource.mapping_request import check_create
@@ -166,6 +167,8 @@ async def deploy_mapping(deployment: Deployment, resource: Resource) -> None:
             f"Queue visibility timeout: {visible_s} seconds is less than Function timeout: {function.timeout_s:.0f} "
             "seconds; a running batch would be delivered again, so AWS refuses this"
         )
+    destination = ((properties.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
+    warn_without_rights(deployment, resource.logical_id, function.role_arn, arn, destination)
     deployment.report(resource, f"{arn.split(':', 5)[5]} -> {function.name}")
 
 
