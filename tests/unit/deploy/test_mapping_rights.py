@@ -51,7 +51,8 @@ SQS = "arn:aws:iam::aws:policy/service-role/AWSLambdaSQSQueueExecutionRole"
             "Stream",
             [
                 "AWS would refuse the mapping Mapping: the role reader does not grant "
-                f"kinesis:GetRecords on {STREAM_ARN}, kinesis:GetShardIterator on {STREAM_ARN}, kinesis:DescribeStream on {STREAM_ARN}"
+                f"kinesis:GetRecords on {STREAM_ARN}, kinesis:GetShardIterator on {STREAM_ARN}, "
+                f"kinesis:DescribeStream on {STREAM_ARN}"
             ],
         ),
         (
