@@ -11,7 +11,7 @@ from aws_lambda_powertools.event_handler import AppSyncResolver
 
 from resolvers.caller import BadRequest, caller_identity
 from resolvers.certificates import is_thing_name
-from resolvers.iot_data import iot_data_service, shadow_path
+from resolvers.iot_data import delete_shadow, iot_data_service, shadow_path
 from resolvers.live_device import NotFound, live_state
 from streams.aws.calls import AwsError, ResourceService, Service
 from streams.aws.environment import required, service
@@ -63,6 +63,12 @@ def set_desired(
         backend.iot_data.post(shadow_path(device_id), _encoded(body))
     except AwsError as error:
         raise _refusal(error, version) from error
+    try:
+        live_state(device_id, identity, table=backend.table, table_name=backend.table_name)
+    except NotFound:
+        # Removed meanwhile: whoever registers this id next must not find it.
+        delete_shadow(backend.iot_data, device_id)
+        raise
     shown = _stored(device_id, state["tenantId"]["S"], backend)
     if shown is None:
         raise NotFound(f"there is no device {device_id!r} any more")

@@ -48,18 +48,19 @@ def work(
     days: int,
     months_back: int,
 ) -> None:
-    """Do one message: `{tenantId}` for a piece of a tenant, with `deviceId` for what is left of a removed device.
+    """Do one message: `{tenantId}` for a piece of a tenant, with `deviceId` and `removedAt` for a removed device.
 
-    With `before` that is its data in the table too; `retainedFrom` is where the list of retained messages goes on.
+    With `before` its data in the table is meant too; `retainedFrom` is where the list of retained messages goes on.
     """
     tenant_id, until = message["tenantId"], clock() + WORK_S
     if "deviceId" in message:
-        device_id, token = message["deviceId"], message.get("retainedFrom", "")
+        device_id, token, removed_ms = message["deviceId"], message.get("retainedFrom", ""), message["removedAt"]
         if "before" in message:
             erasure.erase_device(device_id, tenant_id, before_ms=message["before"], days=days, months_back=months_back)
-        while token := erasure.clear_device(device_id, tenant_id, token):
+        while token := erasure.clear_device(device_id, tenant_id, token, removed_ms=removed_ms):
             if clock() > until:
-                send({"tenantId": tenant_id, "deviceId": device_id, "retainedFrom": token})
+                rest = {name: value for name, value in message.items() if name != "before"}
+                send({**rest, "retainedFrom": token})
                 return
         return
     try:
@@ -117,6 +118,8 @@ def _erasure() -> Erasure:
             revoke_certificates=revoke_certificates,
             delete_shadows=delete,
         )
+        # Once more behind the tombstone: a setDesiredState under way read the device before it.
+        delete(device_id)
         return sum(deleted)
 
     return Erasure(

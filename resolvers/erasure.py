@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import cache, partial
 from typing import Any
 
 from resolvers.iot_data import clear_retained, delete_shadows
@@ -114,9 +115,8 @@ class Erasure:
 
     def _advance_retained(self, tenant_id: str, stored: Mapping[str, Any]) -> bool:
         """Clear the tenant's retained messages in one page of the account's, until a pass finds none."""
-        page = clear_retained(
-            self.iot_data, lambda device_id: self._is_gone(device_id, tenant_id), stored["retainedFrom"]["S"]
-        )
+        is_gone = cache(partial(self._is_gone, tenant_id))
+        page = clear_retained(self.iot_data, lambda device_id, _: is_gone(device_id), stored["retainedFrom"]["S"])
         total = int(stored["found"]["N"]) + page.cleared
         passes = int(stored.get("retainedPasses", {"N": "0"})["N"]) + (not page.next_token)
         is_done = not page.next_token and (total == 0 or passes == _RETAINED_PASSES)
@@ -131,19 +131,22 @@ class Erasure:
         self._record(tenant_id, stored, Counter({"retainedMessages": page.cleared}), after)
         return not is_done
 
-    def clear_device(self, device_id: str, tenant_id: str, token: str) -> str:
+    def clear_device(self, device_id: str, tenant_id: str, token: str, *, removed_ms: int) -> str:
         """Clear a removed device's retained messages in one page of the account's; returns where the next one begins.
 
         Its shadow goes once more: a write that read the device before its removal may have come after it. A device that
-        is registered again meanwhile keeps what is its new owner's.
+        is registered again meanwhile keeps its new shadow, and what was retained after `removed_ms`.
         """
-        if not self._is_gone(device_id, tenant_id):
-            return ""
-        if not token:
+        is_gone = self._is_gone(tenant_id, device_id)
+        if is_gone and not token:
             delete_shadows(self.iot_data, device_id)
-        return clear_retained(self.iot_data, lambda each: each == device_id, token).next_token
 
-    def _is_gone(self, device_id: str, tenant_id: str) -> bool:
+        def is_doomed(each: str, stored_ms: int) -> bool:
+            return each == device_id and (is_gone or stored_ms <= removed_ms)
+
+        return clear_retained(self.iot_data, is_doomed, token).next_token
+
+    def _is_gone(self, tenant_id: str, device_id: str) -> bool:
         """Say whether a device was removed, and was the tenant's at the last."""
         read = {"TableName": self.table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
         state = self.table.call("GetItem", read).get("Item", {})

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
 from urllib.parse import quote
 
 from resolvers.certificates import is_thing_name
@@ -55,12 +54,13 @@ def delete_shadows(iot_data: ResourceService, device_id: str) -> int:
         if not token:
             break
     queries = ["", *(f"name={quote(name, safe='')}" for name in names)]
-    return sum(_delete(iot_data, shadow_path(device_id), query) for query in queries)
+    return sum(delete_shadow(iot_data, device_id, query) for query in queries)
 
 
-def _delete(iot_data: ResourceService, path: str, query: str) -> bool:
+def delete_shadow(iot_data: ResourceService, device_id: str, query: str = "") -> bool:
+    """Delete the classic shadow, or the one that the query names; says whether there was one."""
     try:
-        iot_data.delete(path, query=query)
+        iot_data.delete(shadow_path(device_id), query=query)
     except AwsError as error:
         if error.status != 404:
             raise
@@ -68,19 +68,24 @@ def _delete(iot_data: ResourceService, path: str, query: str) -> bool:
     return True
 
 
-def clear_retained(iot_data: ResourceService, is_doomed: Callable[[str], bool], token: str = "") -> RetainedPage:
-    """Clear the retained messages of doomed devices (`devices/<id>/…`) in one page of all there are.
+def clear_retained(iot_data: ResourceService, is_doomed: Callable[[str, int], bool], token: str = "") -> RetainedPage:
+    """Clear the doomed retained messages of devices (`devices/<id>/…`) in one page of all there are.
 
     IoT Core lists them for the whole account only. Publishing an empty retained message clears a topic, and clearing it
-    twice does no harm. `is_doomed(device_id)` is asked once for each device of the page.
+    twice does no harm. `is_doomed(device_id, stored_ms)` gets the time it was stored, in epoch milliseconds.
     """
     query = f"maxResults={_RETAINED_PAGE}" + (f"&nextToken={quote(token, safe='')}" if token else "")
     page = iot_data.get("/retainedMessage", query=query)
-    is_doomed, cleared = cache(is_doomed), 0
+    cleared = 0
     for row in page.get("retainedTopics", []):
         root, _, rest = row["topic"].partition("/")
         device_id, separator, _ = rest.partition("/")
-        if root == "devices" and separator and is_device_id(device_id) and is_doomed(device_id):
+        if (
+            root == "devices"
+            and separator
+            and is_device_id(device_id)
+            and is_doomed(device_id, row["lastModifiedTime"])
+        ):
             iot_data.post(f"/topics/{quote(row['topic'], safe='')}", b"", query="qos=1&retain=true")
             cleared += 1
     return RetainedPage(cleared, page.get("nextToken") or "")

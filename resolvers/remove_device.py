@@ -106,7 +106,9 @@ def remove_device(deviceId: str, eraseData: bool | None = None) -> dict[str, Any
     )
     if "errorType" not in removal:
         # Retained messages are found in the account's whole list alone, which is too long to wait for.
-        message = {"tenantId": removal["tenantId"], "deviceId": deviceId, **({"before": now_ms} if eraseData else {})}
+        message = {"tenantId": removal["tenantId"], "deviceId": deviceId, "removedAt": now_ms}
+        if eraseData:
+            message["before"] = now_ms
         request = {"QueueUrl": required("ERASURE_QUEUE_URL"), "MessageBody": json.dumps(message)}
         _queue().call("SendMessage", request)
     return removal

@@ -56,7 +56,11 @@ class _Handler(BaseHTTPRequestHandler):
             server.calls.add((caller(self.headers), action))
         if self.path.startswith("/retainedMessage"):
             # moto has no retained messages: here is one of the device that the run removes.
-            self._answer(200, {}, json.dumps({"retainedTopics": [{"topic": "devices/dev-1/x"}]}).encode())
+            self._answer(
+                200,
+                {},
+                json.dumps({"retainedTopics": [{"topic": "devices/dev-1/x", "lastModifiedTime": NOW_MS}]}).encode(),
+            )
             return
         headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
         request = urllib.request.Request(
@@ -252,7 +256,7 @@ def _run_events(patch: pytest.MonkeyPatch) -> None:
         call(patch, "RegisterDeviceFunction", appsync_event("registerDevice", {"input": refused}))
     certificate = {"deviceId": "dev-8", "certificateSigningRequest": signing_request()}
     call(patch, "RegisterDeviceFunction", appsync_event("registerDevice", {"input": certificate}))
-    for message in ({"tenantId": "lp"}, {"tenantId": "lp", "deviceId": "dev-1", "before": NOW_MS}):
+    for message in ({"tenantId": "lp"}, {"tenantId": "lp", "deviceId": "dev-1", "removedAt": NOW_MS, "before": NOW_MS}):
         call(patch, "EraseFunction", {"Records": [{"body": json.dumps(message)}]})
 
 

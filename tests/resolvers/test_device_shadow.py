@@ -60,6 +60,24 @@ def test_a_shadow_that_was_deleted_behind_the_update_is_not_found(endpoint: Moto
         wish()
 
 
+def test_a_device_that_is_removed_meanwhile_keeps_no_shadow(endpoint: MotoEndpoint) -> None:
+    key = {"PK": {"S": "DEV#dev-1"}, "SK": {"S": "STATE"}}
+
+    class Removing(list[tuple[int, Any]]):
+        """The answers, the first of which comes after the device was removed."""
+
+        def pop(self, place: Any = -1) -> Any:
+            endpoint.clients["dynamodb"].delete_item(TableName="headwater", Key=key)
+            return super().pop(place)
+
+    endpoint.answers = Removing([(200, {}), (200, {})])
+
+    with pytest.raises(NotFound, match="there is no device 'dev-1'"):
+        wish()
+
+    assert endpoint.sent[-1] == ("DELETE", "/things/dev-1/shadow")
+
+
 def test_the_newest_change_of_either_side_is_shown(endpoint: MotoEndpoint) -> None:
     metadata = {
         "desired": {"timestamp": {"timestamp": 1_732_489_700}, "list": [{"timestamp": 1_732_489_762}]},

@@ -54,7 +54,7 @@ class DataPlane:
         token = dict(parse_qsl(query)).get("nextToken", "")
         if path == "/retainedMessage":
             topics, following = self._page(self.retained, token)
-            return {"retainedTopics": [{"topic": topic} for topic in topics], "nextToken": following}
+            return {"retainedTopics": [self._row(topic) for topic in topics], "nextToken": following}
         device_id = unquote(path.removeprefix("/api/things/shadow/ListNamedShadowsForThing/"))
         results, following = self._page({name for thing, name in self.shadows if thing == device_id and name}, token)
         return {"results": results, **({"nextToken": following} if following else {})}
@@ -73,6 +73,10 @@ class DataPlane:
         if not self.is_stubborn:
             self.retained.discard(unquote(path.removeprefix("/topics/")))
         return {}
+
+    @staticmethod
+    def _row(topic: str) -> dict[str, Any]:
+        return {"topic": topic, "lastModifiedTime": NOW_MS + topic.endswith("new")}
 
     def _page(self, names: set[str], token: str) -> tuple[list[str], str | None]:
         rest = sorted(name for name in names if name > token)
@@ -303,7 +307,7 @@ def test_a_message_works_for_a_while_and_sends_the_next(table: Table) -> None:
 def test_a_message_for_a_device_erases_it(table: Table) -> None:
     erasure = table.erasure()
     erasure.remove_device("a-1")
-    message = {"tenantId": "acme", "deviceId": "a-1", "before": NOW_MS}
+    message = {"tenantId": "acme", "deviceId": "a-1", "removedAt": NOW_MS, "before": NOW_MS}
 
     work(message, erasure, [].append, clock=lambda: 0.0, days=5, months_back=1)
 
@@ -316,7 +320,7 @@ def test_a_removed_devices_retained_messages_and_late_shadow_go_page_by_page(tab
     erasure.remove_device("a-1")
     table.iot_data.shadows.add(("a-1", ""))
     clock = iter(range(0, 10_000, 50))
-    message: Any = {"tenantId": "acme", "deviceId": "a-1"}
+    message: Any = {"tenantId": "acme", "deviceId": "a-1", "removedAt": NOW_MS}
 
     while message is not None:
         work(message, erasure, sent.append, clock=lambda: float(next(clock)), days=1, months_back=1)
@@ -330,17 +334,15 @@ def test_a_removed_devices_retained_messages_and_late_shadow_go_page_by_page(tab
     assert [item["SK"] for item in table.of("acme") if item["PK"] == "DEV#a-1" and item["SK"].startswith("ALERT")]
 
 
-def test_what_a_live_device_or_another_tenants_tombstone_has_stays(table: Table) -> None:
-    erasure = table.erasure()
-    erasure.remove_device("b-1")
-    before = set(table.iot_data.retained)
+def test_a_device_that_is_registered_again_keeps_what_is_its_new_owners(table: Table) -> None:
+    table.iot_data.retained |= {"devices/b-1/new"}
 
-    # A message that comes after the device was registered again, and one that names the wrong tenant.
-    for device_id in ("a-1", "b-1"):
-        assert erasure.clear_device(device_id, "acme", "") == ""
+    # `b-1` was of `acme` until then, and is a live device of `other`.
+    message = {"tenantId": "acme", "deviceId": "b-1", "removedAt": NOW_MS}
+    work(message, table.erasure(), [].append, clock=lambda: 0.0, days=1, months_back=1)
 
-    assert table.iot_data.retained == before
-    assert ("a-1", "config") in table.iot_data.shadows
+    assert {topic for topic in table.iot_data.retained if topic.startswith("devices/b-1/")} == {"devices/b-1/new"}
+    assert {("b-1", ""), ("b-1", "config")} <= table.iot_data.shadows
 
 
 def test_whoever_retains_again_and_again_keeps_no_erasure_from_its_end(table: Table) -> None:
@@ -371,7 +373,7 @@ def test_topics_that_are_no_devices_are_left() -> None:
 
     count, token = 0, ""
     while True:
-        page = clear_retained(iot_data, lambda device_id: True, token)
+        page = clear_retained(iot_data, lambda device_id, stored_ms: True, token)
         count, token = count + page.cleared, page.next_token
         if not token:
             break

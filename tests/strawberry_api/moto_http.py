@@ -41,6 +41,7 @@ class MotoEndpoint(ThreadingHTTPServer):
         self.daemon_threads = True
         self.clients: dict[str, Any] = {}
         self.posted: list[tuple[str, Any]] = []
+        self.sent: list[tuple[str, str]] = []
         self.answers: list[tuple[int, Any]] = []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
@@ -70,6 +71,7 @@ class _Handler(BaseHTTPRequestHandler):
         if prefix:
             status, answer = self._call(self.server.clients[_CLIENTS[prefix]], operation, json.loads(body))
         else:
+            self.server.sent.append((self.command, self.path))
             self.server.posted.append((self.path, json.loads(body or b"null")))
             status, answer = self.server.answers.pop(0) if self.server.answers else (200, {})
         text = json.dumps(answer, default=str).encode()
@@ -143,7 +145,7 @@ def deployed(patch: pytest.MonkeyPatch) -> Iterator[MotoEndpoint]:
         patch.setenv("DEAD_LETTER_QUEUE_URL", create_queue("dead-letters"))
         patch.setenv("ERASURE_QUEUE_URL", create_queue("erasure"))
         endpoint.clients = {name: boto3.client(name, region_name=REGION) for name in _CLIENTS.values()}
-        endpoint.posted, endpoint.answers = [], []
+        endpoint.posted, endpoint.sent, endpoint.answers = [], [], []
         # From here on: the clients above go to moto itself.
         for name in ("DYNAMODB", "SQS", "SCHEDULER", "IOT_DATA_PLANE"):
             patch.setenv(f"AWS_ENDPOINT_URL_{name}", endpoint.url)

@@ -39,6 +39,8 @@ NOT_REACHED = {
     "PresenceFunction": {"sqs:SendMessage"},
     # PassRole is asked for by the scheduler; tests/resolvers/test_functions.py closes a command that cannot be sent.
     "SendCommandFunction": {"iam:PassRole", "dynamodb:UpdateItem"},
+    # A device that is removed while its desired state is set: tests/resolvers/test_device_shadow.py.
+    "DeviceShadowFunction": {"iot:DeleteThingShadow"},
     # Of stage prod: tests/journeys/test_canary.py runs it with its role, whose every permission it needs to succeed.
     "CanaryFunction": {"appsync:GraphQL", "iot:Publish"},
     # After a minute of work: tests/resolvers/test_erasure.py.
