@@ -345,6 +345,23 @@ def test_a_device_that_is_registered_again_keeps_what_is_its_new_owners(table: T
     assert {("b-1", ""), ("b-1", "config")} <= table.iot_data.shadows
 
 
+def test_an_erasure_leaves_what_other_tenants_tombstones_and_live_devices_retain(table: Table) -> None:
+    erasure = table.erasure()
+    erasure.remove_device("b-1")
+    erasure.start("acme")
+    while "retainedFrom" not in erasure.progress("acme"):
+        erasure.advance("acme")
+    # Registered after the last pass over the table.
+    table.put({"PK": {"S": "DEV#a-3"}, "SK": {"S": "STATE"}, "tenantId": {"S": "acme"}})
+    table.iot_data.retained.add("devices/a-3/note")
+
+    while erasure.advance("acme"):
+        pass
+
+    left = {topic for topic in table.iot_data.retained if topic.startswith("devices/")}
+    assert left == {"devices/a-3/note", "devices/b-1/commands/1", "devices/b-1/note"}
+
+
 def test_whoever_retains_again_and_again_keeps_no_erasure_from_its_end(table: Table) -> None:
     erasure = table.erasure()
     table.iot_data.is_stubborn = True

@@ -379,7 +379,8 @@ def test_an_update_finds_the_tenants_own_devices_alone(api: Api) -> None:
         change(api, person("other", "admin").identity, name="x")
 
 
-def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_again(api: Api) -> None:
+@pytest.mark.parametrize("failing", ["revoke_certificates", "delete_shadows"])
+def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_again(api: Api, failing: str) -> None:
     api.register()
 
     def broken(device_id: str) -> int:
@@ -393,8 +394,7 @@ def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_aga
             table_name=api.table_name,
             now_ms=NOW_MS,
             retention_s=60,
-            revoke_certificates=broken,
-            delete_shadows=lambda device_id: 0,
+            **{"revoke_certificates": lambda device_id: 0, "delete_shadows": lambda device_id: 0, failing: broken},
         )
     assert api.remove(person("other", "admin").identity)["errorType"] == "NotFound"
     assert api.revoked == []

@@ -195,6 +195,9 @@ def test_a_tenant_is_erased_message_by_message(endpoint: MotoEndpoint) -> None:
     assert plain_item(endpoint.item("TENANT#acme", "ERASURE"))["status"] == "DONE"
     assert endpoint.item("DEV#dev-1", "META") == {}
     assert endpoint.item("DEV#dev-2", "META") != {}
+    # Before the tombstone and behind it; the data plane here says each time that there was one.
+    assert [path for method, path in endpoint.sent if method == "DELETE"] == ["/things/dev-1/shadow"] * 2
+    assert plain_item(endpoint.item("TENANT#acme", "ERASURE"))["erased"]["shadows"] == 2
 
 
 def test_the_data_of_a_removed_device_is_erased(endpoint: MotoEndpoint) -> None:
