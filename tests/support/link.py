@@ -11,6 +11,7 @@ class Link:
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._is_up = True
         self.url = ""
 
@@ -24,6 +25,7 @@ class Link:
         self.cut()
         self._server.close()
         await self._server.wait_closed()
+        await asyncio.gather(*self._connections, return_exceptions=True)
 
     def cut(self) -> None:
         self._is_up = False
@@ -37,10 +39,20 @@ class Link:
         if not self._is_up:
             writer.transport.abort()
             return
+        connection = asyncio.current_task()
+        assert connection is not None, "a server's callback is a task"
+        self._connections.add(connection)
+        connection.add_done_callback(self._connections.discard)
         other_reader, other_writer = await asyncio.open_connection(self._target.hostname, self._target.port)
-        self._writers |= {writer, other_writer}
+        both = {writer, other_writer}
+        self._writers |= both
+        if not self._is_up:
+            self.cut()
         await asyncio.gather(self._copy(reader, other_writer), self._copy(other_reader, writer))
-        self._writers -= {writer, other_writer}
+        self._writers -= both
+        for one in both:
+            with contextlib.suppress(OSError):
+                await one.wait_closed()
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
