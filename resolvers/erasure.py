@@ -38,13 +38,13 @@ class OvertakenError(Exception):
 class Erasure:
     """What erasing needs.
 
-    `remove_device` ends a device with its certificates and shadows, leaves its tombstone, and returns how many shadows
-    there were.
+    `remove_device(device_id, tenant_id)` ends a device that is still the tenant's, with its certificates and shadows,
+    leaves its tombstone, and returns how many shadows there were.
     """
 
     table: Service
     table_name: str
-    remove_device: Callable[[str], int]
+    remove_device: Callable[[str, str], int]
     iot_data: ResourceService
     pause: Callable[[int], None]
     now_ms: Callable[[], int]
@@ -99,7 +99,7 @@ class Erasure:
         found = [item for item in page.get("Items", []) if not is_kept(item)]
         # A device ends as ever: certificates first, then its items in one transaction, with a tombstone.
         devices = sorted({item["PK"]["S"].partition("#")[2] for item in found if is_device(item)})
-        counts = Counter({"shadows": sum(self.remove_device(device_id) for device_id in devices)})
+        counts = Counter({"shadows": sum(self.remove_device(device_id, tenant_id) for device_id in devices)})
         self._delete([items.key(item["PK"]["S"], item["SK"]["S"]) for item in found if not is_device(item)])
         counts += Counter(kind_of(item["SK"]["S"]) for item in found)
         position, total = page.get("LastEvaluatedKey"), int(stored["found"]["N"]) + len(found)

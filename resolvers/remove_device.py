@@ -30,12 +30,14 @@ def remove(
     retention_s: int,
     revoke_certificates: Callable[[str], int],
     delete_shadows: Callable[[str], int],
+    tenant_id: str | None = None,
 ) -> dict[str, Any]:
     """Remove a device; answers the removal, or `errorType` and `errorMessage` for the resolver's code to raise.
 
     History, alerts and commands end with their retention. The state item stays as the tombstone: it keeps `version`, so
     that a device registered again under this id never goes back. `revoke_certificates(device_id)` comes first, then
-    `delete_shadows(device_id)`: when they fail the device is still there, and the caller can try again.
+    `delete_shadows(device_id)`: when they fail the device is still there, and the caller can try again. With
+    `tenant_id` a device that is another tenant's by now is not found.
     """
     read = {"TableName": table_name, "Key": items.state_key(device_id), "ConsistentRead": True}
     is_ended = False
@@ -43,7 +45,8 @@ def remove(
         return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id[:140]!r}"}
     for _ in range(_ATTEMPTS):
         state = items.plain_item(table.call("GetItem", read).get("Item", {}))
-        if "tenantId" not in state or "removedAt" in state or not may_see(identity, state["tenantId"]):
+        owner = state.get("tenantId")
+        if owner is None or "removedAt" in state or not may_see(identity, owner) or tenant_id not in (None, owner):
             return {"errorType": "NotFound", "errorMessage": f"there is no device {device_id!r}"}
         if not is_ended:
             # In this order: without a certificate the device states nothing new.

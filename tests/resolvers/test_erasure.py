@@ -128,7 +128,7 @@ class Table:
     def erasure(self, source: random.Random | None = None) -> Erasure:
         service = SmallPages(self.service, source)
 
-        def remove_device(device_id: str) -> int:
+        def remove_device(device_id: str, tenant_id: str) -> int:
             deleted = []
 
             def delete(name: str) -> int:
@@ -144,6 +144,7 @@ class Table:
                 retention_s=60,
                 revoke_certificates=self.revoke,
                 delete_shadows=delete,
+                tenant_id=tenant_id,
             )
             return sum(deleted)
 
@@ -265,7 +266,7 @@ def test_starting_again_resumes_and_after_the_end_begins_anew(table: Table) -> N
 
 def test_a_removed_devices_data_goes_and_what_came_after_stays(table: Table) -> None:
     erasure = table.erasure()
-    erasure.remove_device("a-1")
+    erasure.remove_device("a-1", "acme")
     table.put(history_item(Telemetry("a-1", NOW_MS + 1, 9, {}), "acme", 10**9))
     pack = [Telemetry("a-1", NOW_MS - before, 9 - before, {}) for before in (2, 1, 0)]
     table.put(packed_item(pack, "acme", 10**9))
@@ -306,7 +307,7 @@ def test_a_message_works_for_a_while_and_sends_the_next(table: Table) -> None:
 
 def test_a_message_for_a_device_erases_it(table: Table) -> None:
     erasure = table.erasure()
-    erasure.remove_device("a-1")
+    erasure.remove_device("a-1", "acme")
     message = {"tenantId": "acme", "deviceId": "a-1", "removedAt": NOW_MS, "before": NOW_MS}
 
     work(message, erasure, [].append, clock=lambda: 0.0, days=5, months_back=1)
@@ -317,7 +318,7 @@ def test_a_message_for_a_device_erases_it(table: Table) -> None:
 def test_a_removed_devices_retained_messages_and_late_shadow_go_page_by_page(table: Table) -> None:
     sent: list[Any] = []
     erasure = table.erasure()
-    erasure.remove_device("a-1")
+    erasure.remove_device("a-1", "acme")
     table.iot_data.shadows.add(("a-1", ""))
     clock = iter(range(0, 10_000, 50))
     message: Any = {"tenantId": "acme", "deviceId": "a-1", "removedAt": NOW_MS}
@@ -345,9 +346,18 @@ def test_a_device_that_is_registered_again_keeps_what_is_its_new_owners(table: T
     assert {("b-1", ""), ("b-1", "config")} <= table.iot_data.shadows
 
 
+def test_a_device_that_was_registered_by_another_tenant_since_it_was_found_stays(table: Table) -> None:
+    removed = table.erasure().remove_device("b-1", "acme")
+
+    assert removed == 0
+    assert table.revoked == []
+    assert ("b-1", "") in table.iot_data.shadows
+    assert [item["SK"] for item in table.of("other") if item["SK"] == "STATE" and "removedAt" not in item] == ["STATE"]
+
+
 def test_an_erasure_leaves_what_other_tenants_tombstones_and_live_devices_retain(table: Table) -> None:
     erasure = table.erasure()
-    erasure.remove_device("b-1")
+    erasure.remove_device("b-1", "other")
     erasure.start("acme")
     while "retainedFrom" not in erasure.progress("acme"):
         erasure.advance("acme")

@@ -386,6 +386,7 @@ def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_aga
     def broken(device_id: str) -> int:
         raise OSError("IoT Core is away")
 
+    ends: dict[str, Any] = {"revoke_certificates": lambda device_id: 0, "delete_shadows": lambda device_id: 0}
     with pytest.raises(OSError, match="away"):
         remove(
             "dev-1",
@@ -394,7 +395,7 @@ def test_access_ends_before_the_device_and_a_failure_leaves_it_to_be_removed_aga
             table_name=api.table_name,
             now_ms=NOW_MS,
             retention_s=60,
-            **{"revoke_certificates": lambda device_id: 0, "delete_shadows": lambda device_id: 0, failing: broken},
+            **{**ends, failing: broken},
         )
     assert api.remove(person("other", "admin").identity)["errorType"] == "NotFound"
     assert api.revoked == []
