@@ -20,6 +20,7 @@ from typing import Any, cast
 import orjson
 import uvloop
 
+from bench.bare_connection import BareConnection
 from headwater.cli.memory import settle_memory
 from headwater.realtime.websocket_frames import Opcode, frame_header
 from headwater.server.appsync.realtime import AppSyncRealtime
@@ -97,24 +98,16 @@ async def serve_headwater(control: Connection) -> None:
     await server.stop(1.0)
 
 
-class BareProtocol(asyncio.Protocol):
+class BareProtocol(BareConnection):
     """Knows the handshake, one start per connection, and a POST that writes a frame to every subscriber."""
 
     def __init__(self, subscribers: dict[asyncio.Transport, bytes]) -> None:
         self.subscribers = subscribers
-        self.transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not derive from asyncio's.
-        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if data.startswith(b"GET"):
-            self.transport.write(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\nSec-WebSocket-Protocol: graphql-ws\r\n\r\n"
-            )
-        elif data.startswith(b"POST"):
+        if self.shakes_hands(data):
+            return
+        if data.startswith(b"POST"):
             for request in data.split(b"POST")[1:]:
                 self.publish(int(request.rpartition(b"\r\n\r\n")[2]))
             self.transport.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok" * data.count(b"POST"))

@@ -21,6 +21,7 @@ import uvloop
 
 from bench.appsync import client_frame, frame
 from bench.appsync_requests import API_KEY, cpu_s, say_port, serve_headwater
+from bench.bare_connection import BareConnection
 
 HANDSHAKE = (
     b"GET /graphql/realtime HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -29,24 +30,15 @@ HANDSHAKE = (
 )
 
 
-class BareProtocol(asyncio.Protocol):
+class BareProtocol(BareConnection):
     """Answers the handshake, and every start under its id; keeps what fan-out would need."""
 
     def __init__(self, subscribers: dict[bytes, asyncio.Transport]) -> None:
         self.subscribers = subscribers
         self.rest = b""
-        self.transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not derive from asyncio's.
-        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if data.startswith(b"GET"):
-            self.transport.write(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\nSec-WebSocket-Protocol: graphql-ws\r\n\r\n"
-            )
+        if self.shakes_hands(data):
             return
         data = self.rest + data
         while len(data) >= 4:

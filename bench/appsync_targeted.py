@@ -25,6 +25,7 @@ import uvloop
 
 from bench.appsync import client_frame, frame
 from bench.appsync_requests import API_KEY, PEERS, cpu_s, say_port, serve_headwater
+from bench.bare_connection import BareConnection
 
 ALIASES = 25
 SUBSCRIPTION = "subscription On($id: ID) { onPut(id: $id) { id lastValue status } }"
@@ -53,25 +54,17 @@ def publishing(states: list[dict[str, Any]]) -> bytes:
 # The limit
 
 
-class BareProtocol(asyncio.Protocol):
+class BareProtocol(BareConnection):
     """Answers the handshake and a start, and writes each state of a POST to the subscriber of its device."""
 
     def __init__(self, subscribers: dict[str, list[tuple[bytes, asyncio.Transport]]]) -> None:
         self.subscribers = subscribers
         self.received = b""
-        self.transport: asyncio.Transport
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # uvloop's transports do not derive from asyncio's.
-        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if data.startswith(b"GET"):
-            self.transport.write(
-                b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                b"Sec-WebSocket-Accept: ICX+Yqv66kxgM0FcWaLWlFLwTAI=\r\nSec-WebSocket-Protocol: graphql-ws\r\n\r\n"
-            )
-        elif data[0] == 0x81:
+        if self.shakes_hands(data):
+            return
+        if data[0] == 0x81:
             start = orjson.loads(data[8:])  # the mask of this client is zero
             identifier = start["id"].encode()
             device = orjson.loads(start["payload"]["data"])["variables"]["id"]

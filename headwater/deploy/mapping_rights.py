@@ -4,6 +4,7 @@ Source: Lambda Developer Guide, "Execution role permissions" of Kinesis, DynamoD
 """
 
 from headwater.deploy.deployment import Deployment
+from headwater.values.aws import service_of
 from headwater.values.identity import AwsPrincipal
 
 _READ = {
@@ -30,7 +31,7 @@ def warn_without_rights(
             f"AWS would refuse the mapping {logical_id}: the role {role} does not grant {', '.join(missing)}"
         )
     if destination_arn is not None:
-        action = _DELIVER.get(destination_arn.split(":")[2], "")
+        action = _DELIVER.get(service_of(destination_arn), "")
         target = f"{destination_arn.rstrip('/')}/*" if action == "s3:PutObject" else destination_arn
         if action and not _may(deployment, principal, action, target):
             deployment.warnings.append(
@@ -41,7 +42,7 @@ def warn_without_rights(
 
 def _needed(source_arn: str) -> list[tuple[str, str]]:
     stream_arn, is_consumer, _ = source_arn.partition("/consumer/")
-    needed = [(action, stream_arn) for action in _READ.get(source_arn.split(":")[2], ())]
+    needed = [(action, stream_arn) for action in _READ.get(service_of(source_arn), ())]
     return [*needed, ("kinesis:SubscribeToShard", source_arn)] if is_consumer else needed
 
 

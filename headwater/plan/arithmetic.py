@@ -6,7 +6,7 @@ times; a batch closes at its size, its window or 6 MB) and DynamoDB Developer Gu
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from headwater.plan.chain import Chain, Reader
@@ -105,19 +105,12 @@ def rates(load: Load, chain: Chain, *, shards: int, parallelization: int) -> Rat
         for units in _reads(load, reader, {**per_group, "Batch": (paces[reader.name].batches_per_s, 0.0)})
     )
     used = {
-        "kinesis_shard_hours": shards / 3600,
-        "kinesis_put_units": load.messages_per_s * -(-load.payload_bytes // _PUT_UNIT_BYTES),
+        **_used_by_stream(load, chain, shards),
         "dynamodb_write_units": sum(write_units.values()),
         "dynamodb_read_units": read_units,
-        "lambda_requests": sum(pace.batches_per_s for pace in paces.values()),
+        **_used_by_functions(readers, paces),
+        "appsync_operations": requests_per_s,
     }
-    if chain.retention_hours > _DAY_RETENTION_H:
-        used["kinesis_extended_shard_hours"] = shards / 3600
-    for reader in readers:
-        name = f"lambda_{reader.architecture}_gb_seconds"
-        pace = paces[reader.name]
-        used[name] = used.get(name, 0.0) + pace.batches_per_s * pace.batch_s * reader.memory_gb
-    used["appsync_operations"] = requests_per_s
     return Rates(
         shards,
         parallelization,
@@ -130,6 +123,25 @@ def rates(load: Load, chain: Chain, *, shards: int, parallelization: int) -> Rat
         largest_item_bytes=max(_sizes(load, chain, per_group), default=0.0),
         hottest_partition_units=sum(_writes(load, ingest, per_group)) / load.devices,
     )
+
+
+def _used_by_stream(load: Load, chain: Chain, shards: int) -> dict[str, float]:
+    used = {
+        "kinesis_shard_hours": shards / 3600,
+        "kinesis_put_units": load.messages_per_s * -(-load.payload_bytes // _PUT_UNIT_BYTES),
+    }
+    if chain.retention_hours > _DAY_RETENTION_H:
+        used["kinesis_extended_shard_hours"] = shards / 3600
+    return used
+
+
+def _used_by_functions(readers: Iterable[Reader], paces: Mapping[str, Pace]) -> dict[str, float]:
+    used = {"lambda_requests": sum(pace.batches_per_s for pace in paces.values())}
+    for reader in readers:
+        name = f"lambda_{reader.architecture}_gb_seconds"
+        pace = paces[reader.name]
+        used[name] = used.get(name, 0.0) + pace.batches_per_s * pace.batch_s * reader.memory_gb
+    return used
 
 
 def smallest(load: Load, chain: Chain) -> Rates:

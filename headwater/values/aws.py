@@ -35,3 +35,9 @@ def principal_arn(principal: AwsPrincipal) -> str:
     if principal.role_name is None:
         return f"arn:aws:iam::{principal.account_id}:user/administrator"
     return f"arn:aws:sts::{principal.account_id}:assumed-role/{principal.role_name}/{principal.role_name}"
+
+
+def service_of(arn: str) -> str:
+    """The service that an ARN names; empty for what is no ARN."""
+    parts = arn.split(":", 5)
+    return parts[2] if len(parts) == 6 else ""

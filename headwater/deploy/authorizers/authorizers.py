@@ -11,6 +11,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from headwater.deploy.authorizers.named import NamedDocuments
 from headwater.deploy.iot.database import Change, Changes, Document, Documents, IotDatabase, page_of
 from headwater.deploy.iot.limits import conflict, exists, invalid, not_found
 from headwater.server.aws.permissions import Account
@@ -34,25 +35,17 @@ class Authorizers:
         self._database = database
         self._account = account
         self._clock = clock
+        self._named = NamedDocuments(database, AUTHORIZER, "authorizer", "authorizerArn", _NAME)
 
     async def create(self, name: str, given: Mapping[str, Any]) -> Document:
-        document = self._document(name, given)
-
-        def write(changes: Changes) -> Document:
-            if changes.has(AUTHORIZER, name):
-                raise exists(f"An authorizer named {name} exists", name, document["authorizerArn"])
-            changes.put(AUTHORIZER, name, document=document)
-            return document
-
-        return await self._database.write(write, Change())
+        return await self._named.create(name, self._document(name, given))
 
     async def replace(self, name: str, given: Mapping[str, Any]) -> None:
         """An authorizer as the template has it, whatever it was before."""
-        document = self._document(name, given)
-        await self._database.write(lambda changes: changes.put(AUTHORIZER, name, document=document), Change())
+        await self._named.replace(name, self._document(name, given))
 
     def describe(self, name: str) -> Document:
-        return self._database.read(lambda documents: authorizer_of(documents, name))
+        return self._named.describe(name)
 
     def listed(self, *, status: str, ascending: bool, token: str, size: int | None) -> tuple[list[Document], str]:
         rows = self._database.read(
@@ -68,31 +61,28 @@ class Authorizers:
         """Change members; whether tokens are signed cannot be."""
         now = self._clock()
 
-        def write(changes: Changes) -> Document:
-            before = authorizer_of(changes, name)
+        def after(before: Document) -> Document:
             document = {**before, **{member: value for member, value in changed.items() if value is not None}}
             _check(document)
             document["lastModifiedDate"] = now
-            changes.put(AUTHORIZER, name, document=document)
             return document
 
-        return await self._database.write(write, Change())
+        return await self._named.change(name, after)
 
     async def delete(self, name: str) -> None:
         """Only an authorizer that is not active."""
 
-        def write(changes: Changes) -> None:
-            if authorizer_of(changes, name)["status"] == ACTIVE:
+        def check(document: Document) -> None:
+            if document["status"] == ACTIVE:
                 raise conflict(f"The authorizer {name} is ACTIVE; set it INACTIVE before it is deleted")
-            changes.delete(AUTHORIZER, name)
 
-        await self._database.write(write, Change())
+        await self._named.delete(name, check)
 
     # -- the default ----------------------------------------------------------------------------------------------
 
     async def set_default(self, name: str) -> Document:
         def write(changes: Changes) -> Document:
-            document = authorizer_of(changes, name)
+            document = self._named.of(changes, name)
             current = changes.get(DEFAULT, "name")
             if current is not None and current["name"] != name:
                 raise exists(f"{current['name']} is the default authorizer; clear it first", current["name"], "")
@@ -108,7 +98,7 @@ class Authorizers:
             current = documents.get(DEFAULT, "name")
             if current is None:
                 raise not_found("There is no default authorizer")
-            return authorizer_of(documents, current["name"])
+            return self._named.of(documents, current["name"])
 
         return self._database.read(read)
 
@@ -141,14 +131,6 @@ class Authorizers:
         }
         _check(document)
         return document
-
-
-def authorizer_of(documents: Documents, name: str) -> Document:
-    """Raises: ServiceError ResourceNotFoundException."""
-    found = documents.get(AUTHORIZER, name) if _NAME.match(name) is not None else None
-    if found is None:
-        raise not_found(f"There is no authorizer {name[:128]!r}")
-    return found
 
 
 def _check(document: Document) -> None:

@@ -7,8 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from headwater.deploy.iot.database import Change, Changes, Document, Documents, IotDatabase, scanned_page
-from headwater.deploy.iot.limits import exists, invalid, not_found
+from headwater.deploy.authorizers.named import NamedDocuments
+from headwater.deploy.iot.database import Document, IotDatabase, scanned_page
+from headwater.deploy.iot.limits import invalid
 from headwater.server.aws.permissions import Account
 
 DOMAIN = "domain-configuration"
@@ -37,26 +38,17 @@ class Domains:
         self._database = database
         self._account = account
         self._clock = clock
+        self._named = NamedDocuments(database, DOMAIN, "domain configuration", "domainConfigurationArn", _NAME)
 
     async def create(self, name: str, given: Mapping[str, Any]) -> Document:
-        document = self._document(name, given)
-
-        def write(changes: Changes) -> Document:
-            if changes.has(DOMAIN, name):
-                message = f"A domain configuration named {name} exists"
-                raise exists(message, name, document["domainConfigurationArn"])
-            changes.put(DOMAIN, name, document=document)
-            return document
-
-        return await self._database.write(write, Change())
+        return await self._named.create(name, self._document(name, given))
 
     async def replace(self, name: str, given: Mapping[str, Any]) -> None:
         """A domain configuration as the template has it, whatever it was before."""
-        document = self._document(name, given)
-        await self._database.write(lambda changes: changes.put(DOMAIN, name, document=document), Change())
+        await self._named.replace(name, self._document(name, given))
 
     def describe(self, name: str) -> Document:
-        return self._database.read(lambda documents: _domain_of(documents, name))
+        return self._named.describe(name)
 
     def listed(self, *, token: str, size: int | None) -> tuple[list[Document], str]:
         rows, following = self._database.read(
@@ -68,28 +60,25 @@ class Domains:
     async def update(self, name: str, changed: Mapping[str, Any], *, removes_authorizer: bool) -> Document:
         now = self._clock()
 
-        def write(changes: Changes) -> Document:
-            before = _domain_of(changes, name)
+        def after(before: Document) -> Document:
             document = {**before, **{member: value for member, value in changed.items() if value is not None}}
             if removes_authorizer:
                 document.pop("authorizerConfig", None)
             if document["domainConfigurationStatus"] != before["domainConfigurationStatus"]:
                 document["lastStatusChangeDate"] = now
             _check(document)
-            changes.put(DOMAIN, name, document=document)
             return document
 
-        return await self._database.write(write, Change())
+        return await self._named.change(name, after)
 
     async def delete(self, name: str) -> None:
         """Only one that is disabled."""
 
-        def write(changes: Changes) -> None:
-            if _domain_of(changes, name)["domainConfigurationStatus"] == ENABLED:
+        def check(document: Document) -> None:
+            if document["domainConfigurationStatus"] == ENABLED:
                 raise invalid(f"The domain configuration {name} is ENABLED; disable it before it is deleted")
-            changes.delete(DOMAIN, name)
 
-        await self._database.write(write, Change())
+        await self._named.delete(name, check)
 
     def of_host(self, host: str) -> Document | None:
         """What counts for clients of a host name: its own configuration, else one for names that AWS manages."""
@@ -121,13 +110,6 @@ def default_authorizer(domain: Mapping[str, Any] | None) -> tuple[str | None, bo
     config = {} if domain is None else domain.get("authorizerConfig") or {}
     name = config.get("defaultAuthorizerName")
     return name, name is None or config.get("allowAuthorizerOverride") is True
-
-
-def _domain_of(documents: Documents, name: str) -> Document:
-    found = documents.get(DOMAIN, name) if _NAME.match(name) is not None else None
-    if found is None:
-        raise not_found(f"There is no domain configuration {name[:128]!r}")
-    return found
 
 
 def _check(document: Document) -> None:

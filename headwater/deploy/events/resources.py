@@ -10,6 +10,7 @@ from headwater.deploy.events.graphql_target import GraphQLTargets
 from headwater.deploy.events.rule import TARGET_SERVICES, parse_rule, parse_target
 from headwater.errors import ServiceError, TemplateError
 from headwater.template.intrinsics import Resource
+from headwater.values.aws import service_of
 
 
 async def deploy_bus(deployment: Deployment, resource: Resource) -> None:
@@ -29,7 +30,7 @@ async def deploy_rule(deployment: Deployment, resource: Resource) -> None:
     arn = deployment.events.arn(f"rule/{name}" if bus == "default" else f"rule/{bus}/{name}")
     targets = properties.get("Targets") or []
     for target in targets:
-        if _service_of(str(target["Arn"])) == "appsync":
+        if service_of(str(target["Arn"])) == "appsync":
             _check_graphql_target(deployment, target)
         else:
             _check_target(deployment, str(target["Arn"]), "Targets")
@@ -68,11 +69,6 @@ def _shown(arn: str) -> str:
     return arn.split(":", 5)[-1]
 
 
-def _service_of(arn: str) -> str:
-    parts = arn.split(":", 5)
-    return parts[2] if len(parts) == 6 else ""
-
-
 def _check_graphql_target(deployment: Deployment, given: dict[str, Any]) -> None:
     """Raises: TemplateError unless the API is part of this stack and can run the operation."""
     try:
@@ -83,7 +79,7 @@ def _check_graphql_target(deployment: Deployment, given: dict[str, Any]) -> None
 
 def _check_target(deployment: Deployment, arn: str, property_path: str) -> None:
     """Raises: TemplateError unless the target is a function, queue, stream or bus of this stack."""
-    service = _service_of(arn)
+    service = service_of(arn)
     if service not in TARGET_SERVICES:
         raise TemplateError(
             f"the target {arn!r} does not work here; functions, queues, streams, topics and event buses do",

@@ -13,6 +13,7 @@ import orjson
 from headwater.deploy.events.retries import check_retry_policy
 from headwater.deploy.events.schedule_times import check_expression
 from headwater.errors import ServiceError
+from headwater.values.aws import service_of
 from headwater.values.event_patterns import EventPatternError, compile_pattern
 
 DEFAULT_BUS = "default"
@@ -86,7 +87,7 @@ def parse_rule(name: str, arn: str, definition: Mapping[str, Any], targets: list
 def parse_target(given: Mapping[str, Any]) -> Target:
     """Raises: ServiceError ValidationException for a target that does not work here."""
     arn = str(given.get("Arn", ""))
-    service = (arn.split(":") + [""] * 3)[2]
+    service = service_of(arn)
     if service not in RULE_TARGET_SERVICES:
         raise ServiceError(
             "ValidationException",
