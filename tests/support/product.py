@@ -194,14 +194,14 @@ class Device:
         self.client.loop_stop()
 
 
-def eventually(condition: Any, timeout_s: float = 15.0) -> Any:
+def eventually(condition: Any, timeout_s: float = 15.0, every_s: float = 0.05) -> Any:
     """Ask until the answer is truthy; that answer."""
     deadline = time.monotonic() + timeout_s * PATIENCE
     while True:
         found = condition()
         if found or time.monotonic() > deadline:
             return found
-        time.sleep(0.05)
+        time.sleep(every_s)
 
 
 def run_cli(
