@@ -17,7 +17,8 @@ class Message(msgspec.Struct, gc=False):
 
     `topic` has no Basic Ingest prefix. `now_ms` is the arrival in epoch ms; `entropy` gives as many random bytes
     as it is asked for. `client_id`, `principal` and `source_ip` are None for a publish that did not come over MQTT.
-    `properties` are MQTT 5 properties by their AWS names, `user_properties` pairs in order.
+    `properties` are MQTT 5 properties by their AWS names, `user_properties` pairs in order. `lineage` is for whoever
+    carries out republish actions: what the publish came of.
     """
 
     topic: str
@@ -30,6 +31,7 @@ class Message(msgspec.Struct, gc=False):
     source_ip: str | None = None
     properties: Mapping[str, Any] = _NONE
     user_properties: tuple[tuple[str, str], ...] = ()
+    lineage: Any = None
     _levels: list[str] | None = None
     _value: Any = UNDEFINED
     _is_parsed: bool = False

@@ -5,7 +5,6 @@ import binascii
 import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -27,10 +26,6 @@ from headwater.values.topics import TopicError
 
 _log = logging.getLogger(__name__)
 Outcomes = Sequence[HeadwaterError | None]
-# A rule that republishes to its own filter would run for ever; the service throttles it.
-MAXIMUM_REPUBLISHES = 10
-# How many republish actions led to what runs now; a key, as all context variables are, with no value of its own.
-_REPUBLISHES: ContextVar[int] = ContextVar("republishes", default=0)
 
 
 class RepublishTo(Protocol):
@@ -155,13 +150,7 @@ class RuleActions:
         if topic.startswith("$$"):
             topic = topic[1:]
         self._authorize(request, "iot:Publish", "iot", f"topic/{topic}")
-        depth = _REPUBLISHES.get()
-        if depth >= MAXIMUM_REPUBLISHES:
-            raise ServiceError(
-                "RepublishLoopException", f"{depth} republish actions led to this one to {topic}: rules form a loop"
-            )
         qos, properties = _qos(request.parameters), _headers(request.parameters.get("Headers") or {})
-        token = _REPUBLISHES.set(depth + 1)
         try:
             await self._republish_to(topic, request.payload, qos=qos, properties=properties)
         except TopicError as error:
@@ -169,8 +158,6 @@ class RuleActions:
         except ActionsFailedError as error:
             # The message was published; what the rules behind it could not do is their failure, and logged.
             _log.debug("a republished message was not kept: %s", error)
-        finally:
-            _REPUBLISHES.reset(token)
 
     async def _log_event(self, request: ActionRequest) -> None:
         group = str(request.parameters["LogGroupName"])

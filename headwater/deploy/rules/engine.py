@@ -14,6 +14,7 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from headwater.deploy.rules.lineage import REPUBLISHING, Lineage, RepublishLoopError, lineage_of
 from headwater.errors import HeadwaterError, ServiceError, TemplateError
 from headwater.mqtt.codec.packets import Properties
 from headwater.mqtt.ports import Publish
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 # IoT Core's default where AwsIotSqlVersion is left out, also in CloudFormation.
 DEFAULT_VERSION: Final = "2015-10-08"
 _SHARED_KIND = "Kinesis"
+_REPUBLISH = "Republish"
 _NOT_IN_ERROR_ACTIONS = "which an error action may not"
 _THROTTLES = ("ProvisionedThroughputExceededException", "ThrottlingException", "TooManyRequestsException")
 
@@ -163,6 +165,7 @@ class RuleEngine:
         if client is not None:
             message.client_id, message.source_ip = client.client_id, client.source_ip
             message.principal = client.principal_id or None
+        message.lineage = REPUBLISHING.get()
         if properties is not None:
             message.properties, message.user_properties = _mqtt_properties(properties), properties.user_properties
         return message
@@ -192,8 +195,16 @@ class RuleEngine:
     def _in_turn(self, deployed: DeployedRule, message: Message) -> Awaitable[None]:
         """Evaluate with the answers of other services; act after the publishes that came before."""
         before, mine = deployed.last, asyncio.get_running_loop().create_future()
-        deployed.last = mine
+        if self._comes_of_a_turn(message):
+            before = None
+        else:
+            deployed.last = mine
         return self._take_turn(deployed, message, before, mine)
+
+    def _comes_of_a_turn(self, message: Message) -> bool:
+        """Whether a turn is not over before this publish is dealt with: of the two, one would wait for ever."""
+        lineage: Lineage | None = message.lineage
+        return lineage is not None and any(self.rules.get(name) in self._asking for name in lineage.rules)
 
     async def _take_turn(
         self, deployed: DeployedRule, message: Message, before: asyncio.Future[None] | None, mine: asyncio.Future[None]
@@ -300,7 +311,9 @@ class RuleEngine:
         deployed, message = group[0].rule, group[0].message
         deployed.failed += 1
         for firing in group:
-            _log.error("rule %s: action %s failed: %s", deployed.name, firing.action.kind, firing.outcome)
+            # Of a loop the first refusal was logged with its rules; the others would be a line for each message.
+            level = logging.DEBUG if isinstance(firing.outcome, RepublishLoopError) else logging.ERROR
+            _log.log(level, "rule %s: action %s failed: %s", deployed.name, firing.action.kind, firing.outcome)
         if deployed.error_action is None:
             return []
         failures = [(firing.action.kind, firing.action.resource, str(firing.outcome)) for firing in group]
@@ -320,13 +333,32 @@ class RuleEngine:
 
     async def _run_kind(self, kind: str, group: list[_Firing]) -> None:
         for delay_s in (*self.retry_delays_s, None):
-            outcomes = await self.performers[kind]([firing.request for firing in group])
-            for firing, outcome in zip(group, outcomes, strict=True):
-                firing.outcome = outcome
+            if kind == _REPUBLISH:
+                await self._republish(group)
+            else:
+                outcomes = await self.performers[kind]([firing.request for firing in group])
+                for firing, outcome in zip(group, outcomes, strict=True):
+                    firing.outcome = outcome
             group = [firing for firing in group if firing.outcome is not None and _may_pass(firing.outcome)]
             if not group or delay_s is None:
                 return
             await asyncio.sleep(delay_s)
+
+    async def _republish(self, group: list[_Firing]) -> None:
+        """One by one, so that each new publish knows where it comes from."""
+        for firing in group:
+            lineage: Lineage = firing.message.lineage or lineage_of(firing.message.topic)
+            # The other republish actions of the same publish count with this one.
+            firing.message.lineage = lineage
+            try:
+                token = REPUBLISHING.set(lineage.step(firing.rule.name))
+            except RepublishLoopError as error:
+                firing.outcome = error
+                continue
+            try:
+                (firing.outcome,) = await self.performers[_REPUBLISH]([firing.request])
+            finally:
+                REPUBLISHING.reset(token)
 
 
 def compile_deployed(name: str, payload: Mapping[str, Any]) -> DeployedRule:

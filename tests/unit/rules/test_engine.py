@@ -174,3 +174,112 @@ def test_nothing_is_to_be_awaited_when_no_rule_fires() -> None:
 def test_an_action_nobody_performs_is_refused_when_loaded() -> None:
     with pytest.raises(TemplateError, match="Lambda"):
         engine(Performer(), Performer()).add("r", rule("SELECT *", {"Lambda": {"FunctionArn": "f"}}))
+
+
+def republish(topic: str) -> dict[str, Any]:
+    return {"Republish": {"Topic": topic, "RoleArn": "r"}}
+
+
+class Republisher:
+    """Publishes what republish actions ask for, as the broker does; `topics` are those of all it published."""
+
+    def __init__(self) -> None:
+        self.rules: RuleEngine | None = None
+        self.topics: list[str] = []
+
+    async def __call__(self, requests: Sequence[ActionRequest]) -> Sequence[HeadwaterError | None]:
+        assert self.rules is not None
+        for request in requests:
+            self.topics.append(str(request.parameters["Topic"]))
+            await done(self.rules.on_publish([Publish(self.topics[-1], request.payload, 0, received_at=1.0)]))
+        return [None] * len(requests)
+
+
+def looping(queue: Performer, **options: Any) -> tuple[RuleEngine, Republisher]:
+    republisher = Republisher()
+    rules = engine(Performer(), queue, **options)
+    rules.performers = {**rules.performers, "Republish": republisher}
+    republisher.rules = rules
+    return rules, republisher
+
+
+async def test_a_chain_of_republishes_ends_after_ten_and_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    queue = Performer()
+    rules, republisher = looping(queue)
+    rules.add("ping", rule("SELECT * FROM 'ping'", republish("pong"), error=QUEUE))
+    rules.add("pong", rule("SELECT * FROM 'pong'", republish("ping"), error=QUEUE))
+
+    await done(rules.on_publish([publish("ping")]))
+
+    assert republisher.topics == ["pong", "ping"] * 5
+    (document,) = queue.payloads
+    assert document["ruleName"] == "ping"
+    assert document["failures"][0]["errorMessage"] == (
+        "RepublishLoopException: 10 republish actions led to this one: rules form a loop"
+    )
+    (line,) = [record for record in caplog.records if record.name.endswith("lineage")]
+    assert "a publish to ping" in line.getMessage()
+    assert "by the topic rules ping, pong" in line.getMessage()
+
+
+@pytest.mark.parametrize("actions", [2, 3, 10])
+async def test_one_publish_makes_a_thousand_by_republishing_at_most(
+    actions: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = Performer()
+    rules, republisher = looping(queue)
+    deployed = rules.add("many", rule("SELECT * FROM 'many'", *[republish("many")] * actions, error=QUEUE))
+
+    await done(rules.on_publish([publish("many"), publish("many")]))
+
+    assert len(republisher.topics) == 2000
+    assert deployed.fired == 2002
+    # One document for each publish of whose actions some were refused.
+    refused = [document["failures"] for document in queue.payloads]
+    assert len(refused) == deployed.failed
+    assert sum(map(len, refused)) == actions * 2002 - 2000
+    assert {failure["errorMessage"].partition(":")[0] for found in refused for failure in found} == {
+        "RepublishLoopException"
+    }
+    assert len([record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]) == 2
+
+
+async def test_a_wide_fan_out_that_is_no_loop_is_carried_out() -> None:
+    rules, republisher = looping(Performer())
+    for number in range(9):
+        rules.add(f"first_{number}", rule("SELECT * FROM 'in'", *[republish("second")] * 10))
+    rules.add("second", rule("SELECT * FROM 'second'", *[republish("out")] * 10))
+
+    for _ in range(3):
+        await done(rules.on_publish([publish("in")]))
+
+    assert (republisher.topics.count("second"), republisher.topics.count("out")) == (270, 2700)
+
+
+async def test_an_error_action_that_republishes_into_the_loop_is_counted_too() -> None:
+    rules, republisher = looping(Performer())
+    rules.add("again", rule("SELECT * FROM 'again'", QUEUE, error=republish("again")))
+    rules.performers = {**rules.performers, "Sqs": Performer(*[ServiceError("NoSuchQueue", "no")] * 50)}
+
+    with pytest.raises(ActionsFailedError, match="RepublishLoopException"):
+        await done(rules.on_publish([publish("again")]))
+
+    assert republisher.topics == ["again"] * 10
+
+
+async def test_rules_that_ask_and_republish_to_each_other_do_not_wait_for_themselves() -> None:
+    async def answer(_call: ExternalCall) -> Any:
+        await asyncio.sleep(0)
+        return 1
+
+    queue = Performer()
+    rules, republisher = looping(queue, ask=answer)
+    asking = "SELECT aws_lambda('arn:aws:lambda:us-east-1:123456789012:function:f', 1) AS n FROM"
+    rules.add("ping", rule(f"{asking} 'ping'", republish("pong"), error=QUEUE))
+    rules.add("pong", rule(f"{asking} 'pong'", republish("ping"), error=QUEUE))
+
+    both = [done(rules.on_publish([publish(topic)])) for topic in ("ping", "pong")]
+    await asyncio.wait_for(asyncio.gather(*both), 5)
+
+    assert len(republisher.topics) == 20
+    assert len(queue.payloads) == 2
