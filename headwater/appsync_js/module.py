@@ -274,7 +274,7 @@ def compile_module(code: str, name: str) -> JsModule:
             needs_entropy=needs_entropy(tree),
             runtime_files=needed_files(tree.source, computes_members=computes_members(tree)),
             returns_result=returns_result(tree),
-            can_wait=not keeps_state(tree.root) and {*tree.exports.values()} <= tree.functions.keys(),
+            can_wait=not keeps_state(tree.root) and all(tree.exported_function(name) for name in tree.exports),
         )
     except quickjs.JSException as error:
         raise TemplateError(f"{name}: the module fails when it is loaded: {error}") from error

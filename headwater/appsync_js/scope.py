@@ -6,8 +6,8 @@ from tree_sitter import Node
 
 from headwater.appsync_js.syntax import (
     FUNCTION_TYPES,
+    Bindings,
     SourceTree,
-    bound_identifiers,
     parameters_of,
     text_of,
     walk,
@@ -45,40 +45,19 @@ RESERVED_PREFIX = "__hw_"
 
 
 def check_globals(tree: SourceTree) -> Iterator[Finding]:
-    """Names that are neither declared in the module nor among the documented globals."""
-    declared = _declared(tree)
+    """Names that are declared nowhere around and are not among the documented globals."""
     for node in tree.nodes:
         if node.type not in ("identifier", "shorthand_property_identifier"):
             continue
         name = text_of(node)
         if name.startswith(RESERVED_PREFIX):
             yield node, "no-reserved-name", f"names may not begin with {RESERVED_PREFIX}"
-        elif name not in declared and name not in ALLOWED_GLOBALS and not _is_specifier(node):
+        elif name not in ALLOWED_GLOBALS and not _is_specifier(node) and tree.bindings.find(node) is None:
             yield node, "no-unknown-global", f"{name} is not available in APPSYNC_JS"
 
 
 def _is_specifier(node: Node) -> bool:
     return node.parent is not None and node.parent.type in ("import_specifier", "export_specifier")
-
-
-def _declared(tree: SourceTree) -> set[str]:
-    names: set[str] = set()
-    for node in tree.nodes:
-        if node.type in FUNCTION_TYPES:
-            for pattern in parameters_of(node):
-                names.update(text_of(identifier) for identifier in bound_identifiers(pattern))
-        if node.type in ("function_declaration", "function_expression", "variable_declarator"):
-            name = node.child_by_field_name("name")
-            if name is not None:
-                names.update(text_of(identifier) for identifier in bound_identifiers(name))
-        elif node.type == "for_in_statement" and node.child_by_field_name("kind") is not None:
-            left = node.child_by_field_name("left")
-            if left is not None:
-                names.update(text_of(identifier) for identifier in bound_identifiers(left))
-        elif node.type in ("import_specifier", "namespace_import"):
-            local = node.child_by_field_name("alias") or node.named_children[-1]
-            names.add(text_of(local))
-    return names
 
 
 def check_methods(tree: SourceTree) -> Iterator[Finding]:
@@ -122,49 +101,28 @@ def _arguments(call: Node | None) -> list[Node]:
 
 def check_functions(tree: SourceTree) -> Iterator[Finding]:
     """Functions as arguments or results, recursion, and names of functions that are assigned again."""
-    functions = tree.functions
+    bindings = tree.bindings
     for node in tree.nodes:
         if node.type == "call_expression":
-            yield from _check_passing(node, functions)
-        elif _returns_function(node, functions):
+            yield from _check_passing(node, bindings)
+        elif _returns_function(node, bindings):
             yield node, "no-function-return", "a function may not return a function"
-        elif _renames_function(node, functions):
+        elif _renames_function(node, bindings):
             yield node, "no-function-reassign", "a function may not get another name"
         elif node.type in ("assignment_expression", "augmented_assignment_expression"):
             left = node.child_by_field_name("left")
-            if left is not None and left.type == "identifier" and _names_function(left, functions):
+            if left is not None and left.type == "identifier" and bindings.function(left) is not None:
                 yield node, "no-function-reassign", f"the function {text_of(left)} may not be assigned again"
-    yield from _check_recursion(functions)
+    yield from _check_recursion(tree)
 
 
-def _is_function(node: Node | None, functions: dict[str, Node]) -> bool:
-    if node is None:
-        return False
-    return node.type in FUNCTION_TYPES or (node.type == "identifier" and _names_function(node, functions))
-
-
-def _names_function(identifier: Node, functions: dict[str, Node]) -> bool:
-    """Whether an identifier is the name of a function and not a parameter that happens to be called so."""
-    name = text_of(identifier)
-    if name not in functions:
-        return False
-    scope = identifier.parent
-    while scope is not None:
-        if scope.type in FUNCTION_TYPES:
-            bound = (text_of(one) for pattern in parameters_of(scope) for one in bound_identifiers(pattern))
-            if name in bound:
-                return False
-        scope = scope.parent
-    return True
-
-
-def _returns_function(node: Node, functions: dict[str, Node]) -> bool:
+def _returns_function(node: Node, bindings: Bindings) -> bool:
     if node.type == "return_statement":
-        return bool(node.named_children) and _is_function(node.named_children[0], functions)
-    return node.type == "arrow_function" and _is_function(node.child_by_field_name("body"), functions)
+        return bool(node.named_children) and bindings.function(node.named_children[0]) is not None
+    return node.type == "arrow_function" and bindings.function(node.child_by_field_name("body")) is not None
 
 
-def _renames_function(node: Node, functions: dict[str, Node]) -> bool:
+def _renames_function(node: Node, bindings: Bindings) -> bool:
     """`const other = name` and `other = name`."""
     if node.type == "variable_declarator":
         value = node.child_by_field_name("value")
@@ -172,58 +130,66 @@ def _renames_function(node: Node, functions: dict[str, Node]) -> bool:
         value = node.child_by_field_name("right")
     else:
         return False
-    return value is not None and value.type == "identifier" and _names_function(value, functions)
+    return value is not None and value.type == "identifier" and bindings.function(value) is not None
 
 
-def _check_passing(call: Node, functions: dict[str, Node]) -> Iterator[Finding]:
+def _check_passing(call: Node, bindings: Bindings) -> Iterator[Finding]:
     callee = call.child_by_field_name("function")
     if callee is not None and callee.type == "member_expression":
         method = text_of(callee.child_by_field_name("property"))
         if method in ARRAY_CALLBACKS or method == "sort":
             return
     for argument in _arguments(call):
-        if _is_function(argument, functions):
+        if bindings.function(argument) is not None:
             yield argument, "no-function-passing", "functions may be passed to the callbacks of arrays only"
 
 
-def _check_recursion(functions: dict[str, Node]) -> Iterator[Finding]:
-    calls = {name: _called(function, functions) for name, function in functions.items()}
-    for name, function in functions.items():
-        reached: set[str] = set()
-        pending = list(calls[name])
+def _check_recursion(tree: SourceTree) -> Iterator[Finding]:
+    functions = {node.id: node for node in tree.nodes if node.type in FUNCTION_TYPES}
+    calls = {key: _called(function, tree.bindings) for key, function in functions.items()}
+    for key, function in functions.items():
+        reached: set[int] = set()
+        pending = list(calls[key])
         while pending:
             current = pending.pop()
             if current not in reached:
                 reached.add(current)
                 pending.extend(calls[current])
-        if name in reached:
-            yield function, "no-recursion", f"the function {name} calls itself"
+        if key in reached:
+            yield function, "no-recursion", f"{_described(function)} calls itself"
 
 
-def _called(function: Node, functions: dict[str, Node]) -> set[str]:
+def _described(function: Node) -> str:
+    name = function.child_by_field_name("name")
+    if name is None and function.parent is not None and function.parent.type == "variable_declarator":
+        name = function.parent.child_by_field_name("name")
+    return "a function without a name" if name is None else f"the function {text_of(name)}"
+
+
+def _called(function: Node, bindings: Bindings) -> set[int]:
     return {
-        text_of(callee)
+        called.id
         for node in walk(function)
         if node.type == "call_expression"
         for callee in [node.child_by_field_name("function")]
-        if callee is not None and callee.type == "identifier" and _names_function(callee, functions)
+        if callee is not None and callee.type == "identifier"
+        for called in [bindings.function(callee)]
+        if called is not None
     }
 
 
 def check_context_assignments(tree: SourceTree) -> Iterator[Finding]:
     """Assignments to the context of a handler or to its direct members; members of the stash may change."""
-    functions = tree.functions
-    for local in {tree.exports.get(handler) for handler in ("request", "response")}:
-        function = functions.get(local or "")
+    for handler in ("request", "response"):
+        function = tree.exported_function(handler)
         parameters = [] if function is None else parameters_of(function)
         if function is None or not parameters or parameters[0].type != "identifier":
             continue
-        context = text_of(parameters[0])
         for node in walk(function):
-            yield from _check_write(node, context)
+            yield from _check_write(node, parameters[0], tree.bindings)
 
 
-def _check_write(node: Node, context: str) -> Iterator[Finding]:
+def _check_write(node: Node, context: Node, bindings: Bindings) -> Iterator[Finding]:
     if node.type in ("assignment_expression", "augmented_assignment_expression"):
         target = node.child_by_field_name("left")
     elif node.type == "unary_expression" and text_of(node.child_by_field_name("operator")) == "delete":
@@ -234,9 +200,9 @@ def _check_write(node: Node, context: str) -> Iterator[Finding]:
         return
     if target is None:
         return
-    if target.type == "identifier" and text_of(target) == context:
-        yield node, "no-context-assignment", f"{context} is read-only"
-    elif target.type in ("member_expression", "subscript_expression"):
-        owner = target.child_by_field_name("object")
-        if owner is not None and owner.type == "identifier" and text_of(owner) == context:
-            yield node, "no-context-assignment", f"{text_of(target)} is read-only"
+    owner = (
+        target.child_by_field_name("object") if target.type in ("member_expression", "subscript_expression") else target
+    )
+    binding = None if owner is None or owner.type != "identifier" else bindings.find(owner)
+    if binding is not None and binding.identifier == context:
+        yield node, "no-context-assignment", f"{text_of(target)} is read-only"

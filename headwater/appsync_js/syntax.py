@@ -1,7 +1,7 @@
-"""APPSYNC_JS source as a syntax tree, with the few questions the rules ask of it."""
+"""APPSYNC_JS source as a syntax tree, with the few questions the rules ask of it and of its names."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tree_sitter_javascript
 from tree_sitter import Language, Node, Parser
@@ -16,21 +16,22 @@ FUNCTION_TYPES = frozenset(
         "generator_function_declaration",
     }
 )
+BLOCK_TYPES = frozenset({"program", "statement_block", "switch_body", "for_in_statement", "for_statement"})
 
 
 @dataclass(frozen=True, slots=True)
 class SourceTree:
     """The parsed source; byte offsets of nodes index `source`.
 
-    `nodes` are all nodes in source order, made once because every rule looks at them. `functions` are those with a
-    name, `exports` maps exported to local names.
+    `nodes` are all nodes in source order, made once because every rule looks at them; `exports` maps exported to
+    local names.
     """
 
     source: bytes
     root: Node
     nodes: tuple[Node, ...]
-    functions: dict[str, Node]
     exports: dict[str, str]
+    bindings: "Bindings"
 
     @classmethod
     def parse(cls, code: str) -> "SourceTree":
@@ -38,7 +39,12 @@ class SourceTree:
         parser = Parser(Language(tree_sitter_javascript.language()))
         root = parser.parse(source).root_node
         nodes = tuple(walk(root))
-        return cls(source, root, nodes, _named_functions(nodes), _exported_names(root))
+        return cls(source, root, nodes, _exported_names(root), Bindings.of(nodes))
+
+    def exported_function(self, name: str) -> Node | None:
+        """The function exported as `name`, where its declaration shows it."""
+        binding = self.bindings.top_level(self.exports.get(name, ""))
+        return None if binding is None else binding.function
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -87,21 +93,6 @@ def parameters_of(function: Node) -> list[Node]:
     return [] if formal is None else [child for child in formal.named_children if child.type != "comment"]
 
 
-def _named_functions(nodes: Iterable[Node]) -> dict[str, Node]:
-    """Every function that has a name of its own or is the value of a variable, by that name."""
-    functions: dict[str, Node] = {}
-    for node in nodes:
-        if node.type in ("function_declaration", "function_expression"):
-            name = node.child_by_field_name("name")
-            if name is not None:
-                functions[text_of(name)] = node
-        elif node.type == "variable_declarator":
-            name, value = node.child_by_field_name("name"), node.child_by_field_name("value")
-            if name is not None and name.type == "identifier" and value is not None and value.type in FUNCTION_TYPES:
-                functions[text_of(name)] = value
-    return functions
-
-
 def _exported_names(root: Node) -> dict[str, str]:
     exports: dict[str, str] = {}
     for statement in root.named_children:
@@ -133,3 +124,99 @@ def declared_names(declaration: Node) -> list[str]:
         if pattern is not None
         for identifier in bound_identifiers(pattern)
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One declared name; `function` is the function it names, where that can be told from the declaration."""
+
+    identifier: Node
+    function: Node | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Bindings:
+    """The names of every scope, by the id of the node that opens it."""
+
+    root: Node
+    scopes: dict[int, dict[str, Binding]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, nodes: Iterable[Node]) -> "Bindings":
+        """`nodes` are all nodes of a tree in source order."""
+        ordered = iter(nodes)
+        root = next(ordered)
+        bindings = cls(root)
+        for node in ordered:
+            for scope, binding in _declarations(node):
+                bindings.scopes.setdefault(scope.id, {})[text_of(binding.identifier)] = binding
+        return bindings
+
+    def find(self, identifier: Node) -> Binding | None:
+        """The declaration an identifier refers to; None for a global of the runtime."""
+        name = text_of(identifier)
+        scope = identifier.parent
+        while scope is not None:
+            binding = self.scopes.get(scope.id, {}).get(name)
+            if binding is not None:
+                return binding
+            scope = scope.parent
+        return None
+
+    def function(self, node: Node | None) -> Node | None:
+        """The function that an expression is or names."""
+        if node is None or node.type in FUNCTION_TYPES:
+            return node
+        if node.type != "identifier":
+            return None
+        binding = self.find(node)
+        return None if binding is None else binding.function
+
+    def top_level(self, name: str) -> Binding | None:
+        """A declaration at the top level of the module."""
+        return self.scopes.get(self.root.id, {}).get(name)
+
+
+def _declarations(node: Node) -> Iterator[tuple[Node, Binding]]:
+    """The names a node declares, each with the node that opens its scope."""
+    if node.type in FUNCTION_TYPES:
+        for pattern in parameters_of(node):
+            yield from ((node, Binding(identifier)) for identifier in bound_identifiers(pattern))
+    if node.type in ("function_declaration", "function_expression"):
+        name = node.child_by_field_name("name")
+        if name is not None:
+            # The name of a function expression is known in that expression alone.
+            scope = _block_around(node) if node.type == "function_declaration" else node
+            yield scope, Binding(name, node)
+    elif node.type == "variable_declarator":
+        yield from _variables(node)
+    elif node.type == "for_in_statement" and node.child_by_field_name("kind") is not None:
+        left = node.child_by_field_name("left")
+        if left is not None:
+            yield from ((node, Binding(identifier)) for identifier in bound_identifiers(left))
+    elif node.type in ("import_specifier", "namespace_import"):
+        yield _block_around(node), Binding(node.child_by_field_name("alias") or node.named_children[-1])
+
+
+def _variables(declarator: Node) -> Iterator[tuple[Node, Binding]]:
+    name, value = declarator.child_by_field_name("name"), declarator.child_by_field_name("value")
+    if name is None:
+        return
+    is_var = declarator.parent is not None and declarator.parent.type == "variable_declaration"
+    scope = _function_around(declarator) if is_var else _block_around(declarator)
+    function = value if value is not None and value.type in FUNCTION_TYPES and name.type == "identifier" else None
+    yield from ((scope, Binding(identifier, function)) for identifier in bound_identifiers(name))
+
+
+def _block_around(node: Node) -> Node:
+    scope = node.parent
+    while scope is not None and scope.parent is not None and scope.type not in BLOCK_TYPES:
+        scope = scope.parent
+    return node if scope is None else scope
+
+
+def _function_around(node: Node) -> Node:
+    scope = node.parent
+    while scope is not None and scope.parent is not None and scope.type not in FUNCTION_TYPES:
+        scope = scope.parent
+    return node if scope is None else scope

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from tree_sitter import Node
 
 from headwater.appsync_js.syntax import (
+    Bindings,
     SourceTree,
     parameters_of,
     string_value,
@@ -55,12 +56,11 @@ class _Escapes(Exception):
 
 def context_usage(tree: SourceTree, handler: str) -> ContextUsage:
     """The usage of the exported function `handler`; every part where ctx itself is passed on or computed into."""
-    functions = tree.functions
-    function = functions.get(tree.exports.get(handler, ""))
+    function = tree.exported_function(handler)
     try:
         if function is None:
             raise _Escapes
-        names = _parameter_names(function, 0, functions, set())
+        names = _parameter_names(function, 0, tree.bindings, set())
     except _Escapes:
         names = set(CONTEXT_PARTS)
     identifiers = {text_of(node) for node in tree.nodes if node.type in NAME_TYPES}
@@ -74,7 +74,7 @@ def context_usage(tree: SourceTree, handler: str) -> ContextUsage:
 
 def returns_result(tree: SourceTree) -> bool:
     """Whether the response handler is nothing but `return ctx.result`, so that it cannot change what it is given."""
-    function = tree.functions.get(tree.exports.get("response", ""))
+    function = tree.exported_function("response")
     parameters = [] if function is None else parameters_of(function)
     body = None if function is None else function.child_by_field_name("body")
     if body is None or len(parameters) != 1 or parameters[0].type != "identifier":
@@ -108,7 +108,7 @@ def computes_members(tree: SourceTree) -> bool:
     )
 
 
-def _parameter_names(function: Node, index: int, functions: dict[str, Node], seen: set[tuple[int, int]]) -> set[str]:
+def _parameter_names(function: Node, index: int, bindings: Bindings, seen: set[tuple[int, int]]) -> set[str]:
     """The members of the index-th argument that a function reads, directly or by passing it to a known function."""
     key = (function.id, index)
     if key in seen:
@@ -131,7 +131,7 @@ def _parameter_names(function: Node, index: int, functions: dict[str, Node], see
         if node.type == "shorthand_property_identifier" and text_of(node) == name:
             raise _Escapes
         if node.type == "identifier" and text_of(node) == name and node != pattern:
-            names |= _use_names(node, functions, seen)
+            names |= _use_names(node, bindings, seen)
     return names
 
 
@@ -153,7 +153,7 @@ def _pattern_names(pattern: Node) -> set[str]:
     return names
 
 
-def _use_names(node: Node, functions: dict[str, Node], seen: set[tuple[int, int]]) -> set[str]:
+def _use_names(node: Node, bindings: Bindings, seen: set[tuple[int, int]]) -> set[str]:
     parent = node.parent
     if parent is None:
         raise _Escapes
@@ -169,8 +169,8 @@ def _use_names(node: Node, functions: dict[str, Node], seen: set[tuple[int, int]
             return _pattern_names(pattern)
     if parent.type == "arguments" and parent.parent is not None:
         callee = parent.parent.child_by_field_name("function")
-        target = functions.get(text_of(callee)) if callee is not None and callee.type == "identifier" else None
+        target = bindings.function(callee)
         if target is not None:
             given = [child for child in parent.named_children if child.type != "comment"]
-            return _parameter_names(target, given.index(node), functions, seen)
+            return _parameter_names(target, given.index(node), bindings, seen)
     raise _Escapes

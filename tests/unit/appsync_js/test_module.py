@@ -330,3 +330,16 @@ def test_a_result_nested_too_deeply_is_an_error_of_the_code() -> None:
     assert outcome.error is not None
     assert outcome.error.error_type == "Code"
     assert outcome.error.message == "test.js returned a value, but it is nested more than 200 levels deep"
+
+
+def test_an_inner_function_named_like_a_handler_is_not_taken_for_it() -> None:
+    code = (
+        "const inner = () => { const response = (x) => x.stash; return response({ stash: 1 }); };\n"
+        "export function response(ctx) { return [ctx.result, inner()]; }\n"
+        "const nest = () => { const request = (x) => x.prev; return request({}); };\n"
+        "export function request(ctx) { return [ctx.args, nest() === undefined]; }\n"
+    )
+
+    outcome = compile_module(code, "test.js").call("request", {"arguments": {"a": 1}, "prev": 2}, now_ms=NOW_MS)
+
+    assert outcome.result == [{"a": 1}, True]
