@@ -58,6 +58,7 @@ _LENGTH_64 = Struct("!BBQ")
 _OPCODES = {int(opcode): opcode for opcode in Opcode}
 _FIN = 0x80
 _MASKED = 0x80
+_FINAL_TEXT = _FIN | 0x1
 _CONTROL = 0x08
 _MAX_CONTROL_BYTES = 125
 _REGISTERED_CLOSE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015)})
@@ -119,6 +120,27 @@ class FrameDecoder:
         self._fragments: list[bytes] = []
         self._fragments_bytes = 0
 
+    def whole_text(self, data: bytes) -> str | None:
+        """The text of a read that is one text message and nothing else; None for what `receive` has to look at.
+
+        That is most reads, and looking closer costs three times as much (bench/appsync_subscriptions.py).
+        """
+        if self._chunks or self._opcode is not None or self.fault is not None:
+            return None
+        if len(data) < 8 or data[0] != _FINAL_TEXT or data[1] < _MASKED:
+            return None
+        size, head = data[1] & 0x7F, 2
+        if size == 126:
+            size, head = data[2] << 8 | data[3], 4
+            if size < 126:
+                return None
+        if size == 127 or size > self._max_message_bytes or len(data) != head + 4 + size:
+            return None
+        try:
+            return unmask(data[head + 4 :], data[head : head + 4]).decode()
+        except UnicodeDecodeError:
+            return None
+
     def receive(self, data: bytes) -> list[Message]:
         """Messages that became whole with `data`; those before a fault are still returned."""
         if self.fault is not None:
@@ -131,10 +153,6 @@ class FrameDecoder:
                 return []
             data = b"".join(self._chunks)
             self._chunks = []
-        elif self._opcode is None:
-            whole = self._whole_text(data)
-            if whole is not None:
-                return [whole]
         messages: list[Message] = []
         position = 0
         try:
@@ -151,26 +169,6 @@ class FrameDecoder:
             self._chunks.append(data[position:])
             self._collected_bytes = len(data) - position
         return messages
-
-    def _whole_text(self, data: bytes) -> Message | None:
-        """The message of a read that is one text frame and nothing else; None for what needs a closer look.
-
-        That is most reads, and looking closer costs three times as much (bench/appsync_subscriptions.py).
-        """
-        if len(data) < 8 or data[0] != _FIN | Opcode.TEXT or data[1] < _MASKED:
-            return None
-        size, head = data[1] & 0x7F, 2
-        if size == 126:
-            size, head = data[2] << 8 | data[3], 4
-            if size < 126:
-                return None
-        if size == 127 or size > self._max_message_bytes or len(data) != head + 4 + size:
-            return None
-        payload = unmask(data[head + 4 :], data[head : head + 4])
-        try:
-            return Message(Opcode.TEXT, payload, payload.decode())
-        except UnicodeDecodeError:
-            return None
 
     def _take_frame(self, buffer: bytes, start: int, messages: list[Message]) -> int:
         """Read one frame at `start`; returns where it ends, or `start` if it is not complete yet."""

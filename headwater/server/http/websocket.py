@@ -300,6 +300,11 @@ class WebSocketConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         decoder = self._decoder
+        text = decoder.whole_text(data)
+        if text is not None:
+            if not self._is_closing:
+                self._call(self._endpoint.on_text, text)
+            return
         for message in decoder.receive(data):
             opcode = message.opcode
             if opcode is Opcode.CLOSE:

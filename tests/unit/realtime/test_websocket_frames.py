@@ -162,3 +162,34 @@ def test_a_long_close_reason_is_cut_between_characters() -> None:
 
     assert frame[1] == 2 + 122
     assert frame[4:].decode() == "ä" * 61
+
+
+@given(
+    st.binary(max_size=200) | st.text(max_size=200).map(str.encode),
+    st.sampled_from([*Opcode, 3]),
+    st.booleans(),
+    st.binary(min_size=4, max_size=4),
+    st.integers(-2, 2),
+)
+def test_the_short_way_reads_what_the_long_way_reads(
+    payload: bytes, opcode: int, is_final: bool, mask: bytes, cut: int
+) -> None:
+    frame = client_frame(opcode, payload, is_final=is_final, mask=mask)
+    data = frame[:cut] if cut < 0 else frame + bytes(cut)
+
+    text = FrameDecoder(150).whole_text(data)
+
+    if text is not None:
+        assert decode(data, max_message_bytes=150) == ([Message(Opcode.TEXT, payload, text)], None)
+    elif opcode == Opcode.TEXT and is_final and cut == 0 and 2 <= len(payload) <= 150:
+        assert decode(data, max_message_bytes=150) == ([], CloseCode.INVALID_DATA)
+
+
+@pytest.mark.parametrize(
+    "begun", [client_frame(Opcode.TEXT, b"a", is_final=False), b"\x81", b"\x83\x80\x01\x02\x03\x04"]
+)
+def test_the_short_way_is_not_taken_behind_what_has_begun_or_broken(begun: bytes) -> None:
+    decoder = FrameDecoder(1 << 20)
+    decoder.receive(begun)
+
+    assert decoder.whole_text(client_frame(Opcode.TEXT, b"whole")) is None
