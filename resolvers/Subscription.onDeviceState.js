@@ -2,7 +2,11 @@
 import { util, extensions } from '@aws-appsync/utils';
 
 export function request(ctx) {
-  const { deviceIds, threshold } = ctx.args;
+  const { deviceId, deviceIds, threshold } = ctx.args;
+  // A filter names each field once: AppSync refuses two rules on deviceId in one group.
+  if (isGiven(deviceId) && isGiven(deviceIds)) {
+    util.error('deviceId and deviceIds are both given, expected one of them', 'BadRequest');
+  }
   if (isGiven(deviceIds) && (deviceIds.length < 1 || deviceIds.length > 5)) {
     util.error(`deviceIds has ${deviceIds.length} values, expected 1 to 5`, 'BadRequest');
   }

@@ -5,9 +5,10 @@ Source: AppSync Developer Guide, "Building a real-time WebSocket client"; error 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import Any
+from enum import IntEnum, auto
+from typing import Any, Literal
 
+import msgspec
 import orjson
 
 from headwater.realtime.handshake import lower_case_header
@@ -38,8 +39,7 @@ class RealtimeLimits:
     enforces_rates: bool = True
 
 
-@dataclass(slots=True, eq=False)
-class StartRequested:
+class StartRequested(msgspec.Struct, eq=False):
     """The client subscribes. `data` is the exact text its signature covers, `authorization` its credentials."""
 
     subscription_id: str
@@ -60,7 +60,7 @@ class StopRequested:
 Event = StartRequested | StopRequested
 
 
-class _State(Enum):
+class _State(IntEnum):
     OPEN = auto()
     READY = auto()
     CLOSED = auto()
@@ -108,6 +108,10 @@ class RealtimeConnection:
         """Take one message; what needs no decision is answered at once. Malformed messages are answered, not fatal."""
         if self._state is _State.CLOSED:
             return []
+        start = _read_start(text)
+        if start is not None:
+            self._init_deadline = None
+            return self._take_start(start, now)
         try:
             message = parse_json(text)
         except ValueError:
@@ -131,6 +135,9 @@ class RealtimeConnection:
         if start is None:
             self._unsupported()
             return []
+        return self._take_start(start, now)
+
+    def _take_start(self, start: StartRequested, now: float) -> list[Event]:
         identifier = start.subscription_id
         limit = self._limits.max_subscriptions
         if identifier in self._pending:
@@ -181,7 +188,7 @@ class RealtimeConnection:
     def start_ack(self, start: StartRequested) -> None:
         if self.is_waiting(start):
             self._pending[start.subscription_id] = None
-            self._send({"id": start.subscription_id, "type": "start_ack"})
+            self._outgoing.append(f'{{"id":{orjson.dumps(start.subscription_id).decode()},"type":"start_ack"}}')
 
     def refuse_start(self, start: StartRequested, errors: Sequence[Mapping[str, Any]]) -> None:
         """Answer a `start` with errors. An operation that is no subscription is answered without its id."""
@@ -258,12 +265,53 @@ class RealtimeConnection:
         self._error(None, [{"errorType": "UnsupportedOperation", "message": text}])
 
 
+class _Extensions(msgspec.Struct):
+    authorization: dict[str, str]
+
+
+class _StartPayload(msgspec.Struct):
+    data: str
+    extensions: _Extensions
+
+
+class _Start(msgspec.Struct):
+    """A `start` message as every client sends it."""
+
+    id: str
+    type: Literal["start"]
+    payload: _StartPayload
+
+
+_START_DECODER = msgspec.json.Decoder(_Start)
+
+
+def _read_start(text: str) -> StartRequested | None:
+    """The `start` in a message; None for what has to be looked at member by member, which costs 1 us more."""
+    try:
+        message = _START_DECODER.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    authorization = message.payload.extensions.authorization
+    for name in authorization:
+        if not name.islower():
+            authorization = lower_case_header(authorization)
+            break
+    return _start(message.id, message.payload.data, authorization)
+
+
 def _parse_start(message: Mapping[str, Any]) -> StartRequested | None:
     """A `start` message; None if it has another shape, e.g. Apollo's old `payload.query`."""
     identifier, payload = message.get("id"), message.get("payload")
     data = payload.get("data") if isinstance(payload, dict) else None
     if not isinstance(identifier, str) or not isinstance(payload, dict) or not isinstance(data, str):
         return None
+    extensions = payload.get("extensions")
+    authorization = extensions.get("authorization") if isinstance(extensions, dict) else None
+    return _start(identifier, data, lower_case_header(authorization) if isinstance(authorization, dict) else {})
+
+
+def _start(identifier: str, data: str, authorization: Mapping[str, str]) -> StartRequested | None:
+    """The `start` of the operation in `data`; None if that has another shape."""
     try:
         operation = parse_json(data)
     except ValueError:
@@ -273,15 +321,8 @@ def _parse_start(message: Mapping[str, Any]) -> StartRequested | None:
     variables, name = operation.get("variables"), operation.get("operationName")
     if variables is not None and not isinstance(variables, dict):
         return None
-    extensions = payload.get("extensions")
-    authorization = extensions.get("authorization") if isinstance(extensions, dict) else None
     return StartRequested(
-        subscription_id=identifier,
-        query=operation["query"],
-        variables=variables or {},
-        operation_name=name if isinstance(name, str) else None,
-        data=data,
-        authorization=lower_case_header(authorization) if isinstance(authorization, dict) else {},
+        identifier, operation["query"], variables or {}, name if isinstance(name, str) else None, data, authorization
     )
 
 

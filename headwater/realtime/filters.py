@@ -1,6 +1,8 @@
 """Subscription filters: compile enhanced, argument and invalidation filters, and tell whether a payload passes.
 
 Source: AppSync Developer Guide, "Extensions" (operators, "Exceptions") and "Defining enhanced subscriptions filters".
+What the service answers to a filter it refuses is recorded in aws-amplify issues (amplify-category-api#740, #2547,
+amplify-swift#3459, amplify-flutter#6142) and in what Amplify's DataStore looks for.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +24,17 @@ MAX_NESTED_LEVELS = 5
 _TAKE_LISTS = frozenset({"in", "notIn", "between", "containsAny"})
 
 Scalar = str | int | float | bool
+
+
+class FilterRefused(RequestError):
+    """A filter that may not be set. `message` is the service's where it is known, `detail` says what is wrong."""
+
+    def __init__(self, message: str, detail: str) -> None:
+        super().__init__(message)
+        self.detail = detail
+        self.errors: list[dict[str, Any]] = [{"message": message, "errorCode": 400}]
+
+
 Path = tuple[str, ...]
 IndexKey = tuple[type, Scalar | None]
 
@@ -122,7 +135,7 @@ def compile_filter(definition: Any) -> CompiledFilter:
     """An enhanced or invalidation filter: `{"filterGroup": [{"filters": [{"fieldName", "operator", "value"}]}]}`.
 
     A filter the service would accept and then silently never (or always) match is refused here.
-    Raises: RequestError that names the rule, the value found and the value expected.
+    Raises: FilterRefused, whose `detail` names the rule, the value found and the value expected.
     """
     if isinstance(definition, str):
         definition = _parsed(definition)
@@ -137,7 +150,9 @@ def compile_filter(definition: Any) -> CompiledFilter:
         expanded += combinations
     if expanded > MAX_FILTERS_PER_GROUP:
         raise _refused(
-            f"a filterGroup has at most {MAX_FILTERS_PER_GROUP} filters, where each value of an `in` counts", expanded
+            f"a filterGroup has at most {MAX_FILTERS_PER_GROUP} filters, where each value of an `in` counts",
+            expanded,
+            f"Filters combination exceed maximum limit {MAX_FILTERS_PER_GROUP} for subscription.",
         )
     return CompiledFilter(tuple(compiled), _key(groups))
 
@@ -155,8 +170,10 @@ def evaluate_filter(definition: Any, payload: Any) -> dict[str, Any]:
     """`{"result": bool}`, or `{"rejects": why}` for a filter that may not be set (contract of `headwater eval`)."""
     try:
         compiled = compile_filter(definition)
-    except RequestError as error:
-        return {"rejects": error.message}
+    except FilterRefused as refused:
+        return {
+            "rejects": refused.message if refused.message == refused.detail else f"{refused.message} {refused.detail}"
+        }
     return {"result": compiled(payload)}
 
 
@@ -202,8 +219,20 @@ def _compile_group(group: Any) -> tuple[tuple[Rule, ...], int]:
         rule, values = _compile_rule(definition)
         rules.append(rule)
         combinations *= values
-    if len({rule.path for rule in rules}) > MAX_FIELDS_PER_FILTER:
-        raise _refused(f"one filter has at most {MAX_FIELDS_PER_FILTER} different fieldNames", len(rules))
+    paths = [rule.path for rule in rules]
+    repeated = next((path for path in paths if paths.count(path) > 1), None)
+    if repeated is not None:
+        raise _refused(
+            "the filters of one list name different fields (rules on one field go into groups, which are ored)",
+            ".".join(repeated),
+            "subscription filter uses same fieldName multiple time.",
+        )
+    if len(paths) > MAX_FIELDS_PER_FILTER:
+        raise _refused(
+            f"one filter has at most {MAX_FIELDS_PER_FILTER} different fieldNames",
+            len(paths),
+            f"Filters exceed maximum attributes limit {MAX_FIELDS_PER_FILTER} for subscription.",
+        )
     return tuple(rules), combinations
 
 
@@ -222,7 +251,7 @@ def _compile_rule(definition: Any) -> tuple[Rule, int]:
     if operator == "eq":
         return Rule(path, _if_present(passes), _equals([value]), operator, value), 1
     if operator == "in":
-        return Rule(path, _if_present(passes), _equals(value), operator, value), max(len(value), 1)
+        return Rule(path, _if_present(passes), _equals(value), operator, value), len(value)
     return Rule(path, _if_present(passes), None, str(operator), value), 1
 
 
@@ -251,13 +280,13 @@ def _if_present(passes: Callable[[Any], bool]) -> Callable[[Any], bool]:
 
 
 def _eq(value: Any) -> Callable[[Any], bool]:
-    expected = _scalar(value, "eq or ne", allows_boolean=True)
+    expected = _scalar(value, "eq", allows_boolean=True)
     return lambda found: strictly_equal(found, expected)
 
 
 def _ne(value: Any) -> Callable[[Any], bool]:
-    equal = _eq(value)
-    return lambda found: not equal(found)
+    unwanted = _scalar(value, "ne", allows_boolean=True)
+    return lambda found: not strictly_equal(found, unwanted)
 
 
 def _le(value: Any) -> Callable[[Any], bool]:
@@ -281,26 +310,27 @@ def _gt(value: Any) -> Callable[[Any], bool]:
 
 
 def _contains(value: Any) -> Callable[[Any], bool]:
-    part = _scalar(value, "contains or notContains")
-
-    def passes(found: Any) -> bool:
-        if isinstance(found, list):
-            return any(strictly_equal(member, part) for member in found)
-        if isinstance(found, str) and isinstance(part, str):
-            return part in found
-        return strictly_equal(found, part)
-
-    return passes
+    part = _scalar(value, "contains")
+    return lambda found: _holds(found, part)
 
 
 def _not_contains(value: Any) -> Callable[[Any], bool]:
-    contains = _contains(value)
-    return lambda found: not contains(found)
+    part = _scalar(value, "notContains")
+    return lambda found: not _holds(found, part)
+
+
+def _holds(found: Any, part: Scalar) -> bool:
+    """Whether a list has a member, or a string a part."""
+    if isinstance(found, list):
+        return any(strictly_equal(member, part) for member in found)
+    if isinstance(found, str) and isinstance(part, str):
+        return part in found
+    return strictly_equal(found, part)
 
 
 def _begins_with(value: Any) -> Callable[[Any], bool]:
     if not isinstance(value, str):
-        raise _refused("beginsWith compares with a string", value)
+        raise _invalid_value("beginsWith", "a string", value)
     prefix = _scalar(value, "beginsWith")
     return lambda found: isinstance(found, str) and found.startswith(str(prefix))
 
@@ -317,10 +347,10 @@ def _not_in(value: Any) -> Callable[[Any], bool]:
 
 def _between(value: Any) -> Callable[[Any], bool]:
     if not isinstance(value, list) or len(value) != 2:
-        raise _refused("between compares with a pair of numbers or strings", value)
+        raise _invalid_value("between", "a pair of numbers or strings", value)
     low, high = _scalars(value, "between", 2)
     if not _comparable(low, high):
-        raise _refused("between compares with two numbers or two strings", value)
+        raise _invalid_value("between", "two numbers or two strings", value)
     # The guide's example says [1,5] is passed by 2, 3 and 4: the ends do not belong to it.
     return lambda found: _comparable(found, low) and low < found < high
 
@@ -360,14 +390,18 @@ def _scalar(value: Any, operator: str, *, allows_boolean: bool = False) -> Any:
     elif isinstance(value, int | float):
         return value
     kinds = "a number, string or Boolean" if allows_boolean else "a number or string"
-    raise _refused(f"{operator} compares with {kinds}", value)
+    raise _invalid_value(operator, kinds, value)
 
 
 def _scalars(value: Any, operator: str, maximum: int) -> list[Any]:
-    if not isinstance(value, list):
-        raise _refused(f"{operator} compares with a list of numbers or strings", value)
+    if not isinstance(value, list) or not value:
+        raise _invalid_value(operator, "a list of numbers or strings with at least one", value)
     if len(value) > maximum:
-        raise _refused(f"{operator} takes at most {maximum} values", len(value))
+        raise _refused(
+            f"{operator} takes at most {maximum} values",
+            len(value),
+            f"subscription exceeds maximum value limit {maximum} for operator `{operator}`.",
+        )
     return [_scalar(member, operator) for member in value]
 
 
@@ -378,5 +412,11 @@ def _comparable(left: Any, right: Any) -> bool:
     return isinstance(left, int | float) and isinstance(right, int | float) and not isinstance(left, bool)
 
 
-def _refused(rule: str, found: Any) -> RequestError:
-    return RequestError(f"Invalid subscription filter: {rule}; found {found!r:.200}.", "BadRequestException")
+def _invalid_value(operator: str, expected: str, found: Any) -> FilterRefused:
+    text = f"subscription filter has invalid filter value for operator `{operator}`."
+    return _refused(f"{operator} compares with {expected}", found, text)
+
+
+def _refused(rule: str, found: Any, message: str = "") -> FilterRefused:
+    detail = f"Invalid subscription filter: {rule}; found {found!r:.200}."
+    return FilterRefused(message or detail, detail)

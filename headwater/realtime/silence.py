@@ -108,6 +108,11 @@ class SilenceWarnings:
         if self._is_new((published.mutation_field, "dropped")):
             logger.warning("%s: an event of %d bytes was dropped, as AWS does", published.mutation_field, size_bytes)
 
+    def tell_refused_filter(self, detail: str) -> None:
+        """The service's answer to a filter that may not be set does not say which value was wrong."""
+        if self._is_new(detail):
+            logger.warning("a subscription was refused: %s", detail)
+
     def tell_rate(self, limit: int | None) -> None:
         """A client starts subscriptions faster than the service takes them."""
         if self._is_new("rate"):
@@ -123,10 +128,8 @@ class SilenceWarnings:
 
 
 def _matches_nothing(rule: Rule) -> bool:
-    if rule.operator == "between":
-        # The ends are left out.
-        return not rule.values[0] < rule.values[1]
-    return rule.operator in ("in", "containsAny") and not rule.values
+    # The ends of `between` are left out.
+    return rule.operator == "between" and not rule.values[0] < rule.values[1]
 
 
 def is_selected(selected: Mapping[str, Any], path: Path) -> bool:

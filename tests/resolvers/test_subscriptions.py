@@ -85,6 +85,7 @@ def test_arguments_of_on_device_state_become_rules(run: Any, arguments: Any, exp
     [
         ({"deviceIds": []}, "deviceIds has 0 values, expected 1 to 5"),
         ({"deviceIds": list("abcdef")}, "deviceIds has 6 values, expected 1 to 5"),
+        ({"deviceId": "a", "deviceIds": ["a"]}, "deviceId and deviceIds are both given, expected one of them"),
         ({"threshold": {"reading": "power"}}, "threshold needs above or below"),
         ({"threshold": {"reading": "power", "above": None}}, "threshold needs above or below"),
     ],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from headwater.errors import RequestError
 from headwater.realtime.connection import RealtimeConnection, RealtimeLimits, StartRequested, StopRequested
-from headwater.realtime.filters import argument_filter, compile_filter
+from headwater.realtime.filters import FilterRefused, argument_filter, compile_filter
 from headwater.realtime.handshake import ConnectRequest, request_headers
 from headwater.realtime.registry import Subscription
 from headwater.realtime.websocket_frames import CloseCode
@@ -250,6 +250,8 @@ class RealtimeEndpoint:
         identifier, counters = start.subscription_id, self._realtime.counters
         if isinstance(error, RequestError):
             counters["SubscribeClientError"] += 1
+            if isinstance(error, FilterRefused):
+                self._realtime.warnings.tell_refused_filter(error.detail)
             logger.info("refused subscription %s: %s", identifier, error.message)
             connection.refuse_start(start, _errors_of(error))
         else:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.errors import RequestError
 from headwater.realtime.filters import (
+    FilterRefused,
     argument_filter,
     compile_filter,
     evaluate_filter,
@@ -81,10 +81,45 @@ def test_rules_are_anded_and_groups_ored() -> None:
     assert not matches({"severity": 7, "priority": "low", "category": "security", "group": "users"})
 
 
-def test_several_rules_on_one_field_are_all_applied() -> None:
-    matches = compile_filter({"filterGroup": [rules(("t", "ge", 1), ("t", "lt", 3))]})
+@pytest.mark.parametrize(
+    ("definition", "message"),
+    [
+        (one("a", "in", [1, 2, 3, 4, 5, 6]), "subscription exceeds maximum value limit 5 for operator `in`."),
+        (one("a", "notIn", [1, 2, 3, 4, 5, 6]), "subscription exceeds maximum value limit 5 for operator `notIn`."),
+        (
+            one("a", "containsAny", list(range(21))),
+            "subscription exceeds maximum value limit 20 for operator `containsAny`.",
+        ),
+        (one("a", "containsAny", []), "subscription filter has invalid filter value for operator `containsAny`."),
+        (one("a", "in", []), "subscription filter has invalid filter value for operator `in`."),
+        (one("a", "eq", None), "subscription filter has invalid filter value for operator `eq`."),
+        (one("a", "ne", [1]), "subscription filter has invalid filter value for operator `ne`."),
+        (one("a", "notContains", True), "subscription filter has invalid filter value for operator `notContains`."),
+        (
+            {"filterGroup": [rules(("t", "ge", 1), ("t", "lt", 3))]},
+            "subscription filter uses same fieldName multiple time.",
+        ),
+        (
+            {"filterGroup": [rules(*[(f"f{i}", "eq", 1) for i in range(6)])]},
+            "Filters exceed maximum attributes limit 5 for subscription.",
+        ),
+        (
+            {"filterGroup": [rules((f"f{i}", "eq", 1)) for i in range(11)]},
+            "Filters combination exceed maximum limit 10 for subscription.",
+        ),
+    ],
+)
+def test_a_filter_is_refused_in_the_words_of_the_service(definition: Any, message: str) -> None:
+    with pytest.raises(FilterRefused) as caught:
+        compile_filter(definition)
 
-    assert [matches({"t": t}) for t in (0, 1, 2, 3)] == [False, True, True, False]
+    assert caught.value.errors == [{"message": message, "errorCode": 400}]
+
+
+def test_rules_on_one_field_in_groups_of_their_own_are_accepted() -> None:
+    matches = compile_filter({"filterGroup": [rules(("t", "le", 1)), rules(("t", "ge", 3))]})
+
+    assert [matches({"t": t}) for t in (1, 2, 3)] == [True, False, True]
 
 
 def test_nested_fields_are_separated_by_dots() -> None:
@@ -150,10 +185,10 @@ def test_a_list_at_the_top_is_ignored() -> None:
     ],
 )
 def test_a_filter_the_service_could_not_honour_is_refused(definition: Any, names: str) -> None:
-    with pytest.raises(RequestError) as caught:
+    with pytest.raises(FilterRefused) as caught:
         compile_filter(definition)
 
-    assert names in caught.value.message
+    assert names in caught.value.detail
 
 
 def test_everything_at_its_limit_is_accepted() -> None:
@@ -172,7 +207,11 @@ def test_a_filter_may_be_given_as_json_text() -> None:
 def test_an_evaluation_says_why_a_filter_may_not_be_set() -> None:
     assert evaluate_filter(one("a", "eq", 1), {"a": 1}) == {"result": True}
     assert evaluate_filter(one("a", "eq", 1), {"a": 2}) == {"result": False}
-    assert "lte" in evaluate_filter(one("a", "lte", 1), {"a": 2})["rejects"]
+    assert evaluate_filter(one("a", "lte", 1), {"a": 2})["rejects"].endswith("containsAny; found 'lte'.")
+    assert evaluate_filter(one("a", "in", []), {"a": 2})["rejects"] == (
+        "subscription filter has invalid filter value for operator `in`. Invalid subscription filter: "
+        "in compares with a list of numbers or strings with at least one; found []."
+    )
 
 
 def test_an_omitted_argument_does_not_filter() -> None:
@@ -215,10 +254,11 @@ FILTERS = st.lists(
         st.one_of(
             st.tuples(st.sampled_from("abc"), st.just("eq"), SCALARS),
             st.tuples(st.sampled_from("abc"), st.just("ne"), SCALARS),
-            st.tuples(st.sampled_from("abc"), st.just("in"), st.lists(st.integers(-3, 3), max_size=2)),
+            st.tuples(st.sampled_from("abc"), st.just("in"), st.lists(st.integers(-3, 3), min_size=1, max_size=2)),
         ),
         min_size=1,
         max_size=3,
+        unique_by=lambda rule: rule[0],
     ),
     min_size=1,
     max_size=2,
