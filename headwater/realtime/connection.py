@@ -265,17 +265,17 @@ class RealtimeConnection:
         self._error(None, [{"errorType": "UnsupportedOperation", "message": text}])
 
 
-class _Extensions(msgspec.Struct):
+class _Extensions(msgspec.Struct, forbid_unknown_fields=True):
     authorization: dict[str, str]
 
 
-class _StartPayload(msgspec.Struct):
+class _StartPayload(msgspec.Struct, forbid_unknown_fields=True):
     data: str
     extensions: _Extensions
 
 
-class _Start(msgspec.Struct):
-    """A `start` message as every client sends it."""
+class _Start(msgspec.Struct, forbid_unknown_fields=True):
+    """A `start` message as clients send it."""
 
     id: str
     type: Literal["start"]

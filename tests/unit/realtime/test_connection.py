@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headwater.realtime.connection import (
     MAX_EVENT_BYTES,
@@ -327,3 +329,44 @@ def test_a_client_that_starts_too_fast_is_served_and_noted_where_rates_are_only_
 
     assert len(events) == 2
     assert connection.has_exceeded_rate
+
+
+TEXTS = st.sampled_from(
+    ['"a"', '"\\u0041\\n"', '"\\ud800"', '""', '"\x01"', '"é😀"', "1e999", "1", "null", "[]", "{}", "nul"]
+)
+DATA = st.sampled_from(
+    ['{"query":"q"}', '{"query":"q","variables":{"a":[1]},"operationName":"n"}', '{"query":1}', "{", "[]"]
+)
+CREDENTIALS = st.one_of(
+    TEXTS,
+    st.lists(st.tuples(st.sampled_from(["host", "Host", "X-Api-Key", "\u212a"]), TEXTS), max_size=3).map(
+        lambda pairs: "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in pairs) + "}"
+    ),
+)
+
+
+@given(TEXTS, st.one_of(DATA.map(json.dumps), TEXTS), CREDENTIALS, st.sampled_from(["", " ", ",", "x", '"id":"b",']))
+def test_a_start_is_read_the_same_whether_or_not_it_has_members_of_no_meaning(
+    identifier: str, data: str, credentials: str, more: str
+) -> None:
+    payload = f'{{"data":{data},"extensions":{{"authorization":{credentials}}}}}'
+    members = f'{more}"id":{identifier},"type":"start","payload":{payload}}}'
+    usual, odd = opened(), opened()
+
+    found, expected = usual.receive("{" + members, 0.0), odd.receive('{"x":0,' + members, 0.0)
+
+    assert [*map(members_of, found)] == [*map(members_of, expected)]
+    assert usual.outgoing() == odd.outgoing()
+
+
+def members_of(event: StartRequested | StopRequested) -> tuple[Any, ...]:
+    assert isinstance(event, StartRequested)
+    return event.subscription_id, event.query, event.variables, event.operation_name, event.data, event.authorization
+
+
+def test_members_of_no_meaning_are_bounded_too() -> None:
+    connection = opened()
+
+    connection.receive(start()[:-1] + ',"x":' + "[" * 300 + "]" * 300 + "}", 0.0)
+
+    assert sent(connection) == [UNSUPPORTED]
