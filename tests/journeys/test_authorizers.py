@@ -5,6 +5,7 @@ import concurrent.futures
 import http.client
 import json
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from tests.cli.test_stopping import workers_of
 from tests.journeys.test_devices import Client
 from tests.support.product import Product, eventually
 
@@ -306,3 +308,21 @@ def test_boto3_manages_domain_configurations(stack: Product) -> None:
     iot.delete_domain_configuration(domainConfigurationName="more")
     with pytest.raises(iot.exceptions.ResourceNotFoundException):
         iot.describe_domain_configuration(domainConfigurationName="more")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="counts processes in /proc")
+def test_strangers_start_a_few_environments_and_no_more(stack: Product) -> None:
+    assert stack.process is not None
+    pid = stack.process.pid
+    before = len(workers_of(pid))
+
+    with concurrent.futures.ThreadPoolExecutor(60) as pool:
+        strangers = [pool.submit(tls_client, stack, f"rush-{n}", f"me?{NAME}=plain", "slow") for n in range(60)]
+        most = before
+        while not all(stranger.done() for stranger in strangers):
+            most = max(most, len(workers_of(pid)))
+            time.sleep(0.05)
+
+    assert {stranger.result().is_admitted for stranger in strangers} == {False}
+    assert most - before <= 10
+    assert tls_client(stack, "after-1", f"me?{NAME}=plain", "let me in").is_admitted

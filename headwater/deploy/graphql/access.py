@@ -1,6 +1,5 @@
 """Who may call a GraphQL API: its authorization modes from `AuthenticationType` and the additional providers."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -10,7 +9,6 @@ from headwater.auth.appsync import (
     ApiKeys,
     AppSyncAuthenticator,
     AuthSettings,
-    InvokeAuthorizer,
     OidcProvider,
     UserPool,
 )
@@ -18,28 +16,14 @@ from headwater.auth.authorizer import LambdaAuthorizer
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.graphql.oidc import oidc_provider, pattern_of
 from headwater.deploy.roles import Roles
-from headwater.errors import RequestError, TemplateError
+from headwater.errors import TemplateError
 from headwater.template.attributes import ATTRIBUTES, Named
 from headwater.template.intrinsics import Resource
 from headwater.values.identity import AuthMode, AwsPrincipal
-from headwater.values.json_text import parse_json
 
 # Source: AppSync Developer Guide, "AWS_LAMBDA authorization".
 AUTHORIZER_TIMEOUT_S = 10.0
 _LONGEST_KEY_LIFE_S = 365 * 24 * 3600
-
-
-def time_limited(invoke: InvokeAuthorizer, timeout_s: float) -> InvokeAuthorizer:
-    """An invocation that is refused when it takes too long, whatever the function's own timeout is."""
-
-    async def limited(function: str, event: dict[str, Any]) -> Any:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await invoke(function, event)
-        except TimeoutError as error:
-            raise RequestError(f"no reply within {timeout_s:g} s", "UnauthorizedException") from error
-
-    return limited
 
 
 class FieldPolicies:
@@ -111,8 +95,7 @@ class ApiAccess:
             authorizer=self._authorizer(),
         )
         find_secret = self._deployment.roles.find_secret
-        invoke = time_limited(self._invoke_authorizer, AUTHORIZER_TIMEOUT_S)
-        return AppSyncAuthenticator(settings, find_secret=find_secret, invoke=invoke), tuple(keys)
+        return AppSyncAuthenticator(settings, find_secret=find_secret, invoke=self._ask_authorizer), tuple(keys)
 
     def _authorizer(self) -> LambdaAuthorizer | None:
         for provider in self._providers:
@@ -125,14 +108,8 @@ class ApiAccess:
                 )
         return None
 
-    async def _invoke_authorizer(self, function: str, event: dict[str, Any]) -> Any:
-        result = await self._deployment.functions.invoke(function, orjson.dumps(event))
-        if result.function_error is not None:
-            raise RequestError(result.payload.decode(errors="replace"), "UnauthorizedException")
-        try:
-            return parse_json(result.payload)
-        except ValueError as error:
-            raise RequestError(f"its reply cannot be read: {error}", "UnauthorizedException") from error
+    async def _ask_authorizer(self, function: str, event: dict[str, Any]) -> Any:
+        return await self._deployment.deciding.ask(function, orjson.dumps(event), timeout_s=AUTHORIZER_TIMEOUT_S)
 
     def _pool(self, config: Mapping[str, Any]) -> UserPool:
         pool_id = str(config.get("UserPoolId"))

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from typing import Any
 
 PREFIX = "arn:aws:iot:us-east-1:123456789012"
@@ -13,6 +14,8 @@ def handler(event: dict[str, Any], context: Any) -> Any:
     token = event.get("token", "")
     if password == "crash":
         raise RuntimeError("crashed as told")
+    if password == "slow":
+        time.sleep(0.5)
     if password == "wrong-shape":
         return {"isAuthenticated": True, "principalId": "not alphanumeric"}
     client_id = mqtt.get("clientId", "http")
