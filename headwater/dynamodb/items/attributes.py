@@ -4,6 +4,7 @@ import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Callable
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from headwater.dynamodb.faults import INVALID, RequestFault, invalid, serialization, validation
@@ -62,32 +63,47 @@ def normalise_item(item: Any) -> tuple[Item, int]:
     """
     if not isinstance(item, dict):
         raise wrong_type(item, "Map")
-    changed: Item | None = None
-    # Most attributes are strings or numbers as they are stored; the hottest loop of a write (bench/store.py).
     names = "".join(item)
-    size = len(names)
-    if size > MAX_NAME_BYTES or not names.isascii():
-        size = sum(map(_name_size, item))
+    names_size = len(names)
+    if names_size > MAX_NAME_BYTES or not names.isascii():
+        names_size = sum(map(_name_size, item))
     if "" in item:
         raise RequestFault(EMPTY_NAME)
-    for name, value in item.items():
-        if value.__class__ is dict and len(value) == 1:
-            text = value.get("S")
-            if text.__class__ is str:
-                size += len(text) if text.isascii() else text_size(text)
-                continue
-            text = value.get("N")
-            if text.__class__ is str:
-                number_bytes = _plain_number_size(text)
-                if number_bytes:
-                    size += number_bytes
+    checked, size = normalise_values(item)
+    return checked, names_size + size
+
+
+def normalise_values(values: dict[str, Any], depth: int = 1) -> tuple[dict[str, Value], int]:
+    """Check attribute values whatever they are named; as `normalise_item`, with the size of the values alone."""
+    changed: dict[str, Value] | None = None
+    size = 0
+    # Most attributes are strings or numbers as they are stored; the hottest loop of a write (bench/store.py).
+    for name, value in values.items():
+        if value.__class__ is dict and len(value) == 1 and depth <= MAX_DEPTH:
+            if "S" in value:
+                text = value["S"]
+                if text.__class__ is str:
+                    size += len(text) if text.isascii() else text_size(text)
                     continue
-        checked, value_size = normalise_value(value)
+            elif "N" in value:
+                text = value["N"]
+                if text.__class__ is str:
+                    number_bytes = (
+                        _short_number_size(text) if len(text) <= _MAX_SHORT_DIGITS else _plain_number_size(text)
+                    )
+                    if number_bytes:
+                        size += number_bytes
+                        continue
+            elif value.get("M") == {}:
+                size += 3
+                continue
+        checked, value_size = normalise_value(value, depth)
         size += value_size
-        if changed is None:
-            changed = dict(item)
-        changed[name] = checked
-    return item if changed is None else changed, size
+        if checked is not value:
+            if changed is None:
+                changed = dict(values)
+            changed[name] = checked
+    return values if changed is None else changed, size
 
 
 def _plain_number_size(text: str) -> int:
@@ -95,11 +111,18 @@ def _plain_number_size(text: str) -> int:
     if len(text) > MAX_DIGITS or not text.isascii():
         return 0
     if text.isdigit():
-        return 0 if text[0] == "0" else 1 + (len(text.rstrip("0")) + len(text) % 2 + 1) // 2
+        if text[0] == "0":
+            return 1 if text == "0" else 0
+        return 1 + (len(text.rstrip("0")) + len(text) % 2 + 1) // 2
     whole, _, fraction = text.partition(".")
     if fraction.isdigit() and whole.isdigit() and whole[0] != "0" and fraction[-1] != "0":
         return 1 + (len(text) + len(whole) % 2) // 2
     return number_size(text) if normalise_number(text) is text else 0
+
+
+# Readings, counts and the seconds of a time to live come again and again; longer numbers hardly do.
+_MAX_SHORT_DIGITS = 10
+_short_number_size = lru_cache(maxsize=4096)(_plain_number_size)
 
 
 def _name_size(name: str) -> int:
@@ -123,6 +146,9 @@ def normalise_value(value: Any, depth: int = 1) -> tuple[Value, int]:
                     return value, size
                 text = normalise_number(content)
                 return {"N": text}, number_size(text)
+        elif content is not None and kind in TYPES:
+            checked = _CHECKS[kind](content, depth)
+            return checked if checked[0][kind] is not content else (value, checked[1])
     elif not isinstance(value, dict):
         raise wrong_type(value, "AttributeValue")
     kinds = [kind for kind, content in value.items() if kind in TYPES and content is not None]
@@ -217,14 +243,11 @@ def _check_list(content: Any, depth: int) -> tuple[Value, int]:
 def _check_map(content: Any, depth: int) -> tuple[Value, int]:
     if not isinstance(content, dict):
         raise wrong_type(content, "Map")
-    size = 3
-    members = {}
-    for name, member in content.items():
-        members[name], member_size = normalise_value(member, depth + 1)
-        size += member_size + text_size(name) + 1
+    members, size = normalise_values(content, depth + 1)
+    names_size = text_size("".join(members))
     if "" in members:
         raise RequestFault(EMPTY_NAME)
-    return {"M": members}, size
+    return {"M": members}, 3 + size + names_size + len(members)
 
 
 _CHECKS = {
@@ -338,26 +361,7 @@ def item_size(item: Item) -> int:
 
     Raises: ServiceError `ValidationException` if it nests too deep.
     """
-    size = 0
-    for name, value in item.items():
-        size += (len(name) if name.isascii() else text_size(name)) + _value_size(value, 1)
-    return size
-
-
-def _value_size(value: Value, depth: int) -> int:
-    ((kind, content),) = value.items()
-    if depth > MAX_DEPTH:
-        raise validation(_TOO_DEEP)
-    if kind == "S":
-        return len(content) if content.isascii() else text_size(content)
-    if kind == "N":
-        return _plain_number_size(content) or number_size(content)
-    if kind == "M":
-        size = 3
-        for name, member in content.items():
-            size += (len(name) if name.isascii() else text_size(name)) + 1 + _value_size(member, depth + 1)
-        return size
-    return normalise_value(value, depth)[1]
+    return text_size("".join(item)) + normalise_values(item)[1]
 
 
 def type_of(value: Value) -> str:
