@@ -7,7 +7,7 @@ import orjson
 import quickjs
 
 from headwater.appsync_js.module import PLAIN_ANSWER_EXCEPT, JsEngine, needed_files
-from headwater.appsync_js.syntax import SourceTree
+from headwater.appsync_js.syntax import SourceTree, text_of
 from headwater.appsync_js.usage import computes_members
 from headwater.values.json_text import NestedTooDeeply, parse_json
 
@@ -40,8 +40,9 @@ def evaluate(
     Answers `{"result": V}` (undefined is null), `{"throws": {"message", "errorType", "data", "errorInfo"}}`, or
     `{"unsupported": why}` for text that is no expression. `context` is AppSync's context object; keys may be missing.
     """
-    computes = computes_members(SourceTree.parse(expression))
-    engine = JsEngine(needed_files(expression.encode(), computes_members=computes))
+    tree = SourceTree.parse(expression)
+    takes_all = computes_members(tree) or any(text_of(node) == "ai" for node in tree.nodes if node.type == "identifier")
+    engine = JsEngine(needed_files(tree.source, computes_members=takes_all))
     code = (
         '(()=>{"use strict";'
         "const __hw_module=(name)=>__headwater.library['@aws-appsync/utils/'+name];"
@@ -69,6 +70,9 @@ def evaluate(
         value = parse_json(answer[1:])
     except NestedTooDeeply as error:
         return _fault(f"the value cannot be read: {error}")
+    except ValueError:
+        # JavaScript strings may hold half a surrogate pair, which is no Unicode text.
+        return _fault("the value holds a string that is not Unicode")
     if value["error"] is None:
         return {"result": value["result"]}
     return {"throws": {key: value["error"][key] for key in ("message", "errorType", "data", "errorInfo")}}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
+from headwater.appsync_js.members import MODULES, check_members
 from headwater.appsync_js.scope import (
     check_context_assignments,
     check_functions,
@@ -15,12 +16,6 @@ from headwater.appsync_js.syntax import FUNCTION_TYPES, SourceTree, string_value
 from headwater.errors import TemplateError
 
 MAX_CODE_BYTES = 32 * 1024
-MODULES = (
-    "@aws-appsync/utils",
-    "@aws-appsync/utils/dynamodb",
-    "@aws-appsync/utils/rds",
-    "@aws-appsync/utils/ai",
-)
 MAX_REPORTED = 20
 
 
@@ -73,6 +68,7 @@ def check_subset(tree: SourceTree) -> list[Violation]:
         _check_imports,
         _check_exports,
         check_globals,
+        check_members,
         check_methods,
         check_functions,
         check_context_assignments,

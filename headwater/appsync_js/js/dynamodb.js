@@ -137,7 +137,12 @@
       return null;
     }
     const alias = aliases();
-    const expression = paths.map((path) => String(path).split(".").map(alias.of).join(".")).join(", ");
+    // An index is no part of the name: `tags[1]` is the second item of `tags`.
+    const step = (segment) => {
+      const [, name, indexes] = /^(.*?)((?:\[\d+\])*)$/s.exec(segment);
+      return alias.of(name) + indexes;
+    };
+    const expression = paths.map((path) => String(path).split(".").map(step).join(".")).join(", ");
     return { expression, expressionNames: alias.names() };
   };
 

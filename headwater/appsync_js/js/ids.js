@@ -48,7 +48,7 @@
 
   rt.util.math = {
     // Java's Math.round: half goes up, also below zero.
-    roundNum: (value) => Math.floor(value + 0.5),
+    roundNum: (value) => Math.floor(Number(value) + 0.5),
     minVal: (left, right) => Math.min(left, right),
     maxVal: (left, right) => Math.max(left, right),
     randomDouble: () => rt.randomDouble(),

@@ -213,8 +213,15 @@
     }
     return text;
   };
+  // A long of Java, which is what the service takes.
+  const toMilliseconds = (value) => {
+    const ms = value === null || typeof value === "boolean" ? NaN : Math.trunc(Number(value));
+    return Math.abs(ms) < 2 ** 63
+      ? ms
+      : rt.fault(`Expected a number of milliseconds, not ${rt.stringify(value) ?? "undefined"}`);
+  };
   const format = (ms, pattern, zone) =>
-    print(parsePattern(String(pattern)), momentOf(Number(ms), zoneOf(zone ?? "UTC")));
+    print(parsePattern(String(pattern)), momentOf(toMilliseconds(ms), zoneOf(zone ?? "UTC")));
   const toIso = (ms) => format(ms, "uuuu-MM-dd'T'HH:mm:ss.SSS'Z'", "UTC");
 
   // ---- parsing ----
@@ -437,7 +444,7 @@
     nowFormatted: (pattern, timezone) => format(Math.floor(rt.now), pattern, timezone),
     parseFormattedToEpochMilliSeconds: parseFormatted,
     parseISO8601ToEpochMilliSeconds: parseIso,
-    epochMilliSecondsToSeconds: (ms) => Math.trunc(ms / 1000),
+    epochMilliSecondsToSeconds: (ms) => Math.trunc(toMilliseconds(ms) / 1000),
     epochMilliSecondsToISO8601: toIso,
     epochMilliSecondsToFormatted: format,
   };

@@ -365,3 +365,12 @@ def test_an_opensearch_query_nests_groups(filter_text: str, query: Any) -> None:
 @pytest.mark.parametrize("filter_text", ["null", "'x'", "{ a: { unknown: 1 } }", "{ a: { range: 1 } }"])
 def test_an_opensearch_query_that_cannot_be_rendered_is_null(filter_text: str) -> None:
     assert value(f"util.transform.toElasticsearchQueryDSL({filter_text})") is None
+
+
+def test_an_index_in_a_projection_is_no_part_of_the_name() -> None:
+    projection = value("ddb.get({ key: { id: 1 }, projection: ['a.list[1]', 'm[0][2].b', 'list'] })")["projection"]
+
+    assert projection == {
+        "expression": "#expName_1.#expName_2[1], #expName_3[0][2].#expName_4, #expName_2",
+        "expressionNames": {"#expName_1": "a", "#expName_2": "list", "#expName_3": "m", "#expName_4": "b"},
+    }

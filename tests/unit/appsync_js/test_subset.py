@@ -1,8 +1,11 @@
 """Every construct the service refuses is refused at load, with line, column and rule."""
 
+from typing import Any
+
 import pytest
 
-from headwater.appsync_js import check_subset, compile_module
+from headwater.appsync_js import check_subset, compile_module, evaluate
+from headwater.appsync_js.members import MODULES, Members
 from headwater.appsync_js.syntax import SourceTree
 from headwater.errors import TemplateError
 
@@ -150,3 +153,62 @@ def test_handlers_may_be_arrow_functions_and_renamed_exports() -> None:
     code = "const ask = (ctx) => ({ payload: null });\nconst answer = (ctx) => null;\n"
 
     assert rules_of(code + "export { ask as request, answer as response };") == set()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import { util, nothing } from '@aws-appsync/utils';",
+        "import { fetch as load } from '@aws-appsync/utils/dynamodb';",
+        "import { toJsonString } from '@aws-appsync/utils/rds';",
+        "import * as ddb from '@aws-appsync/utils/dynamodb';\nconst f = () => ddb.getItem({});",
+        "import { util as u } from '@aws-appsync/utils';\nconst f = () => u.toJson({});",
+        "const f = () => util.toJson({});",
+        "const f = () => util.dynamodb.toDynamoDBJson(1);",
+        "const f = () => util.time.now();",
+        "const f = () => extensions.setFilter({});",
+        "const f = () => runtime.return(1);",
+        "import { operations as ops } from '@aws-appsync/utils/dynamodb';\nconst f = () => ops.set(1);",
+    ],
+)
+def test_what_the_appsync_modules_do_not_have_is_refused(code: str) -> None:
+    assert rules_of(f"{code}\n{in_request('return 1;')}") == {"no-unknown-member"}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import { util, Context } from '@aws-appsync/utils';\nconst f = () => util.dynamodb.toMapValues({}).a;",
+        "import * as ddb from '@aws-appsync/utils/dynamodb';\nconst f = () => ddb.operations.add(1).value;",
+        "const f = (util) => util.own;",
+        "const f = () => { const time = util.time; return time.nowISO8601() + util['str']; };",
+        "import * as utils from '@aws-appsync/utils';\nconst f = () => utils.util.autoId();",
+    ],
+)
+def test_what_the_appsync_modules_have_is_accepted(code: str) -> None:
+    assert rules_of(f"{code}\n{in_request('return 1;')}") == set()
+
+
+def test_the_refusal_of_a_template_helper_names_its_successor() -> None:
+    with pytest.raises(TemplateError, match=r"a\.js:1:39: util\.toJson is not available in APPSYNC_JS: use JSON\."):
+        compile_module(in_request("return util.toJson(ctx.args);"), "a.js")
+
+
+def test_the_known_members_are_those_of_the_engine() -> None:
+    listed = (
+        "(value) => Object.entries(value).map(([name, member]) => [name, typeof member === 'object' ? "
+        "Object.keys(member).sort() : null]).sort()"
+    )
+
+    for name, module in (("dynamodb", "ddb"), ("rds", "rds"), ("ai", "ai")):
+        assert evaluate(f"({listed})({module})")["result"] == _listed(MODULES[f"@aws-appsync/utils/{name}"])
+    assert evaluate(f"({listed})(util) /* with time, rds and http */")["result"] == _listed(
+        MODULES["@aws-appsync/utils"]["util"] or {}
+    )
+    assert evaluate(f"({listed})({{ runtime, extensions }})")["result"] == _listed(
+        {name: members for name, members in MODULES["@aws-appsync/utils"].items() if name != "util"}
+    )
+
+
+def _listed(members: Members) -> list[list[Any]]:
+    return [[name, None if inner is None else sorted(inner)] for name, inner in sorted(members.items())]

@@ -126,3 +126,11 @@ USER_POOL: dict[str, Any] = {
 )
 def test_the_authorization_mode_is_read_from_the_identity(identity: Any, name: str) -> None:
     assert value("util.authType()", identity=identity) == name
+
+
+def test_a_value_that_is_no_unicode_text_is_a_fault() -> None:
+    assert fault("'\\ud800'") == "the value holds a string that is not Unicode"
+
+
+def test_a_number_to_round_may_be_text() -> None:
+    assert value("util.math.roundNum('2.7')") == 3

@@ -139,3 +139,14 @@ def test_formatting_agrees_with_zoneinfo_and_parses_back(ms: int, zone: str) -> 
     local = datetime.fromtimestamp(ms // 1000, UTC).astimezone(ZoneInfo(zone))
     assert text.startswith(f"{local:%Y-%m-%d %H:%M:%S}.{ms % 1000:03d}")
     assert back == ms
+
+
+@pytest.mark.parametrize("given", ["'soon'", "1e20", "undefined", "null", "true", "NaN"])
+def test_a_time_is_a_number_of_milliseconds(given: str) -> None:
+    assert fault(f"util.time.epochMilliSecondsToISO8601({given})").startswith("Expected a number of milliseconds, not")
+    assert fault(f"util.time.epochMilliSecondsToFormatted({given}, 'yyyy')").startswith("Expected a number")
+    assert fault(f"util.time.epochMilliSecondsToSeconds({given})").startswith("Expected a number")
+
+
+def test_a_time_may_be_text_that_is_a_number() -> None:
+    assert value("util.time.epochMilliSecondsToISO8601('1517943695750')") == "2018-02-06T19:01:35.750Z"
