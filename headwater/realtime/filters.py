@@ -65,13 +65,12 @@ class CompiledFilter:
 
     groups: tuple[tuple[Rule, ...], ...]
     key: bytes
-    accepts_lists: bool = False
 
     def __call__(self, payload: Any) -> bool:
         """Whether a mutation's response (or an invalidation's payload) passes."""
         if not isinstance(payload, dict):
-            # A top-level list has no fields: enhanced filters ignore such events, no filter lets them through.
-            return self.accepts_lists
+            # A top-level list has no fields: enhanced filters ignore such events.
+            return False
         for group in self.groups:
             for rule in group:
                 if not rule.passes(value_at(payload, rule.path)):
@@ -120,12 +119,12 @@ def value_at(payload: Mapping[str, Any], path: Path) -> Any:
 
 def index_key(value: Any) -> IndexKey | None:
     """A scalar as a hashable key that keeps strings, numbers and Booleans apart; None for lists and objects."""
+    if isinstance(value, str):
+        return (str, value)
     if value is None:
         return (type(None), None)
     if isinstance(value, bool):
         return (bool, value)
-    if isinstance(value, str):
-        return (str, value)
     if isinstance(value, int | float):
         return (float, value)
     return None
@@ -154,16 +153,7 @@ def compile_filter(definition: Any) -> CompiledFilter:
             expanded,
             f"Filters combination exceed maximum limit {MAX_FILTERS_PER_GROUP} for subscription.",
         )
-    return CompiledFilter(tuple(compiled), _key(groups))
-
-
-def argument_filter(arguments: Mapping[str, Any]) -> CompiledFilter:
-    """The filter of a subscription without an enhanced one: every argument given equals the field of its name.
-
-    `arguments` holds no omitted ones; an explicit null passes only where the field is null or absent.
-    """
-    rules = tuple([_argument_rule(name, arguments[name]) for name in sorted(arguments)])
-    return CompiledFilter((rules,), b"arguments:" + _key(dict(arguments)), accepts_lists=not rules)
+    return CompiledFilter(tuple(compiled), filter_key(groups))
 
 
 def evaluate_filter(definition: Any, payload: Any) -> dict[str, Any]:
@@ -179,6 +169,8 @@ def evaluate_filter(definition: Any, payload: Any) -> dict[str, Any]:
 
 def strictly_equal(left: Any, right: Any) -> bool:
     """JSON equality that keeps Booleans and numbers apart; 1 and 1.0 are equal."""
+    if left.__class__ is str:
+        return bool(left == right)
     if isinstance(left, bool) or isinstance(right, bool):
         return left is right
     if isinstance(left, list) and isinstance(right, list):
@@ -188,7 +180,8 @@ def strictly_equal(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _key(value: Any) -> bytes:
+def filter_key(value: Any) -> bytes:
+    """Equal for filters and arguments that are written alike, whatever the order of their members."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -201,11 +194,6 @@ def _parsed(text: str) -> Any:
         return parse_json(text)
     except ValueError as error:
         raise _refused("a filter given as text must be JSON", text) from error
-
-
-def _argument_rule(name: str, value: Any) -> Rule:
-    key = index_key(value)
-    return Rule((name,), lambda found: strictly_equal(found, value), (key,) if key is not None else None, "eq", value)
 
 
 def _compile_group(group: Any) -> tuple[tuple[Rule, ...], int]:

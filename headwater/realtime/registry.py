@@ -11,10 +11,12 @@ from typing import Any, Generic, TypeVar
 
 import orjson
 
+from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.realtime.filters import CompiledFilter, IndexKey, Path, index_key, value_at
 
 ConnectionT = TypeVar("ConnectionT")
 
+SubscriptionFilter = CompiledFilter | ArgumentFilter
 Project = Callable[[Any], bytes]
 # Which of the subscriber's fields a mutation's selection (nested mappings of field names) lacks.
 FindUnselected = Callable[[Mapping[str, Any]], list[str]]
@@ -33,7 +35,7 @@ class Subscription(Generic[ConnectionT]):
     subscription_id: str
     field_name: str
     mutation_fields: tuple[str, ...]
-    filter: CompiledFilter
+    filter: SubscriptionFilter
     group_key: Hashable
     project: Project
     invalidation_filter: CompiledFilter | None = None
@@ -50,7 +52,7 @@ class Cohort(Generic[ConnectionT]):
     """Subscriptions that get the same events with the same payload; `heads` are their frames' beginnings."""
 
     field_name: str
-    filter: CompiledFilter
+    filter: SubscriptionFilter
     group_key: Hashable
     project: Project
     find_unselected: FindUnselected | None
@@ -70,7 +72,7 @@ class Delivery(Generic[ConnectionT]):
 class _FieldIndex(Generic[ConnectionT]):
     """The cohorts of one mutation field: behind one of their equalities, or always looked at."""
 
-    cohorts: dict[tuple[bytes, Hashable], Cohort[ConnectionT]] = field(default_factory=dict)
+    cohorts: dict[tuple[Hashable, Hashable], Cohort[ConnectionT]] = field(default_factory=dict)
     by_value: dict[Path, dict[IndexKey, dict[Cohort[ConnectionT], None]]] = field(default_factory=dict)
     unindexed: dict[Cohort[ConnectionT], None] = field(default_factory=dict)
     paths: Counter[Path] = field(default_factory=Counter)

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any, Protocol
 
+from headwater.realtime.argument_filter import argument_rules
 from headwater.realtime.filters import Path, Rule
 from headwater.realtime.registry import Cohort
 
@@ -34,6 +35,9 @@ class PreparedSubscription(Protocol):
     def field_name(self) -> str: ...
 
     @property
+    def arguments(self) -> Mapping[str, Any]: ...
+
+    @property
     def group_key(self) -> Hashable: ...
 
     def refused_fields(self) -> list[str]: ...
@@ -48,6 +52,13 @@ class SilenceWarnings:
         self._seen: set[Hashable] = set()
         # The selection that was looked at last for a group: plans keep theirs, so it is nearly always the very same.
         self._selections: dict[Hashable, Mapping[str, Any]] = {}
+
+    def check_arguments(self, prepared: PreparedSubscription) -> None:
+        """As check_rules, for a subscription that its arguments filter."""
+        for name, value in prepared.arguments.items():
+            # Their rules are only written out for a kind of value that is new.
+            if self._is_new((prepared.field_name, name, value.__class__)):
+                self.check_rules(prepared, argument_rules({name: value}))
 
     def check_rules(self, prepared: PreparedSubscription, rules: Iterable[Rule]) -> None:
         """A filter that nothing passes is a mistake, whether for its values or for the type of the event."""

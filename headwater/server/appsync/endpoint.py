@@ -5,11 +5,13 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from headwater.engine import channel_error
 from headwater.errors import RequestError
+from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.realtime.connection import RealtimeConnection, RealtimeLimits, StartRequested, StopRequested
-from headwater.realtime.filters import FilterRefused, argument_filter, compile_filter
+from headwater.realtime.filters import FilterRefused, compile_filter
 from headwater.realtime.handshake import ConnectRequest, request_headers
-from headwater.realtime.registry import Subscription
+from headwater.realtime.registry import Subscription, SubscriptionFilter
 from headwater.realtime.websocket_frames import CloseCode
 from headwater.server.http.eager_tasks import start_eagerly
 from headwater.server.http.websocket import WebSocketLimits, WebSocketSender
@@ -265,11 +267,17 @@ class RealtimeEndpoint:
         """Raises: RequestError for a filter that may not be set."""
         enhanced = setup.filter if setup is not None else None
         invalidation = setup.invalidation_filter if setup is not None else None
+        warnings = self._realtime.warnings
+        wanted: SubscriptionFilter
         # An enhanced filter switches argument filtering off altogether.
-        wanted = compile_filter(enhanced) if enhanced is not None else argument_filter(prepared.arguments)
-        for group in wanted.groups:
-            self._realtime.warnings.check_rules(prepared, group)
-        self._realtime.warnings.check_rights(prepared)
+        if enhanced is not None:
+            wanted = compile_filter(enhanced)
+            for group in wanted.groups:
+                warnings.check_rules(prepared, group)
+        else:
+            wanted = ArgumentFilter(prepared.arguments)
+            warnings.check_arguments(prepared)
+        warnings.check_rights(prepared)
         return Subscription(
             connection=self,
             subscription_id=start.subscription_id,
@@ -372,14 +380,4 @@ def _send_nowhere(frame: bytes) -> None:
 
 def _errors_of(error: RequestError) -> list[dict[str, Any]]:
     errors = getattr(error, "errors", None)
-    if isinstance(errors, list) and errors:
-        return errors
-    entry: dict[str, Any] = {}
-    if error.error_type is not None:
-        entry["errorType"] = error.error_type
-    entry["message"] = error.message
-    if error.data is not None:
-        entry["data"] = error.data
-    if error.error_info is not None:
-        entry["errorInfo"] = error.error_info
-    return [entry]
+    return errors if isinstance(errors, list) and errors else [channel_error(error)]

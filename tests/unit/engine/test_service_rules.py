@@ -6,7 +6,7 @@ import pytest
 
 from headwater.engine import FieldCall, GraphQLRequest, Limits, RequestContext
 from headwater.errors import RequestError
-from headwater.realtime.filters import argument_filter
+from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.values.identity import GraphQLCaller
 
 SDL = """
@@ -49,14 +49,14 @@ def test_a_declared_variable_that_is_not_given_counts_as_omitted_and_a_null_one_
 
     assert omitted == {}
     assert null == {"owner": None}
-    assert argument_filter(omitted)({"owner": "ann"})
-    assert not argument_filter(null)({"owner": "ann"})
+    assert ArgumentFilter(omitted)({"owner": "ann"})
+    assert not ArgumentFilter(null)({"owner": "ann"})
 
 
 def test_an_argument_that_names_no_field_of_the_payload_never_matches(make_api: Any) -> None:
     arguments = arguments_of(make_api(SDL, {}), 'subscription { onPut(nowhere: "x") { id } }')
 
-    assert not argument_filter(arguments)({"id": "1", "title": "x"})
+    assert not ArgumentFilter(arguments)({"id": "1", "title": "x"})
 
 
 async def test_the_data_of_an_error_is_cut_to_the_selection_and_its_error_info_is_not(make_api: Any) -> None:

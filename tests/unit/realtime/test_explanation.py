@@ -6,9 +6,10 @@ from typing import Any
 
 import orjson
 
+from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.realtime.explanation import PublishedEvent, PublishedEvents, explain
-from headwater.realtime.filters import CompiledFilter, argument_filter, compile_filter
-from headwater.realtime.registry import Subscription, SubscriptionRegistry
+from headwater.realtime.filters import CompiledFilter, compile_filter
+from headwater.realtime.registry import Subscription, SubscriptionFilter, SubscriptionRegistry
 
 
 @dataclass
@@ -24,7 +25,7 @@ def enhanced(*groups: list[tuple[str, str, Any]]) -> CompiledFilter:
     return compile_filter({"filterGroup": filters})
 
 
-def registry_of(*filters: CompiledFilter, unselected: list[str] | None = None) -> SubscriptionRegistry[str]:
+def registry_of(*filters: SubscriptionFilter, unselected: list[str] | None = None) -> SubscriptionRegistry[str]:
     registry: SubscriptionRegistry[str] = SubscriptionRegistry()
     for number, one in enumerate(filters):
         subscription = Subscription(
@@ -50,7 +51,7 @@ def reasons(registry: SubscriptionRegistry[str], published: PublishedEvent) -> l
 
 
 def test_a_subscription_that_matches_has_no_reasons() -> None:
-    registry = registry_of(argument_filter({"id": "d1"}))
+    registry = registry_of(ArgumentFilter({"id": "d1"}))
 
     (found,) = explain(registry, event({"id": "d1"}, "id"))["subscriptions"]
 
@@ -74,7 +75,7 @@ def test_the_condition_that_failed_is_named_with_the_value_of_the_event() -> Non
 
 
 def test_a_filter_field_the_mutation_did_not_select_is_named() -> None:
-    registry = registry_of(argument_filter({"site": "s1"}))
+    registry = registry_of(ArgumentFilter({"site": "s1"}))
 
     assert reasons(registry, event({"id": "d1"}, "id")) == [['site eq "s1": the mutation did not select it']]
 
@@ -108,7 +109,7 @@ def test_every_group_of_a_filter_has_its_own_reason() -> None:
 
 
 def test_fields_the_mutation_did_not_select_are_listed_for_those_who_get_the_event() -> None:
-    registry = registry_of(argument_filter({}), unselected=["owner.email"])
+    registry = registry_of(ArgumentFilter({}), unselected=["owner.email"])
 
     (found,) = explain(registry, event({"id": "d1"}, "id"))["subscriptions"]
 
@@ -119,7 +120,7 @@ def test_fields_the_mutation_did_not_select_are_listed_for_those_who_get_the_eve
 def test_the_errors_in_what_a_subscriber_gets_are_listed() -> None:
     registry: SubscriptionRegistry[str] = SubscriptionRegistry()
     payload = {"data": {"onState": None}, "errors": [{"message": "Not Authorized to access id on type State"}]}
-    everything = argument_filter({})
+    everything = ArgumentFilter({})
     registry.add(
         Subscription("c", "id-1", "onState", ("putState",), everything, "group", lambda _: orjson.dumps(payload))
     )
@@ -130,7 +131,7 @@ def test_the_errors_in_what_a_subscriber_gets_are_listed() -> None:
 
 
 def test_a_null_response_and_an_event_above_240_kilobytes_reach_nobody() -> None:
-    registry = registry_of(argument_filter({}))
+    registry = registry_of(ArgumentFilter({}))
 
     assert reasons(registry, event(None)) == [["the mutation answered null, which is no event"]]
     (large,) = reasons(registry, event({"text": "x" * 250_000}, "text"))

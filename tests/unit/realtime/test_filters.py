@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.realtime.filters import (
     FilterRefused,
-    argument_filter,
     compile_filter,
     evaluate_filter,
     index_key,
@@ -215,14 +215,14 @@ def test_an_evaluation_says_why_a_filter_may_not_be_set() -> None:
 
 
 def test_an_omitted_argument_does_not_filter() -> None:
-    matches = argument_filter({})
+    matches = ArgumentFilter({})
 
     assert matches({"a": 1})
     assert matches([{"a": 1}])
 
 
 def test_arguments_equal_the_fields_of_their_names() -> None:
-    matches = argument_filter({"id": "d1", "tags": ["a", "b"]})
+    matches = ArgumentFilter({"id": "d1", "tags": ["a", "b"]})
 
     assert matches({"id": "d1", "tags": ["a", "b"], "more": 1})
     assert not matches({"id": "d1", "tags": ["b", "a"]})
@@ -231,20 +231,20 @@ def test_arguments_equal_the_fields_of_their_names() -> None:
 
 
 def test_a_null_argument_passes_only_null_or_absent_fields() -> None:
-    matches = argument_filter({"owner": None})
+    matches = ArgumentFilter({"owner": None})
 
     assert [matches(payload) for payload in ({"owner": None}, {}, {"owner": "a"})] == [True, True, False]
 
 
 def test_equal_filters_have_equal_keys() -> None:
-    assert argument_filter({"a": 1, "b": 2}).key == argument_filter({"b": 2, "a": 1}).key
-    assert argument_filter({"a": 1}).key != argument_filter({"a": "1"}).key
-    assert compile_filter(one("a", "eq", 1)).key != argument_filter({"a": 1}).key
+    assert ArgumentFilter({"a": 1, "b": 2}).key == ArgumentFilter({"b": 2, "a": 1}).key
+    assert ArgumentFilter({"a": 1}).key != ArgumentFilter({"a": "1"}).key
+    assert compile_filter(one("a", "eq", 1)).key != ArgumentFilter({"a": 1}).key
 
 
 def test_integers_beyond_64_bits_are_values_too() -> None:
     assert compile_filter(one("a", "eq", 1 << 70))({"a": 1 << 70})
-    assert argument_filter({"a": 1 << 70})({"a": 1 << 70})
+    assert ArgumentFilter({"a": 1 << 70})({"a": 1 << 70})
 
 
 SCALARS = st.one_of(st.booleans(), st.integers(-3, 3), st.floats(-2, 2), st.text("ab", max_size=2))
@@ -277,6 +277,32 @@ def test_a_payload_that_passes_has_one_of_the_indexed_values(groups: list[list[A
 
 @given(st.dictionaries(st.sampled_from("abc"), st.one_of(st.none(), SCALARS)), PAYLOADS)
 def test_an_argument_filter_that_passes_has_all_its_values(arguments: dict[str, Any], payload: dict[str, Any]) -> None:
-    passes = argument_filter(arguments)(payload)
+    passes = ArgumentFilter(arguments)(payload)
 
     assert passes == all(strictly_equal(payload.get(name), value) for name, value in arguments.items())
+
+
+@given(st.dictionaries(st.sampled_from("abc"), st.one_of(st.none(), SCALARS, st.lists(SCALARS, max_size=2))), PAYLOADS)
+def test_an_argument_filter_passes_what_its_rules_pass(arguments: dict[str, Any], payload: dict[str, Any]) -> None:
+    wanted = ArgumentFilter(arguments)
+
+    assert wanted(payload) is (not any(wanted.failed_rules(payload)))
+    assert wanted.paths() == {rule.path for rule in wanted.groups[0]}
+    assert wanted(payload) is all(rule.passes(value_at(payload, rule.path)) for rule in wanted.groups[0])
+
+
+ARGUMENTS = st.dictionaries(st.sampled_from("ab"), st.one_of(st.none(), st.booleans(), st.integers(0, 1)), max_size=2)
+
+
+@given(ARGUMENTS, ARGUMENTS, PAYLOADS)
+def test_argument_filters_with_one_key_pass_the_same(
+    one: dict[str, Any], other: dict[str, Any], payload: dict[str, Any]
+) -> None:
+    if ArgumentFilter(one).key == ArgumentFilter(other).key:
+        assert ArgumentFilter(one)(payload) is ArgumentFilter(other)(payload)
+
+
+@pytest.mark.parametrize("payload", [None, [], [{"a": 1}], "a", 1])
+def test_what_is_no_object_passes_only_without_arguments(payload: Any) -> None:
+    assert ArgumentFilter({})(payload)
+    assert not ArgumentFilter({"a": None})(payload)

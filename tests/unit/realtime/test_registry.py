@@ -7,8 +7,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.realtime.filters import CompiledFilter, argument_filter, compile_filter
-from headwater.realtime.registry import Subscription, SubscriptionRegistry
+from headwater.realtime.argument_filter import ArgumentFilter
+from headwater.realtime.filters import CompiledFilter, compile_filter
+from headwater.realtime.registry import Subscription, SubscriptionFilter, SubscriptionRegistry
 
 
 def project(response: Any) -> bytes:
@@ -17,7 +18,7 @@ def project(response: Any) -> bytes:
 
 def subscription(
     name: str,
-    matches: CompiledFilter | None = None,
+    matches: SubscriptionFilter | None = None,
     *,
     mutations: tuple[str, ...] = ("putX",),
     group: str = "g",
@@ -29,7 +30,7 @@ def subscription(
         subscription_id=name,
         field_name="onX",
         mutation_fields=mutations,
-        filter=matches or argument_filter({}),
+        filter=matches or ArgumentFilter({}),
         group_key=group,
         project=projection,
         invalidation_filter=invalidation,
@@ -56,10 +57,10 @@ def any_of(field: str, *values: Any) -> dict[str, Any]:
 def test_only_subscriptions_of_the_mutation_whose_filter_passes_are_found() -> None:
     registry = registry_of(
         subscription("all"),
-        subscription("d1", argument_filter({"id": "d1"})),
-        subscription("d2", argument_filter({"id": "d2"})),
+        subscription("d1", ArgumentFilter({"id": "d1"})),
+        subscription("d2", ArgumentFilter({"id": "d2"})),
         subscription("other", mutations=("putY",)),
-        subscription("both", argument_filter({"id": "d1"}), mutations=("putX", "putY")),
+        subscription("both", ArgumentFilter({"id": "d1"}), mutations=("putX", "putY")),
     )
 
     assert receivers(registry, {"id": "d1"}) == ["all", "both", "d1"]
@@ -72,7 +73,7 @@ def test_a_null_response_is_no_event() -> None:
 
 
 def test_a_list_response_reaches_unfiltered_subscriptions_only() -> None:
-    registry = registry_of(subscription("all"), subscription("d1", argument_filter({"id": "d1"})))
+    registry = registry_of(subscription("all"), subscription("d1", ArgumentFilter({"id": "d1"})))
 
     assert receivers(registry, [{"id": "d1"}]) == ["all"]
 
@@ -104,7 +105,7 @@ def test_a_group_is_projected_once_for_all_its_filters() -> None:
         return project(response)
 
     registry = registry_of(
-        *[subscription(f"s{i}", argument_filter({"id": "d1"}), projection=counting) for i in range(10)],
+        *[subscription(f"s{i}", ArgumentFilter({"id": "d1"}), projection=counting) for i in range(10)],
         *[subscription(f"t{i}", projection=counting) for i in range(10)],
         subscription("u", projection=counting, group="another selection"),
     )
@@ -117,7 +118,7 @@ def test_a_mutation_looks_only_at_the_cohorts_of_its_value() -> None:
     looked_at: list[str] = []
 
     def spying(name: str) -> CompiledFilter:
-        plain = argument_filter({"id": name})
+        plain = compile_filter({"filterGroup": [any_of("id", name)]})
         (rule,) = plain.groups[0]
 
         def passes(found: Any) -> bool:
@@ -135,10 +136,8 @@ def test_a_mutation_looks_only_at_the_cohorts_of_its_value() -> None:
 def test_a_removed_subscription_gets_nothing_and_leaves_nothing() -> None:
     entries = [
         subscription("a"),
-        subscription("b", argument_filter({"id": "d1"})),
-        subscription(
-            "c", argument_filter({"id": "d1"}), invalidation=compile_filter({"filterGroup": [any_of("u", 1)]})
-        ),
+        subscription("b", ArgumentFilter({"id": "d1"})),
+        subscription("c", ArgumentFilter({"id": "d1"}), invalidation=compile_filter({"filterGroup": [any_of("u", 1)]})),
     ]
     registry = registry_of(*entries)
 
@@ -170,7 +169,7 @@ ARGUMENTS = st.dictionaries(st.sampled_from("xyz"), VALUES, max_size=2)
 def test_the_index_finds_what_looking_at_all_finds(
     filters: list[dict[str, Any]], removed: list[int], response: dict[str, Any]
 ) -> None:
-    entries = [subscription(f"s{i}", argument_filter(arguments)) for i, arguments in enumerate(filters)]
+    entries = [subscription(f"s{i}", ArgumentFilter(arguments)) for i, arguments in enumerate(filters)]
     registry = registry_of(*entries)
     gone = {i for i in removed if i < len(entries)}
     for i in gone:
