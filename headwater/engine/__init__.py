@@ -13,6 +13,7 @@ from headwater.engine.calls import (
     SubscriptionRefused,
 )
 from headwater.engine.engine import GraphQLEngine
+from headwater.engine.execution.faults import channel_error
 from headwater.engine.schema import ApiSchema, load_schema
 from headwater.engine.subscription import PreparedSubscription
 
@@ -30,5 +31,6 @@ __all__ = [
     "RequestRefused",
     "SelectionInfo",
     "SubscriptionRefused",
+    "channel_error",
     "load_schema",
 ]

@@ -6,10 +6,11 @@ from typing import Any
 
 from graphql import GraphQLSchema
 
-from headwater.engine.calls import FieldCall, FieldResolver, RequestContext
+from headwater.engine.calls import FieldCall, FieldResolver, RequestContext, SubscriptionRefused
 from headwater.engine.event_values import filter_fault
 from headwater.engine.execution.codegen import Bail
 from headwater.engine.execution.completion import Bubble, Run, Slot, complete
+from headwater.engine.execution.faults import channel_error
 from headwater.engine.execution.plan import FieldPlan, ObjectPlan, Shape
 from headwater.engine.execution.published import missing_fields, refused_fields, selected_tree
 from headwater.engine.execution.selection import RequestSelection
@@ -47,6 +48,14 @@ class Projection:
         return self._project_carefully(response)
 
     def _project_carefully(self, response: Any) -> bytes:
+        data, errors = self.completed(response)
+        body: dict[str, Any] = {"data": data}
+        if errors:
+            body["errors"] = errors
+        return encode_json(body)
+
+    def completed(self, response: Any) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+        """The `data` and the `errors` for a mutation's response."""
         root = self.root
         run = Run(RequestContext(GraphQLCaller("API_KEY")), {}, {}, 0)
         data: dict[str, Any] | None = {root.response_key: None}
@@ -56,10 +65,7 @@ class Projection:
             data = {root.response_key: value}
         except Bubble:
             data = None if root.shape.is_required else data
-        body: dict[str, Any] = {"data": data}
-        if run.errors:
-            body["errors"] = run.errors
-        return encode_json(body)
+        return data, [_event_error(error) for error in run.errors]
 
     def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
         """Fields the subscriber wants and the mutation (`PublishedMutation.selected`) did not select, as `a.b`.
@@ -112,11 +118,28 @@ class PreparedSubscription:
         assert root is not None, "validated subscriptions have a root type"
         return filter_fault(self.schema, root.fields[self.field_name].type, path, values)
 
+    def check_result(self, call: FieldCall, value: Any) -> None:
+        """What the subscription's resolver came to: errors it appended, and a value that must fit the field.
+
+        The value is not delivered, but AppSync completes it as for a query: "important: return null in the response".
+        Raises: SubscriptionRefused.
+        """
+        errors = [channel_error(error) for error in call.appended or ()]
+        if value is not None:
+            errors += self.projection.completed(value)[1]
+        if errors:
+            raise SubscriptionRefused(errors)
+
     def field_call(self, request: RequestContext) -> FieldCall:
         """The call for the subscription's resolver."""
         root = self.projection.root
         info = RequestSelection(root.selection, self.variables)
         return FieldCall(root.parent_type, root.name, dict(self.arguments), None, info, request)
+
+
+def _event_error(error: dict[str, Any]) -> dict[str, Any]:
+    """An error of an event. Of nulls the service sends message and path alone (recorded in aws-amplify/docs#2796)."""
+    return error if "errorType" in error else {"message": error["message"], "path": error["path"]}
 
 
 def _signature(shape: Shape) -> str:

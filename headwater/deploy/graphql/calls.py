@@ -88,7 +88,7 @@ class ApiCalls:
         if prepared.resolver is None:
             return None
         context = RequestContext(caller, headers=dict(headers), request_id=self._new_request_id(), now=self._clock())
-        return prepared.resolver.run_subscription(prepared.field_call(context))
+        return _set_up(prepared, context)
 
     def publish(self, published: PublishedMutation, context: RequestContext) -> None:
         assert self.realtime is not None, "set when the API is built"
@@ -98,6 +98,14 @@ class ApiCalls:
         assert self.realtime is not None, "set when the API is built"
         for invalidation in context.invalidations:
             self.realtime.invalidate(str(invalidation["subscriptionField"]), invalidation.get("payload") or {})
+
+
+async def _set_up(prepared: PreparedSubscription, context: RequestContext) -> Any:
+    """Raises: RequestError, which refuses the subscription."""
+    call = prepared.field_call(context)
+    setup = await prepared.resolver.run_subscription(call)  # type: ignore[union-attr]  # resolvers of the datasource package
+    prepared.check_result(call, setup.result)
+    return setup
 
 
 def _readable(request: HttpRequest) -> GraphQLRequest:

@@ -45,6 +45,17 @@ def request_error(message: str, error_type: str) -> dict[str, Any]:
     return {"errorType": error_type, "message": message}
 
 
+def channel_error(error: RequestError) -> dict[str, Any]:
+    """What a subscription's resolver raised or appended, as the real-time channel has it: without path and location."""
+    entry: dict[str, Any] = {} if error.error_type is None else {"errorType": error.error_type}
+    entry["message"] = error.message
+    if error.data is not None:
+        entry["data"] = error.data
+    if error.error_info is not None:
+        entry["errorInfo"] = error.error_info
+    return entry
+
+
 def document_error(message: str, locations: list[dict[str, Any]] | None) -> dict[str, Any]:
     """A document or variables that do not validate."""
     return {"path": None, "locations": locations, "message": message}

@@ -8,6 +8,7 @@ import pytest
 from graphql import get_introspection_query
 
 from headwater.engine import GraphQLEngine, GraphQLRequest, RequestContext, SubscriptionRefused, load_schema
+from headwater.errors import RequestError
 from headwater.values.identity import GraphQLCaller
 
 SDL = """
@@ -75,13 +76,44 @@ def test_a_required_field_the_mutation_did_not_select_is_an_error_and_climbs(api
         "data": {"onCreateTodo": None},
         "errors": [
             {
-                "path": ["onCreateTodo", "createdAt"],
-                "locations": None,
                 "message": "Cannot return null for non-nullable type: 'AWSDateTime' within parent 'Todo' "
                 "(/onCreateTodo/createdAt)",
+                "path": ["onCreateTodo", "createdAt"],
             }
         ],
     }
+
+
+def test_what_a_subscription_resolver_returns_has_to_fit_the_field(api: Any) -> None:
+    prepared = prepare(api, "subscription { onCreateTodo { id createdAt } }")
+    call = prepared.field_call(RequestContext(GraphQLCaller("API_KEY")))
+
+    prepared.check_result(call, None)
+    prepared.check_result(call, {"id": "1", "createdAt": "2020-01-01T00:00:00Z"})
+    with pytest.raises(SubscriptionRefused) as missing:
+        prepared.check_result(call, {"id": "1"})
+    with pytest.raises(SubscriptionRefused) as mismatch:
+        prepared.check_result(call, 5)
+
+    assert missing.value.errors == [
+        {
+            "message": "Cannot return null for non-nullable type: 'AWSDateTime' within parent 'Todo' "
+            "(/onCreateTodo/createdAt)",
+            "path": ["onCreateTodo", "createdAt"],
+        }
+    ]
+    assert "expected type OBJECT, got INT" in mismatch.value.errors[0]["message"]
+
+
+def test_an_error_a_subscription_resolver_appends_refuses_it(api: Any) -> None:
+    prepared = prepare(api, "subscription { onCreateTodo { id } }")
+    call = prepared.field_call(RequestContext(GraphQLCaller("API_KEY")))
+    call.append_error(RequestError("not you", "Nope", data={"a": 1}))
+
+    with pytest.raises(SubscriptionRefused) as refused:
+        prepared.check_result(call, None)
+
+    assert refused.value.errors == [{"errorType": "Nope", "message": "not you", "data": {"a": 1}}]
 
 
 def test_a_required_null_in_a_list_nulls_the_nearest_that_may_be_null(api: Any) -> None:
