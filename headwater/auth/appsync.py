@@ -31,6 +31,7 @@ from headwater.values.identity import AwsPrincipal, GraphQLCaller
 _log = logging.getLogger(__name__)
 
 _QUICK = f"{__name__}.api_key"
+_MAX_KEY_CALLERS = 256
 
 FindSecret = Callable[[str], tuple[AwsPrincipal, str] | None]
 InvokeAuthorizer = Callable[[str, dict[str, Any]], Awaitable[Any]]
@@ -119,6 +120,7 @@ class AppSyncAuthenticator:
         self._invoke = invoke
         self._cache = cache if cache is not None else AuthorizerCache()
         self._signatures = SigV4Verifier()
+        self._key_callers: dict[tuple[str, ...], GraphQLCaller] = {}
 
     async def authenticate(self, attempt: AuthAttempt, *, now: float) -> GraphQLCaller:
         """Raises: RequestError `UnauthorizedException`."""
@@ -155,7 +157,13 @@ class AppSyncAuthenticator:
         api_key, keys = header.get("x-api-key"), self._settings.api_keys
         if not api_key or header.get("authorization") or keys is None or not keys.accepts(api_key, now):
             return None
-        return api_key_caller(source_ip)
+        caller = self._key_callers.get(source_ip)
+        if caller is None:
+            if len(self._key_callers) >= _MAX_KEY_CALLERS:
+                self._key_callers.clear()
+            # The very same object each time: the engine knows its plan for it without comparing rights.
+            caller = self._key_callers[source_ip] = api_key_caller(source_ip)
+        return caller
 
     def _iam(self, attempt: AuthAttempt, now: float) -> GraphQLCaller:
         if not self._settings.is_iam:

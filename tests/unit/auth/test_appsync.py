@@ -106,6 +106,17 @@ def test_an_api_key_alone_starts_a_subscription_at_once_until_it_expires() -> No
     assert authenticator(is_iam=True).quick_start(header, ("127.0.0.1",), NOW) is None
 
 
+def test_the_caller_of_a_start_is_known_by_its_addresses_and_only_so_many_are_kept() -> None:
+    subject = authenticator(api_keys=ApiKeys({"da2-good": NOW + 10}))
+    header = {"x-api-key": "da2-good", "host": "h"}
+
+    found = [subject.quick_start(header, (f"10.0.0.{number % 300}",), NOW) for number in range(900)]
+
+    assert [one.source_ip for one in found if one] == [(f"10.0.0.{number % 300}",) for number in range(900)]
+    assert subject.quick_start(header, ("10.0.0.299",), NOW) is subject.quick_start(header, ("10.0.0.299",), NOW)
+    assert len(subject._key_callers) <= 256
+
+
 async def test_a_request_without_credentials_is_told_so() -> None:
     assert await refusal(authenticator(), {}) == "Missing authorization header"
 
