@@ -31,8 +31,9 @@ class Session:
     has_backfill: bool = False
     # `now` as the stream records of the operation have it.
     now_json: bytes = b""
-    # Counters of the tables changed so far, by their keys; `store_counters` writes them.
+    # Counters of the tables changed so far, by their keys, and stream records with theirs; `conclude` writes them.
     counters: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    records: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.now_json = orjson.dumps(self.now)
@@ -41,6 +42,7 @@ class Session:
         """Use the session for a run of its operation, which may be its second."""
         self.transaction = transaction
         self.counters.clear()
+        self.records.clear()
         self.has_backfill = False
 
     def table(self, name: str) -> Table:

@@ -2,7 +2,7 @@
 
 import orjson
 
-from headwater.dynamodb.items.changes import delete_item, record_key, store_counters
+from headwater.dynamodb.items.changes import conclude, delete_item, record_key
 from headwater.dynamodb.items.keys import after_prefix, item_key
 from headwater.dynamodb.items.numbers import encode_number
 from headwater.dynamodb.operations.transactions import TOKEN_LIFE_S
@@ -30,7 +30,7 @@ def expire(session: Session) -> int:
         removed += _drop_tokens(session, MAX_PER_PASS - removed)
     if removed < MAX_PER_PASS:
         removed += _collect_garbage(session, MAX_PER_PASS - removed)
-    store_counters(session)
+    conclude(session)
     return removed
 
 

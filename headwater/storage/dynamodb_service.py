@@ -8,7 +8,7 @@ from weakref import WeakValueDictionary
 
 from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX, check
 from headwater.dynamodb.expressions.cache import ExpressionCache
-from headwater.dynamodb.items.changes import store_counters
+from headwater.dynamodb.items.changes import conclude
 from headwater.dynamodb.session import Session
 from headwater.dynamodb.streams import find_stream
 from headwater.dynamodb.sweeper import MAX_PER_PASS, expire
@@ -63,7 +63,7 @@ class DynamoDbService:
         def write(transaction: WriteTransaction) -> dict[str, Any]:
             session.begin(transaction)
             response = known.run(session, request)
-            store_counters(session)
+            conclude(session)
             return response
 
         response = await self._store.write(write)

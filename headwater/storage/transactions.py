@@ -1,6 +1,6 @@
 """LMDB transactions behind the protocols of `headwater.values.transaction`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import lmdb
@@ -56,6 +56,15 @@ class LmdbTransaction:
             raise DatabaseNotOpen(database) from None
         self.write_count += 1
         self._transaction.put(key, value, True, True, False, handle)
+
+    def put_many(self, database: str, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        try:
+            handle = self._databases[database]
+        except KeyError:
+            raise DatabaseNotOpen(database) from None
+        self.write_count += len(pairs)
+        with self._transaction.cursor(handle) as cursor:
+            cursor.putmulti(pairs)
 
     def delete(self, database: str, key: bytes) -> bool:
         try:

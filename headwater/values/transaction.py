@@ -3,7 +3,7 @@
 `database` names one ordered key space. Keys are 1..511 bytes and sort bytewise; values are any bytes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 
@@ -28,6 +28,10 @@ class WriteTransaction(ReadTransaction, Protocol):
     """A snapshot that sees its own changes."""
 
     def put(self, database: str, key: bytes, value: bytes) -> None: ...
+
+    def put_many(self, database: str, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        """Put keys with their values, cheapest in the order of the keys."""
+        ...
 
     def delete(self, database: str, key: bytes) -> bool:
         """Remove a key; true if it was there."""

@@ -9,12 +9,14 @@ from headwater.dynamodb.items.keys import hash_bytes, item_key
 from headwater.dynamodb.items.numbers import encode_number
 from headwater.dynamodb.items.schema import index_entry, primary_bytes
 from headwater.dynamodb.session import Session
-from headwater.dynamodb.tables.model import DATABASE, STREAMS_DATABASE, Stream, Table
+from headwater.dynamodb.tables.model import DATABASE, STREAMS_DATABASE, Keys, Stream, Table
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 
 _SIZE = struct.Struct("<I")
 _COUNTERS = struct.Struct(">QQQ")
 RECORD_PREFIX = b"\x01"
+# Is in the JSON of every item with a set.
+_SET = b'S":['
 
 
 def pack_item(item: Item, size: int) -> bytes:
@@ -45,8 +47,10 @@ def record_key(stream_space: bytes, sequence: int) -> bytes:
     return RECORD_PREFIX + stream_space + sequence.to_bytes(8, "big")
 
 
-def put_item(session: Session, table: Table, key: bytes, old_raw: bytes | None, new: Item, size: int) -> None:
-    """Write a canonical item over whatever `old_raw` is (None: nothing)."""
+def put_item(
+    session: Session, table: Table, key: bytes, old_raw: bytes | None, new: Item, size: int, old: Item | None = None
+) -> None:
+    """Write a canonical item over whatever `old_raw` is (None: nothing); `old` is its item, if that is known."""
     transaction = session.transaction
     raw = pack_item(new, size)
     if raw == old_raw:
@@ -55,11 +59,17 @@ def put_item(session: Session, table: Table, key: bytes, old_raw: bytes | None, 
     old_size = 0 if old_raw is None else size_of_stored(old_raw)
     has_record = False
     if table.indexes or table.stream is not None or table.ttl_attribute is not None:
-        old = None if old_raw is None else unpack_item(old_raw)
+        if old is None and old_raw is not None:
+            old = unpack_item(old_raw)
         if table.indexes or table.ttl_attribute is not None:
             _move_entries(transaction, table, key, old, new)
-        has_record = table.stream is not None and (old is None or not items_equal(old, new))
+        has_record = table.stream is not None and (old is None or _differs(old, new, raw))
     _count(session, table, 0 if old_raw else 1, size - old_size, old_raw, raw, new if has_record else None)
+
+
+def _differs(old: Item, new: Item, new_raw: bytes) -> bool:
+    """Whether two items differ in more than spelling, which only sets can, and most items have none."""
+    return old != new and (_SET not in new_raw or not items_equal(old, new))
 
 
 def delete_item(
@@ -85,14 +95,13 @@ def _count(
     identity: dict[str, str] | None = None,
 ) -> None:
     """Move the counters, and write the stream record if there is a `record_source` to take the keys from."""
-    transaction = session.transaction
     known = session.counters.get(table.counter_key)
-    sequence, count, total = counters(transaction, table) if known is None else known
+    sequence, count, total = counters(session.transaction, table) if known is None else known
     if record_source is not None and table.stream is not None:
         sequence += 1
         keys = {name: record_source[name] for name in table.keys.names}
         record = _record(session.now_json, table.stream, keys, old_raw, new_raw, identity)
-        transaction.put(STREAMS_DATABASE, record_key(table.stream.space, sequence), record)
+        session.records.append((record_key(table.stream.space, sequence), record))
         session.changed_streams.add(table.stream.arn)
     elif not items and not size:
         return
@@ -104,8 +113,10 @@ def count_copies(session: Session, table: Table, items: int, size: int) -> None:
     session.transaction.put(DATABASE, table.counter_key, _COUNTERS.pack(0, items, size))
 
 
-def store_counters(session: Session) -> None:
-    """Write the counters of an operation's tables; every operation that may change items ends with it."""
+def conclude(session: Session) -> None:
+    """Write an operation's stream records and its tables' counters; all that may change items end with it."""
+    if session.records:
+        session.transaction.put_many(STREAMS_DATABASE, session.records)
     for key, values in session.counters.items():
         session.transaction.put(DATABASE, key, _COUNTERS.pack(*values))
 
@@ -138,8 +149,7 @@ def _record(
 def _move_entries(transaction: WriteTransaction, table: Table, key: bytes, old: Item | None, new: Item | None) -> None:
     base_hash = b""
     for index in table.indexes:
-        names = index.keys.names
-        if old is not None and new is not None and all(old.get(name) == new.get(name) for name in names):
+        if _stays(index.keys, old, new):
             continue
         base_hash = base_hash or hash_bytes(primary_bytes(table, new or old or {}))
         before = None if old is None else index_entry(index, old, base_hash)
@@ -158,6 +168,16 @@ def _move_entries(transaction: WriteTransaction, table: Table, key: bytes, old: 
                 transaction.delete(DATABASE, before)
             if after is not None:
                 transaction.put(DATABASE, after, key)
+
+
+def _stays(keys: Keys, old: Item | None, new: Item | None) -> bool:
+    """Whether an index with these keys has nothing to do for a change."""
+    if old is None or new is None:
+        return keys.partition not in (new or old or ())
+    for name in keys.names:  # noqa: SIM110  # `all` would make a generator for each index of each write
+        if old.get(name) != new.get(name):
+            return False
+    return True
 
 
 def expiry_key(table: Table, item: Item, key: bytes) -> bytes | None:

@@ -106,7 +106,7 @@ def put_item(session: Session, request: Request) -> Response:
     old_raw = session.transaction.get(DATABASE, key)
     old = unpack_item(old_raw) if old_raw and (condition is not None or returned == "ALL_OLD") else None
     _require(condition, old, request)
-    store(session, table, key, old_raw, item, size)
+    store(session, table, key, old_raw, item, size, old)
     response: Response = {}
     if old is not None and returned == "ALL_OLD":
         response["Attributes"] = old
@@ -238,7 +238,7 @@ def apply_update(
                     f"{'string' if kind == 'S' else 'binary'} value."
                 )
             check_index_key(table, name, kind, index_name, new[name])
-    store(session, table, key, old_raw, new, size)
+    store(session, table, key, old_raw, new, size, old)
     return Change(old, new, size_of_stored(old_raw) if old_raw else 0, size)
 
 
