@@ -46,7 +46,8 @@ class RequestContext:
 
     `extensions` becomes the response's `extensions`; `invalidations` collects `extensions.invalidateSubscriptions`,
     `response_headers` what `util.http.addResponseHeader` sets. `tokens` is what the request is charged: one for each
-    1,500 KB-seconds of the service's memory and processors, which here is never more than the least of one.
+    1,500 KB-seconds of the service's memory and processors, which here is never more than the least of one. `traces`
+    are what a log collects of its resolvers.
     """
 
     caller: GraphQLCaller
@@ -58,6 +59,7 @@ class RequestContext:
     invalidations: list[Any] = field(default_factory=list)
     response_headers: dict[str, str] = field(default_factory=dict)
     tokens: int = 1
+    traces: list[dict[str, Any]] | None = None
 
 
 class SelectionInfo(Protocol):

@@ -94,8 +94,8 @@ class ApiLog:
 
     def write_headers(self, now: float, request_id: str, what: str, headers: Mapping[str, Any]) -> None:
         """`Request Headers` or `Response Headers`, with keys and tokens hidden."""
-        shown = {name: "****" if name.lower() in _HIDDEN_HEADERS else value for name, value in headers.items()}
-        self.write(now, request_id, f"{what} Headers: {_json(shown)}")
+        shown = ", ".join(f"{name}=[{_header_text(name, value)}]" for name, value in headers.items())
+        self.write(now, request_id, f"{what} Headers: {{{shown}}}")
 
     @property
     def wants_all(self) -> bool:
@@ -159,6 +159,12 @@ def _message(request_id: str, line: str | dict[str, Any]) -> str:
     if isinstance(line, dict):
         return _json(line)
     return line if line.startswith("{") else f"{request_id} {line}"
+
+
+def _header_text(name: str, value: Any) -> str:
+    if name.lower() in _HIDDEN_HEADERS:
+        return "****"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _without_secrets(context: Mapping[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,8 @@ class AppSyncHttp:
             self._log.asked(asked, context)
         result = await self._engine.execute(asked, context)
         self._settle(context, result)
+        if self._log.is_verbose:
+            self._log.answered({}, context)
         self._log.request(context.request_id, result.status, context.now)
         return result
 

@@ -1,6 +1,7 @@
 """Requests of an API as AppSync counts and logs them.
 
-Source: AppSync Developer Guide, "Using CloudWatch to monitor and log GraphQL API data".
+Source: AppSync Developer Guide, "Using CloudWatch to monitor and log GraphQL API data". The lines that begin and end a
+request, a field's execution and the traces are inferred from what users show of their logs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -76,6 +77,7 @@ class RequestLog:
         self._tokens += context.tokens
         if self._log is not None:
             now = self._clock()
+            self._write_traces(self._log, context, now)
             line = {"logType": "ExecutionSummary", "requestId": context.request_id, "graphQLAPIId": self._api_id}
             times = {
                 "startTime": _iso(context.now),
@@ -84,10 +86,19 @@ class RequestLog:
             }
             self._log.write(now, context.request_id, {**line, **times, "version": 1})
 
+    def _write_traces(self, log: ApiLog, context: RequestContext, now: float) -> None:
+        if not context.traces:
+            return
+        log.write(now, context.request_id, "Begin Tracing")
+        for trace in context.traces:
+            log.write(now, context.request_id, trace)
+        log.write(now, context.request_id, "End Tracing")
+
     def asked(self, request: GraphQLRequest, context: RequestContext) -> None:
         """What a verbose log says of a request before it is executed."""
         assert self._log is not None, "only a verbose log asks"
         name = request.operation_name or "null"
+        self._log.write(context.now, context.request_id, "Begin Request")
         variables = orjson.dumps(request.variables or {}).decode()
         text = f"GraphQL Query: {request.query}, Operation: {name}, Variables: {variables}"
         self._log.write(context.now, context.request_id, text)
@@ -99,6 +110,7 @@ class RequestLog:
         now = self._clock()
         self._log.write_headers(now, context.request_id, "Response", headers)
         self._log.write(now, context.request_id, f"Tokens Consumed: {context.tokens}")
+        self._log.write(now, context.request_id, "End Request")
 
 
 class TracedResolver:
@@ -127,7 +139,7 @@ class TracedResolver:
 
     async def resolve(self, call: FieldCall) -> Any:
         """See FieldResolver.resolve."""
-        began = self._clock()
+        began = self._begin([call])
         try:
             return await self._resolver.resolve(call)
         finally:
@@ -135,7 +147,7 @@ class TracedResolver:
 
     async def resolve_batch(self, calls: list[FieldCall]) -> list[Any]:
         """See FieldResolver.resolve_batch."""
-        began = self._clock()
+        began = self._begin(calls)
         try:
             return await self._resolver.resolve_batch(calls)
         finally:
@@ -143,15 +155,23 @@ class TracedResolver:
 
     async def run_subscription(self, call: FieldCall) -> Any:
         """See UnitResolver.run_subscription."""
-        began = self._clock()
+        began = self._begin([call])
         try:
             return await self._resolver.run_subscription(call)  # type: ignore[attr-defined]  # resolvers of the datasource package
         finally:
             self._trace([call], began)
 
+    def _begin(self, calls: Sequence[FieldCall]) -> float:
+        began = self._clock()
+        for call in calls:
+            text = f"Begin Execution - Type Name: {call.parent_type} and Field Name: {call.field_name}"
+            self._log.write(began, call.request.request_id, text)
+        return began
+
     def _trace(self, calls: Sequence[FieldCall], began: float) -> None:
         ended = self._clock()
         for call in calls:
+            self._log.write(ended, call.request.request_id, "End Field Execution")
             line = {
                 "logType": "Tracing",
                 "requestId": call.request.request_id,
@@ -164,7 +184,9 @@ class TracedResolver:
                 "startOffset": round((began - call.request.now) * 1e9),
                 "duration": round((ended - began) * 1e9),
             }
-            self._log.write(ended, call.request.request_id, line)
+            if call.request.traces is None:
+                call.request.traces = []
+            call.request.traces.append(line)
 
 
 def _iso(epoch_s: float) -> str:

@@ -104,17 +104,20 @@ def test_requests_their_errors_tokens_and_latency_are_counted() -> None:
 def test_a_verbose_log_has_query_and_headers_but_no_keys_or_tokens() -> None:
     log = api_log(is_verbose=True)
     requests = RequestLog("api-1", lambda: 1000.0, log)
-    asked = context(**{"x-api-key": "da2-secret", "authorization": "token", "host": "localhost"})
+    asked = context(**{"x-api-key": "da2-secret", "authorization": "token"})
+    asked.headers |= {"accept": ["a", "b"], "host": "localhost"}
 
     requests.asked(GraphQLRequest("query Q { a }", {"v": 1}, "Q"), asked)
     requests.answered({"content-type": "application/json"}, asked)
 
     assert requests.is_verbose
     assert messages(log) == [
+        "id-1 Begin Request",
         'id-1 GraphQL Query: query Q { a }, Operation: Q, Variables: {"v":1}',
-        'id-1 Request Headers: {"x-api-key":"****","authorization":"****","host":"localhost"}',
-        'id-1 Response Headers: {"content-type":"application/json"}',
+        "id-1 Request Headers: {x-api-key=[****], authorization=[****], accept=[a, b], host=[localhost]}",
+        "id-1 Response Headers: {content-type=[application/json]}",
         "id-1 Tokens Consumed: 1",
+        "id-1 End Request",
     ]
 
 
@@ -125,11 +128,19 @@ def test_a_traced_resolver_logs_path_types_arn_and_times() -> None:
         Constant(), api_id="api-1", resolver_arn="arn:x", return_type="Person", log=log, clock=Clock()
     )
     engine = GraphQLEngine(schema, {("Query", "person"): resolver}, default_mode="API_KEY")
+    asked = context()
 
-    result = asyncio.run(engine.execute(GraphQLRequest("{ who: person { name } }"), context()))
+    result = asyncio.run(engine.execute(GraphQLRequest("{ who: person { name } }"), asked))
+    RequestLog("api-1", lambda: 1001.0, log).execution(asked)
 
     assert result.body == {"data": {"who": {"name": "Ann"}}}
-    (line,) = json_lines(log)
+    assert [one for one in messages(log) if not one.startswith("{")] == [
+        "id-1 Begin Execution - Type Name: Query and Field Name: person",
+        "id-1 End Field Execution",
+        "id-1 Begin Tracing",
+        "id-1 End Tracing",
+    ]
+    line = json_lines(log)[0]
     assert line == {
         "logType": "Tracing",
         "requestId": "id-1",
