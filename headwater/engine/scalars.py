@@ -22,6 +22,10 @@ from headwater.values.json_text import NestedTooDeeply, parse_json
 
 MIN_INT: Final = -(2**31)
 MAX_INT: Final = 2**31 - 1
+# What a JSON parser of Java makes of each kind of value.
+JAVA_CLASSES: Final[Mapping[type, str]] = MappingProxyType(
+    {bool: "Boolean", int: "Integer", float: "Double", str: "String", list: "ArrayList", dict: "LinkedHashMap"}
+)
 
 
 class ScalarFault(ValueError):
@@ -47,8 +51,9 @@ class Scalar:
 
 def java_class(value: Any) -> str:
     """The Java class name the service prints for a JSON value."""
-    names = {bool: "Boolean", int: "Integer", float: "Double", str: "String", list: "List", dict: "Map"}
-    return "null" if value is None else names.get(type(value), type(value).__name__)
+    if value.__class__ is int and not MIN_INT <= value <= MAX_INT:
+        return "Long" if -(2**63) <= value < 2**63 else "BigInteger"
+    return "null" if value is None else JAVA_CLASSES.get(type(value), type(value).__name__)
 
 
 def _wrong(name: str, value: Any) -> ScalarFault:

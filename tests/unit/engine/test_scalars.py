@@ -7,7 +7,7 @@ from graphql import parse_value
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headwater.engine.scalars import SCALARS, ScalarFault
+from headwater.engine.scalars import SCALARS, ScalarFault, java_class
 
 ACCEPTED: dict[str, list[str]] = {
     "AWSDate": [
@@ -218,3 +218,21 @@ def test_json_nested_too_deeply_is_refused_without_repeating_it() -> None:
         SCALARS["AWSJSON"].parse("[" * 300 + "]" * 300)
 
     assert str(caught.value) == "Unable to parse a value as valid JSON: it is nested more than 200 levels deep."
+
+
+@pytest.mark.parametrize(
+    ("value", "java"),
+    [
+        (True, "Boolean"),
+        (2**31, "Long"),
+        (-(2**31), "Integer"),
+        (2**63, "BigInteger"),
+        (1.5, "Double"),
+        ([], "ArrayList"),
+        # Recorded: a resolver of a Boolean field that returned an object.
+        ({"a": 1}, "LinkedHashMap"),
+        (None, "null"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_called_by_its_java_class(value: object, java: str) -> None:
+    assert java_class(value) == java
