@@ -51,6 +51,11 @@ class PreparedThing:
     arguments: Mapping[str, Any] = {"id": "thing-1"}
     mutation_fields = ("putThing",)
     group_key = "onThing { id seq text }"
+    has_resolver = False
+
+    @property
+    def projection(self) -> "PreparedThing":
+        return self
 
     def project(self, response: Any) -> bytes:
         return orjson.dumps({"data": {"onThing": response}})
@@ -82,7 +87,7 @@ async def serve_headwater(control: Connection) -> None:
         return PreparedThing()
 
     async def run_resolver(prepared: Any, caller: GraphQLCaller, headers: Any) -> None:
-        return None
+        raise NotImplementedError("subscriptions have no resolver here")
 
     realtime = AppSyncRealtime(authenticate=authenticate, prepare=prepare, run_resolver=run_resolver)
 

@@ -29,7 +29,7 @@ from headwater.engine.execution.completion import Run
 from headwater.engine.execution.deadline import DeadlinePassed, within
 from headwater.engine.execution.faults import document_error, request_error
 from headwater.engine.execution.inputs import InputTypes, VariablePlan, VariableRefusal, coerce_variables
-from headwater.engine.execution.plan import ObjectPlan, PlanCompiler, PlanScope
+from headwater.engine.execution.plan import FieldPlan, ObjectPlan, PlanCompiler, PlanScope
 from headwater.engine.execution.run import execute, mutation_steps, query_steps
 from headwater.engine.introspection import Introspection
 from headwater.engine.schema import ApiSchema
@@ -221,16 +221,7 @@ class GraphQLEngine:
             arguments = root.build_arguments(variables)
         except RequestError as error:
             raise SubscriptionRefused([{"message": error.message}]) from error
-        return PreparedSubscription(
-            field_name=root.name,
-            arguments=arguments,
-            mutation_fields=self.schema.subscribed.get(root.name, ()),
-            group_key=projection.group_key,
-            resolver=self._resolvers.get((root.parent_type, root.name)),
-            variables=raw_variables,
-            projection=projection,
-            schema=self.schema.graphql,
-        )
+        return PreparedSubscription(projection, arguments, raw_variables)
 
     def _document(self, query: str, operation_name: str | None) -> CompiledDocument:
         key = (query, operation_name or None)
@@ -322,9 +313,13 @@ class GraphQLEngine:
         return OperationPlan(
             root,
             any(one.is_introspection for one in root.fields),
-            Projection(root.fields[0]) if document.is_subscription and root.fields else None,
+            self._projection(root.fields[0]) if document.is_subscription and root.fields else None,
             self._is_withheld(caller, root),
         )
+
+    def _projection(self, root: FieldPlan) -> Projection:
+        resolver = self._resolvers.get((root.parent_type, root.name))
+        return Projection(root, self.schema.graphql, self.schema.subscribed.get(root.name, ()), resolver)
 
     def _is_withheld(self, caller: GraphQLCaller, root: ObjectPlan) -> bool:
         asked = [one.name for one in root.fields if not one.name.startswith("__")]

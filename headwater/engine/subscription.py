@@ -1,9 +1,9 @@
 """Flow 8/8: cut each subscriber's selection from the response of the mutation it follows."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from graphql import GraphQLSchema
 
 from headwater.engine.calls import FieldCall, FieldResolver, RequestContext, SubscriptionRefused
@@ -19,16 +19,33 @@ from headwater.values.identity import GraphQLCaller
 
 
 class Projection:
-    """The selection of one subscription field, compiled for reading completed mutation responses.
+    """A subscription field with its selection, compiled for reading completed mutation responses.
 
-    Subscribers with equal `group_key` get equal payloads, so one `project` serves all of them.
+    Subscribers with equal `group_key` get equal payloads, so one `project` serves all of them. `resolver` runs once at
+    the start of each subscription, if there is one.
     """
 
-    __slots__ = ("_prefix", "_refused", "_selected", "group_key", "root")
+    __slots__ = (
+        "_prefix",
+        "_refused",
+        "_schema",
+        "_selected",
+        "field_name",
+        "group_key",
+        "mutation_fields",
+        "resolver",
+        "root",
+    )
 
-    def __init__(self, root: FieldPlan) -> None:
+    def __init__(
+        self, root: FieldPlan, schema: GraphQLSchema, mutation_fields: tuple[str, ...], resolver: FieldResolver | None
+    ) -> None:
         self.root = root
+        self.field_name = root.name
+        self.mutation_fields = mutation_fields
+        self.resolver = resolver
         self.group_key: Hashable = (root.name, f"{root.response_key}:{_signature(root.shape)}")
+        self._schema = schema
         self._prefix = b'{"data":{' + encode_json(root.response_key) + b":"
         self._selected: dict[str, Any] | None = None
         self._refused: list[str] | None = None
@@ -82,41 +99,26 @@ class Projection:
             self._refused = refused_fields(self.root.shape)
         return self._refused
 
-
-@dataclass(slots=True)
-class PreparedSubscription:
-    """A subscription that may start.
-
-    `arguments` lacks what the client omitted and holds None for what it sent as null. `resolver` runs once at the
-    start, if there is one. `variables` are the client's.
-    """
-
-    field_name: str
-    arguments: dict[str, Any]
-    mutation_fields: tuple[str, ...]
-    group_key: Hashable
-    resolver: FieldResolver | None
-    variables: dict[str, Any]
-    projection: Projection = field(repr=False)
-    schema: GraphQLSchema = field(repr=False)
-
-    def project(self, response: Any) -> bytes:
-        """See Projection.project."""
-        return self.projection.project(response)
-
-    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
-        """See Projection.unselected_fields."""
-        return self.projection.unselected_fields(selected)
-
-    def refused_fields(self) -> list[str]:
-        """See Projection.refused_fields."""
-        return self.projection.refused_fields()
-
     def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
         """See event_values.filter_fault."""
-        root = self.schema.subscription_type
+        root = self._schema.subscription_type
         assert root is not None, "validated subscriptions have a root type"
-        return filter_fault(self.schema, root.fields[self.field_name].type, path, values)
+        return filter_fault(self._schema, root.fields[self.field_name].type, path, values)
+
+
+class PreparedSubscription(msgspec.Struct, eq=False):
+    """A subscription that may start.
+
+    `arguments` lacks what the client omitted and holds None for what it sent as null. `variables` are the client's.
+    """
+
+    projection: Projection
+    arguments: dict[str, Any]
+    variables: dict[str, Any]
+
+    @property
+    def has_resolver(self) -> bool:
+        return self.projection.resolver is not None
 
     def check_result(self, call: FieldCall, value: Any) -> None:
         """What the subscription's resolver came to: errors it appended, and a value that must fit the field.

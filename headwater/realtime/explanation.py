@@ -76,21 +76,21 @@ def explain(registry: SubscriptionRegistry[Any], event: PublishedEvent) -> dict[
 
 def _verdict(cohort: Cohort[Any], published: Published) -> dict[str, Any]:
     reasons = _reasons(cohort, published)
-    find, selected = cohort.find_unselected, published.selected
+    selected = published.selected
     return {
-        "field": cohort.field_name,
+        "field": cohort.projection.field_name,
         "subscribers": len(cohort.heads),
         "ids": [one.subscription_id for one in islice(cohort.heads, _MAX_IDS)],
         "matches": not reasons,
         "reasons": reasons,
-        "unselected": find(selected) if find is not None and selected else [],
+        "unselected": cohort.projection.unselected_fields(selected) if selected else [],
         "errors": [] if reasons else _errors(cohort, published),
     }
 
 
 def _errors(cohort: Cohort[Any], published: Published) -> list[str]:
     """The errors in what is sent: fields the subscriber may not see, nulls where there may be none."""
-    payload = orjson.loads(cohort.project(published.response))
+    payload = orjson.loads(cohort.projection.project(published.response))
     return [str(one["message"]) for one in payload.get("errors") or ()]
 
 
@@ -104,7 +104,7 @@ def _reasons(cohort: Cohort[Any], published: Published) -> list[str]:
     failed = cohort.filter.failed_rules(response)
     if all(failed):
         return [" and ".join(_reason(rule, cohort, published) for rule in group) for group in failed]
-    size = len(cohort.project(response))
+    size = len(cohort.projection.project(response))
     if size > MAX_EVENT_BYTES:
         return [f"the event has {size} bytes for this subscription; above {MAX_EVENT_BYTES} it is dropped"]
     return []
@@ -112,7 +112,7 @@ def _reasons(cohort: Cohort[Any], published: Published) -> list[str]:
 
 def _reason(rule: Rule, cohort: Cohort[Any], published: Published) -> str:
     condition = f"{'.'.join(rule.path)} {rule.operator} {_text(rule.value)}"
-    fault = cohort.find_fault(rule.path, rule.values) if cohort.find_fault is not None else None
+    fault = cohort.projection.filter_fault(rule.path, rule.values)
     if fault is not None:
         return f"{condition}: {fault}"
     if published.selected and not is_selected(published.selected, rule.path):

@@ -5,10 +5,11 @@ filter, so a mutation looks at the cohorts that may match, never at all subscrib
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import msgspec
 import orjson
 
 from headwater.realtime.argument_filter import ArgumentFilter
@@ -17,47 +18,61 @@ from headwater.realtime.filters import CompiledFilter, IndexKey, Path, index_key
 ConnectionT = TypeVar("ConnectionT")
 
 SubscriptionFilter = CompiledFilter | ArgumentFilter
-Project = Callable[[Any], bytes]
-# Which of the subscriber's fields a mutation's selection (nested mappings of field names) lacks.
-FindUnselected = Callable[[Mapping[str, Any]], list[str]]
-# Why events never have one of these values at a path; None if they can.
-FindFault = Callable[[Path, Iterable[Any]], str | None]
 
 
-@dataclass(slots=True, eq=False)
-class Subscription(Generic[ConnectionT]):
-    """One started subscription; `project` gives the JSON of `{"data": …}` for a mutation's response.
+class Projection(Protocol):
+    """A subscription field with its selection: what subscriptions have in common, so that one serves all of them.
 
-    `group_key` is equal for selections whose projections are equal. `frame_head` begins every data frame.
+    `group_key` is equal for projections that give equal payloads.
     """
+
+    @property
+    def field_name(self) -> str: ...
+
+    @property
+    def mutation_fields(self) -> tuple[str, ...]: ...
+
+    @property
+    def group_key(self) -> Hashable: ...
+
+    def project(self, response: Any) -> bytes:
+        """The JSON of `{"data": …, "errors"?: …}` for a mutation's response."""
+        ...
+
+    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
+        """Fields the subscriber wants and a mutation's selection (nested mappings of field names) lacks."""
+        ...
+
+    def refused_fields(self) -> list[str]:
+        """Fields the subscriber wants and may not see."""
+        ...
+
+    def filter_fault(self, path: Path, values: Iterable[Any]) -> str | None:
+        """Why events never have one of these values at a path; None if they can."""
+        ...
+
+
+class Subscription(msgspec.Struct, Generic[ConnectionT], eq=False):
+    """One started subscription."""
 
     connection: ConnectionT
     subscription_id: str
-    field_name: str
-    mutation_fields: tuple[str, ...]
+    projection: Projection
     filter: SubscriptionFilter
-    group_key: Hashable
-    project: Project
     invalidation_filter: CompiledFilter | None = None
-    find_unselected: FindUnselected | None = None
-    find_fault: FindFault | None = None
 
     @property
     def frame_head(self) -> bytes:
+        """What every data frame begins with."""
         return b'{"id":' + orjson.dumps(self.subscription_id) + b',"type":"data","payload":'
 
 
-@dataclass(slots=True, eq=False)
-class Cohort(Generic[ConnectionT]):
+class Cohort(msgspec.Struct, Generic[ConnectionT], eq=False):
     """Subscriptions that get the same events with the same payload; `heads` are their frames' beginnings."""
 
-    field_name: str
+    projection: Projection
     filter: SubscriptionFilter
-    group_key: Hashable
-    project: Project
-    find_unselected: FindUnselected | None
-    find_fault: FindFault | None = None
-    heads: dict[Subscription[ConnectionT], bytes] = field(default_factory=dict)
+    heads: dict[Subscription[ConnectionT], bytes]
 
 
 @dataclass(slots=True)
@@ -78,21 +93,13 @@ class _FieldIndex(Generic[ConnectionT]):
     paths: Counter[Path] = field(default_factory=Counter)
 
     def add(self, subscription: Subscription[ConnectionT], head: bytes) -> None:
-        key = (subscription.filter.key, subscription.group_key)
+        key = (subscription.filter.key, subscription.projection.group_key)
         cohort = self.cohorts.get(key)
         if cohort is None:
-            cohort = Cohort(
-                subscription.field_name,
-                subscription.filter,
-                subscription.group_key,
-                subscription.project,
-                subscription.find_unselected,
-                subscription.find_fault,
-            )
+            cohort = self.cohorts[key] = Cohort(subscription.projection, subscription.filter, {})
             # Not Counter.update, which takes 1 us for a single path.
             for path in cohort.filter.paths():
                 self.paths[path] += 1
-            self.cohorts[key] = cohort
             entries = cohort.filter.index_entries()
             if entries is None:
                 self.unindexed[cohort] = None
@@ -103,7 +110,7 @@ class _FieldIndex(Generic[ConnectionT]):
         cohort.heads[subscription] = head
 
     def remove(self, subscription: Subscription[ConnectionT]) -> None:
-        key = (subscription.filter.key, subscription.group_key)
+        key = (subscription.filter.key, subscription.projection.group_key)
         cohort = self.cohorts.get(key)
         if cohort is None or cohort.heads.pop(subscription, None) is None or cohort.heads:
             return
@@ -146,28 +153,28 @@ class SubscriptionRegistry(Generic[ConnectionT]):
     def add(self, subscription: Subscription[ConnectionT]) -> None:
         self._count += 1
         head = subscription.frame_head
-        for mutation_field in subscription.mutation_fields:
+        for mutation_field in subscription.projection.mutation_fields:
             index = self._by_mutation.get(mutation_field)
             if index is None:
                 index = self._by_mutation[mutation_field] = _FieldIndex()
             index.add(subscription, head)
         if subscription.invalidation_filter is not None:
-            self._invalidatable.setdefault(subscription.field_name, {})[subscription] = None
+            self._invalidatable.setdefault(subscription.projection.field_name, {})[subscription] = None
 
     def remove(self, subscription: Subscription[ConnectionT]) -> None:
         """Forget a subscription that was added."""
         self._count -= 1
-        for mutation_field in subscription.mutation_fields:
+        for mutation_field in subscription.projection.mutation_fields:
             index = self._by_mutation.get(mutation_field)
             if index is not None:
                 index.remove(subscription)
                 if not index.cohorts:
                     del self._by_mutation[mutation_field]
         if subscription.invalidation_filter is not None:
-            same_field = self._invalidatable.get(subscription.field_name, {})
+            same_field = self._invalidatable.get(subscription.projection.field_name, {})
             same_field.pop(subscription, None)
             if not same_field:
-                self._invalidatable.pop(subscription.field_name, None)
+                self._invalidatable.pop(subscription.projection.field_name, None)
 
     def has_subscribers(self, mutation_field: str) -> bool:
         """Whether any subscription follows a mutation field."""
@@ -195,9 +202,10 @@ class SubscriptionRegistry(Generic[ConnectionT]):
         for cohort in index.candidates(response):
             if not cohort.filter(response):
                 continue
-            payload = payloads.get(cohort.group_key)
+            projection = cohort.projection
+            payload = payloads.get(projection.group_key)
             if payload is None:
-                payload = payloads[cohort.group_key] = cohort.project(response)
+                payload = payloads[projection.group_key] = projection.project(response)
             yield Delivery(cohort, payload)
 
     def invalidated(self, subscription_field: str, payload: Any) -> list[Subscription[ConnectionT]]:

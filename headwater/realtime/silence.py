@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from headwater.realtime.argument_filter import argument_rules
 from headwater.realtime.filters import Path, Rule
-from headwater.realtime.registry import Cohort
+from headwater.realtime.registry import Cohort, Projection
 
 logger = logging.getLogger(__name__)
 
@@ -24,27 +24,6 @@ class PublishedMutation(Protocol):
     def selected(self) -> Mapping[str, Any]: ...
 
 
-class PreparedSubscription(Protocol):
-    """A subscription that starts.
-
-    `filter_fault` tells why its events never have one of these values at a path; `refused_fields` are those that its
-    subscriber selects and may not see.
-    """
-
-    @property
-    def field_name(self) -> str: ...
-
-    @property
-    def arguments(self) -> Mapping[str, Any]: ...
-
-    @property
-    def group_key(self) -> Hashable: ...
-
-    def refused_fields(self) -> list[str]: ...
-
-    def filter_fault(self, path: Path, values: Iterable[Any]) -> str | None: ...
-
-
 class SilenceWarnings:
     """Remembers what it has looked at, so that each warning comes once and looking costs little afterwards."""
 
@@ -53,33 +32,33 @@ class SilenceWarnings:
         # The selection that was looked at last for a group: plans keep theirs, so it is nearly always the very same.
         self._selections: dict[Hashable, Mapping[str, Any]] = {}
 
-    def check_arguments(self, prepared: PreparedSubscription) -> None:
+    def check_arguments(self, projection: Projection, arguments: Mapping[str, Any]) -> None:
         """As check_rules, for a subscription that its arguments filter."""
-        for name, value in prepared.arguments.items():
+        for name, value in arguments.items():
             # Their rules are only written out for a kind of value that is new.
-            if self._is_new((prepared.field_name, name, value.__class__)):
-                self.check_rules(prepared, argument_rules({name: value}))
+            if self._is_new((projection.field_name, name, value.__class__)):
+                self.check_rules(projection, argument_rules({name: value}))
 
-    def check_rules(self, prepared: PreparedSubscription, rules: Iterable[Rule]) -> None:
+    def check_rules(self, projection: Projection, rules: Iterable[Rule]) -> None:
         """A filter that nothing passes is a mistake, whether for its values or for the type of the event."""
         for rule in rules:
             is_vain = _matches_nothing(rule)
-            key = (prepared.field_name, rule.path, is_vain, *map(type, rule.values))
+            key = (projection.field_name, rule.path, is_vain, *map(type, rule.values))
             # An explicit null as an argument asks for an absent field.
             if rule.value is None or not self._is_new(key):
                 continue
-            fault = prepared.filter_fault(rule.path, rule.values)
+            fault = projection.filter_fault(rule.path, rule.values)
             if fault is None and is_vain:
                 fault = f"{rule.operator} {list(rule.values)} matches nothing"
             if fault is not None:
-                logger.warning("%s filters on %s, but %s", prepared.field_name, ".".join(rule.path), fault)
+                logger.warning("%s filters on %s, but %s", projection.field_name, ".".join(rule.path), fault)
 
-    def check_rights(self, prepared: PreparedSubscription) -> None:
+    def check_rights(self, projection: Projection) -> None:
         """A field that the subscriber may not see arrives as null, or takes its parent with it."""
-        refused = prepared.refused_fields()
-        if refused and self._is_new(("rights", prepared.group_key)):
+        refused = projection.refused_fields()
+        if refused and self._is_new(("rights", projection.group_key)):
             logger.warning(
-                "a subscriber of %s may not see %s: it gets null there", prepared.field_name, ", ".join(refused)
+                "a subscriber of %s may not see %s: it gets null there", projection.field_name, ", ".join(refused)
             )
 
     def check_filters(self, published: PublishedMutation, paths: Collection[Path]) -> None:
@@ -97,21 +76,22 @@ class SilenceWarnings:
 
     def check_selection(self, published: PublishedMutation, cohort: Cohort[Any]) -> None:
         """A field that was not selected arrives as null, or takes its parent with it."""
-        selected = published.selected
-        if not selected or cohort.find_unselected is None or self._selections.get(cohort.group_key) is selected:
+        selected, projection = published.selected, cohort.projection
+        group_key = projection.group_key
+        if not selected or self._selections.get(group_key) is selected:
             return
         if len(self._selections) >= _MAX_REMEMBERED:
             self._selections.clear()
-        self._selections[cohort.group_key] = selected
-        if not self._is_new((published.mutation_field, cohort.group_key, tuple(selected))):
+        self._selections[group_key] = selected
+        if not self._is_new((published.mutation_field, group_key, tuple(selected))):
             return
-        missing = cohort.find_unselected(selected)
+        missing = projection.unselected_fields(selected)
         if missing:
             logger.warning(
                 "%s does not select %s: subscribers of %s get null there",
                 published.mutation_field,
                 ", ".join(missing),
-                cohort.field_name,
+                projection.field_name,
             )
 
     def tell_dropped(self, published: PublishedMutation, size_bytes: int) -> None:

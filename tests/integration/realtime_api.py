@@ -47,6 +47,8 @@ class Prepared:
         selections = field.selection_set.selections if field.selection_set else ()
         self._selected = tuple(node.name.value for node in selections if isinstance(node, FieldNode))
         self.group_key = (self.field_name, self._selected)
+        self.projection = self
+        self.has_resolver = True
 
     def project(self, response: Any) -> bytes:
         selected = {name: response.get(name) for name in self._selected} if isinstance(response, dict) else response

@@ -84,9 +84,7 @@ class ApiCalls:
         return self._engine.prepare_subscription(GraphQLRequest(query, dict(variables), operation_name), caller)
 
     def run_resolver(self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]]) -> Any:
-        """The coroutine of the subscription's resolver; None if it has none."""
-        if prepared.resolver is None:
-            return None
+        """The coroutine of the subscription's resolver."""
         context = RequestContext(caller, headers=dict(headers), request_id=self._new_request_id(), now=self._clock())
         return _set_up(prepared, context)
 
@@ -103,7 +101,7 @@ class ApiCalls:
 async def _set_up(prepared: PreparedSubscription, context: RequestContext) -> Any:
     """Raises: RequestError, which refuses the subscription."""
     call = prepared.field_call(context)
-    setup = await prepared.resolver.run_subscription(call)  # type: ignore[union-attr]  # resolvers of the datasource package
+    setup = await prepared.projection.resolver.run_subscription(call)  # type: ignore[union-attr]  # resolvers of the datasource package
     prepared.check_result(call, setup.result)
     return setup
 

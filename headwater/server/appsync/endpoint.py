@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from headwater.engine import channel_error
@@ -11,7 +11,7 @@ from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.realtime.connection import RealtimeConnection, RealtimeLimits, StartRequested, StopRequested
 from headwater.realtime.filters import FilterRefused, compile_filter
 from headwater.realtime.handshake import ConnectRequest, request_headers
-from headwater.realtime.registry import Subscription, SubscriptionFilter
+from headwater.realtime.registry import Projection, Subscription, SubscriptionFilter
 from headwater.realtime.websocket_frames import CloseCode
 from headwater.server.http.eager_tasks import start_eagerly
 from headwater.server.http.websocket import WebSocketLimits, WebSocketSender
@@ -27,35 +27,16 @@ _REFUSED_OPEN_S = 1.0
 
 
 class PreparedSubscription(Protocol):
-    """A validated subscription. `arguments` holds no omitted ones; `group_key` is equal for equal selections."""
-
-    @property
-    def field_name(self) -> str: ...
+    """A validated subscription. `arguments` holds no omitted ones."""
 
     @property
     def arguments(self) -> Mapping[str, Any]: ...
 
     @property
-    def mutation_fields(self) -> tuple[str, ...]: ...
+    def projection(self) -> Projection: ...
 
     @property
-    def group_key(self) -> Hashable: ...
-
-    def project(self, response: Any) -> bytes:
-        """The JSON of `{"data": …, "errors"?: …}` for a mutation's response."""
-        ...
-
-    def unselected_fields(self, selected: Mapping[str, Any]) -> list[str]:
-        """Fields the subscriber wants and a mutation's selection lacks."""
-        ...
-
-    def refused_fields(self) -> list[str]:
-        """Fields the subscriber wants and may not see."""
-        ...
-
-    def filter_fault(self, path: Sequence[str], values: Iterable[Any]) -> str | None:
-        """Why events never have one of these values at a path; None if they can."""
-        ...
+    def has_resolver(self) -> bool: ...
 
 
 class SubscriptionSetup(Protocol):
@@ -75,8 +56,8 @@ Authenticate = Callable[
 ]
 # query, variables, operation name, caller; raises RequestError, with `.errors` if there are several
 Prepare = Callable[[str, Mapping[str, Any], str | None, GraphQLCaller], PreparedSubscription]
-# None where the subscription has no resolver
-RunResolver = Callable[[PreparedSubscription, GraphQLCaller, Headers], Awaitable[SubscriptionSetup | None] | None]
+# called where the subscription has one
+RunResolver = Callable[[PreparedSubscription, GraphQLCaller, Headers], Awaitable[SubscriptionSetup | None]]
 
 
 class RealtimeEndpoint:
@@ -213,11 +194,11 @@ class RealtimeEndpoint:
         realtime = self._realtime
         try:
             prepared = realtime.prepare(start.query, start.variables, start.operation_name, caller)
-            headers = request_headers(start.authorization, self._custom_headers)
-            setup = realtime.run_resolver(prepared, caller, headers)
-            if setup is None:
+            if not prepared.has_resolver:
                 self._acknowledge(connection, start, self._subscription(start, prepared, None))
                 return None
+            headers = request_headers(start.authorization, self._custom_headers)
+            setup = realtime.run_resolver(prepared, caller, headers)
         except Exception as error:
             self._refuse(connection, start, error)
             return None
@@ -267,28 +248,23 @@ class RealtimeEndpoint:
         """Raises: RequestError for a filter that may not be set."""
         enhanced = setup.filter if setup is not None else None
         invalidation = setup.invalidation_filter if setup is not None else None
-        warnings = self._realtime.warnings
+        warnings, projection = self._realtime.warnings, prepared.projection
         wanted: SubscriptionFilter
         # An enhanced filter switches argument filtering off altogether.
         if enhanced is not None:
             wanted = compile_filter(enhanced)
             for group in wanted.groups:
-                warnings.check_rules(prepared, group)
+                warnings.check_rules(projection, group)
         else:
             wanted = ArgumentFilter(prepared.arguments)
-            warnings.check_arguments(prepared)
-        warnings.check_rights(prepared)
+            warnings.check_arguments(projection, prepared.arguments)
+        warnings.check_rights(projection)
         return Subscription(
-            connection=self,
-            subscription_id=start.subscription_id,
-            field_name=prepared.field_name,
-            mutation_fields=prepared.mutation_fields,
-            filter=wanted,
-            group_key=prepared.group_key,
-            project=prepared.project,
-            invalidation_filter=compile_filter(invalidation) if invalidation is not None else None,
-            find_unselected=prepared.unselected_fields,
-            find_fault=prepared.filter_fault,
+            self,
+            start.subscription_id,
+            projection,
+            wanted,
+            compile_filter(invalidation) if invalidation is not None else None,
         )
 
     def _forget(self, subscription_id: str) -> None:

@@ -119,7 +119,7 @@ class AppSyncRealtime:
                 self.warnings.tell_dropped(published, len(delivery.payload))
             else:
                 count += _deliver(delivery)
-                fields.add(delivery.cohort.field_name)
+                fields.add(delivery.cohort.projection.field_name)
                 self._meter(delivery.cohort, len(delivery.payload))
                 self.warnings.check_selection(published, delivery.cohort)
         # The service counts one inbound message for each subscription field a mutation reaches.

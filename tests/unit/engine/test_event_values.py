@@ -29,7 +29,7 @@ type Subscription {
 def fault() -> Any:
     engine = GraphQLEngine(load_schema(SDL), {}, default_mode="API_KEY")
     prepared = engine.prepare_subscription(GraphQLRequest("subscription { onPut { id } }"), GraphQLCaller("API_KEY"))
-    return lambda path, *values: prepared.filter_fault(path.split("."), values)
+    return lambda path, *values: prepared.projection.filter_fault(path.split("."), values)
 
 
 @pytest.mark.parametrize(

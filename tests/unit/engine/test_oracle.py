@@ -290,5 +290,5 @@ def test_a_subscriber_with_the_mutation_s_selection_gets_the_mutation_s_response
         )
 
         for one in published:
-            assert orjson.loads(prepared.project(one.response)) == {"data": {name: body["data"][field]}}
-            assert prepared.unselected_fields(one.selected) == []
+            assert orjson.loads(prepared.projection.project(one.response)) == {"data": {name: body["data"][field]}}
+            assert prepared.projection.unselected_fields(one.selected) == []

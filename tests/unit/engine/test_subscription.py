@@ -52,7 +52,7 @@ def test_a_subscriber_gets_its_own_selection_under_its_own_aliases(api: Any) -> 
         api, "subscription { on: onCreateTodo { __typename what: title owner { name } tags parts { id } } }"
     )
 
-    payload = prepared.project(
+    payload = prepared.projection.project(
         {"id": "1", "title": "t", "owner": {"name": "n", "email": "e"}, "tags": ["a", None], "parts": [{"id": "2"}]}
     )
 
@@ -64,7 +64,7 @@ def test_a_subscriber_gets_its_own_selection_under_its_own_aliases(api: Any) -> 
 def test_a_field_the_mutation_did_not_select_is_null(api: Any) -> None:
     prepared = prepare(api, "subscription { onCreateTodo { id title owner { email } } }")
 
-    assert orjson.loads(prepared.project({"id": "1", "owner": {"name": "n"}})) == {
+    assert orjson.loads(prepared.projection.project({"id": "1", "owner": {"name": "n"}})) == {
         "data": {"onCreateTodo": {"id": "1", "title": None, "owner": {"email": None}}}
     }
 
@@ -72,7 +72,7 @@ def test_a_field_the_mutation_did_not_select_is_null(api: Any) -> None:
 def test_a_required_field_the_mutation_did_not_select_is_an_error_and_climbs(api: Any) -> None:
     prepared = prepare(api, "subscription { onCreateTodo { id createdAt } }")
 
-    assert orjson.loads(prepared.project({"id": "1"})) == {
+    assert orjson.loads(prepared.projection.project({"id": "1"})) == {
         "data": {"onCreateTodo": None},
         "errors": [
             {
@@ -119,7 +119,7 @@ def test_an_error_a_subscription_resolver_appends_refuses_it(api: Any) -> None:
 def test_a_required_null_in_a_list_nulls_the_nearest_that_may_be_null(api: Any) -> None:
     prepared = prepare(api, "subscription { onCreateTodo { id parts { createdAt } } }")
 
-    payload = orjson.loads(prepared.project({"id": "1", "parts": [{"createdAt": "2020"}, {}]}))
+    payload = orjson.loads(prepared.projection.project({"id": "1", "parts": [{"createdAt": "2020"}, {}]}))
 
     assert payload["data"] == {"onCreateTodo": {"id": "1", "parts": None}}
     assert payload["errors"][0]["path"] == ["onCreateTodo", "parts", 1, "createdAt"]
@@ -128,13 +128,15 @@ def test_a_required_null_in_a_list_nulls_the_nearest_that_may_be_null(api: Any) 
 def test_a_required_root_field_nulls_all_data(api: Any) -> None:
     prepared = prepare(api, "subscription { onMust { createdAt } }")
 
-    assert orjson.loads(prepared.project({}))["data"] is None
+    assert orjson.loads(prepared.projection.project({}))["data"] is None
 
 
 def test_abstract_values_are_cut_by_their_typename(api: Any) -> None:
     prepared = prepare(api, "subscription { onMany { __typename id ... on Other { size } ... on Todo { title } } }")
 
-    payload = prepared.project([{"__typename": "Other", "id": "1", "size": 3}, None, {"__typename": "Todo", "id": "2"}])
+    payload = prepared.projection.project(
+        [{"__typename": "Other", "id": "1", "size": 3}, None, {"__typename": "Todo", "id": "2"}]
+    )
 
     assert orjson.loads(payload)["data"]["onMany"] == [
         {"__typename": "Other", "id": "1", "size": 3},
@@ -147,8 +149,8 @@ def test_a_field_the_subscriber_may_not_see_is_null_with_an_error(api: Any) -> N
     query = "subscription { onCreateTodo { id hidden } }"
     response = {"id": "1", "hidden": "h"}
 
-    as_key = orjson.loads(prepare(api, query).project(response))
-    as_iam = orjson.loads(prepare(api, query, caller=GraphQLCaller("AWS_IAM")).project(response))
+    as_key = orjson.loads(prepare(api, query).projection.project(response))
+    as_iam = orjson.loads(prepare(api, query, caller=GraphQLCaller("AWS_IAM")).projection.project(response))
 
     assert as_key["data"] == {"onCreateTodo": {"id": "1", "hidden": None}}
     assert as_key["errors"] == [
@@ -167,14 +169,14 @@ def test_a_field_the_subscriber_may_not_see_is_null_with_an_error(api: Any) -> N
 def test_the_fields_a_subscriber_may_not_see_are_listed_by_their_paths(api: Any) -> None:
     query = "subscription { onCreateTodo { id hidden parts { again: hidden must } } }"
 
-    assert prepare(api, query).refused_fields() == ["hidden", "parts.hidden", "parts.must"]
-    assert prepare(api, query, caller=GraphQLCaller("AWS_IAM")).refused_fields() == []
+    assert prepare(api, query).projection.refused_fields() == ["hidden", "parts.hidden", "parts.must"]
+    assert prepare(api, query, caller=GraphQLCaller("AWS_IAM")).projection.refused_fields() == []
 
 
 def test_what_the_publisher_may_not_see_no_subscriber_gets(api: Any) -> None:
     prepared = prepare(api, "subscription { onCreateTodo { id must } }", caller=GraphQLCaller("AWS_IAM"))
 
-    assert orjson.loads(prepared.project({"id": "1", "must": None}))["data"] == {"onCreateTodo": None}
+    assert orjson.loads(prepared.projection.project({"id": "1", "must": None}))["data"] == {"onCreateTodo": None}
 
 
 def test_omitted_arguments_are_absent_and_null_ones_present(api: Any) -> None:
@@ -191,14 +193,17 @@ def test_equal_selections_share_a_group_whatever_their_arguments_and_text(api: A
     other = prepare(api, "subscription { onCreateTodo { id x: title } }")
     field = prepare(api, "subscription { onMust { id title } }")
 
-    assert one.group_key == two.group_key
-    assert len({one.group_key, other.group_key, field.group_key}) == 3
+    assert one.projection.group_key == two.projection.group_key
+    assert len({one.projection.group_key, other.projection.group_key, field.projection.group_key}) == 3
 
 
 def test_subscribers_with_other_rights_are_in_other_groups(api: Any) -> None:
     query = "subscription { onCreateTodo { id hidden } }"
 
-    assert prepare(api, query).group_key != prepare(api, query, caller=GraphQLCaller("AWS_IAM")).group_key
+    assert (
+        prepare(api, query).projection.group_key
+        != prepare(api, query, caller=GraphQLCaller("AWS_IAM")).projection.group_key
+    )
 
 
 def test_what_was_not_selected_is_named_for_a_warning(api: Any) -> None:
@@ -206,7 +211,7 @@ def test_what_was_not_selected_is_named_for_a_warning(api: Any) -> None:
         api, "subscription { onCreateTodo { __typename x: title id owner { name email } parts { id } } }"
     )
 
-    assert prepared.unselected_fields({"id": {}, "owner": {"name": {}}}) == ["title", "owner.email", "parts"]
+    assert prepared.projection.unselected_fields({"id": {}, "owner": {"name": {}}}) == ["title", "owner.email", "parts"]
 
 
 def test_the_mutations_and_the_resolver_of_the_field_are_known(api: Any) -> None:
@@ -218,8 +223,8 @@ def test_the_mutations_and_the_resolver_of_the_field_are_known(api: Any) -> None
 
     call = prepared.field_call(RequestContext(GraphQLCaller("AWS_IAM")))
 
-    assert prepared.mutation_fields == ("createTodo",)
-    assert prepared.resolver is api.resolvers["Subscription", "onSecret"]
+    assert prepared.projection.mutation_fields == ("createTodo",)
+    assert prepared.projection.resolver is api.resolvers["Subscription", "onSecret"]
     assert (call.parent_type, call.field_name, call.arguments, call.source) == ("Subscription", "onSecret", {}, None)
     assert call.info.selection_set_list == ["id", "owner", "owner/name"]
 
@@ -286,7 +291,7 @@ async def test_real_schemas_load_introspect_and_take_a_subscription(name: str, s
 
     assert "errors" not in result.body
     assert result.body["data"]["__schema"]["types"]
-    assert prepared.mutation_fields
+    assert prepared.projection.mutation_fields
 
 
 NOTIFICATIONS = """
@@ -317,4 +322,4 @@ async def test_a_union_published_by_iam_reaches_a_user_by_an_interface_s_fields(
     )
 
     assert prepared.arguments == {"userId": "u", "kind": "LIKED"}
-    assert prepared.project(result.published[0].response) == b'{"data":{"onNoted":{"id":"1","likedBy":"u"}}}'
+    assert prepared.projection.project(result.published[0].response) == b'{"data":{"onNoted":{"id":"1","likedBy":"u"}}}'

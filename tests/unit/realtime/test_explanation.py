@@ -10,6 +10,7 @@ from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.realtime.explanation import PublishedEvent, PublishedEvents, explain
 from headwater.realtime.filters import CompiledFilter, compile_filter
 from headwater.realtime.registry import Subscription, SubscriptionFilter, SubscriptionRegistry
+from tests.unit.realtime.projections import SomeProjection
 
 
 @dataclass
@@ -27,18 +28,9 @@ def enhanced(*groups: list[tuple[str, str, Any]]) -> CompiledFilter:
 
 def registry_of(*filters: SubscriptionFilter, unselected: list[str] | None = None) -> SubscriptionRegistry[str]:
     registry: SubscriptionRegistry[str] = SubscriptionRegistry()
+    projection = SomeProjection(unselected=unselected or [])
     for number, one in enumerate(filters):
-        subscription = Subscription(
-            "connection",
-            f"id-{number}",
-            "onState",
-            ("putState",),
-            one,
-            "group",
-            orjson.dumps,
-            find_unselected=lambda selected: unselected or [],
-        )
-        registry.add(subscription)
+        registry.add(Subscription("connection", f"id-{number}", projection, one))
     return registry
 
 
@@ -82,18 +74,11 @@ def test_a_filter_field_the_mutation_did_not_select_is_named() -> None:
 
 def test_a_filter_that_no_event_can_pass_is_told_as_such() -> None:
     registry: SubscriptionRegistry[str] = SubscriptionRegistry()
-    registry.add(
-        Subscription(
-            "connection",
-            "id-0",
-            "onState",
-            ("putState",),
-            enhanced([("zone", "in", ["z1"]), ("site", "eq", "s1")]),
-            "group",
-            orjson.dumps,
-            find_fault=lambda path, values: f"no {path[0]}, so none of {list(values)}" if path == ("zone",) else None,
-        )
+    projection = SomeProjection(
+        fault=lambda path, values: f"no {path[0]}, so none of {list(values)}" if path == ("zone",) else None
     )
+    wanted = enhanced([("zone", "in", ["z1"]), ("site", "eq", "s1")])
+    registry.add(Subscription("connection", "id-0", projection, wanted))
 
     found = reasons(registry, event({"site": "s2"}, "site"))
 
@@ -120,10 +105,8 @@ def test_fields_the_mutation_did_not_select_are_listed_for_those_who_get_the_eve
 def test_the_errors_in_what_a_subscriber_gets_are_listed() -> None:
     registry: SubscriptionRegistry[str] = SubscriptionRegistry()
     payload = {"data": {"onState": None}, "errors": [{"message": "Not Authorized to access id on type State"}]}
-    everything = ArgumentFilter({})
-    registry.add(
-        Subscription("c", "id-1", "onState", ("putState",), everything, "group", lambda _: orjson.dumps(payload))
-    )
+    projection = SomeProjection(to_payload=lambda _: orjson.dumps(payload))
+    registry.add(Subscription("c", "id-1", projection, ArgumentFilter({})))
 
     (found,) = explain(registry, event({"id": "d1"}, "id"))["subscriptions"]
 

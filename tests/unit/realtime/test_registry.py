@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.realtime.filters import CompiledFilter, compile_filter
 from headwater.realtime.registry import Subscription, SubscriptionFilter, SubscriptionRegistry
+from tests.unit.realtime.projections import SomeProjection
 
 
 def project(response: Any) -> bytes:
@@ -25,16 +26,8 @@ def subscription(
     projection: Callable[[Any], bytes] = project,
     invalidation: CompiledFilter | None = None,
 ) -> Subscription[str]:
-    return Subscription(
-        connection=name,
-        subscription_id=name,
-        field_name="onX",
-        mutation_fields=mutations,
-        filter=matches or ArgumentFilter({}),
-        group_key=group,
-        project=projection,
-        invalidation_filter=invalidation,
-    )
+    selection = SomeProjection("onX", mutations, group, projection)
+    return Subscription(name, name, selection, matches or ArgumentFilter({}), invalidation)
 
 
 def registry_of(*subscriptions: Subscription[str]) -> SubscriptionRegistry[str]:
