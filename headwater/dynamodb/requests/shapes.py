@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,7 @@ def check_request(members: "Members", request: Any) -> None:
     """
     if not isinstance(request, dict):
         raise serialization("Start of list found where not expected")
-    if _is_surely_right(members, request):
+    if members.is_sound(request):
         return
     check_types(members, request)
     errors: list[_Broken] = []
@@ -81,89 +81,124 @@ def constraint_error(errors: Sequence[str]) -> Exception:
     return validation(f"{len(errors)} validation error{plural} detected: {'; '.join(errors)}")
 
 
+Sound = Callable[[Any], bool]
+
+
 class Members(dict[str, Shape]):
-    """The members of a structure by name; `required` names those it must have."""
+    """The members of a structure by name.
+
+    `is_sound` says whether a value is surely such a structure; it looks no deeper than the request's own members, so
+    that it is cheap.
+    """
 
     def __init__(self, members: Mapping[str, Shape]) -> None:
         super().__init__(members)
         self.required = tuple(name for name, shape in members.items() if shape.is_required)
+        self.is_sound = _sound_structure({name: _sound(shape) for name, shape in members.items()}, self.required)
 
 
-def _is_surely_right(members: Members, request: Mapping[str, Any]) -> bool:
-    # Over the members that are there: a request has few of those that there may be.
-    for name, value in request.items():
-        if value is None:
-            continue
-        shape = members.get(name)
-        if shape is not None and not _SOUND[shape.kind](shape, value):
+def _sound(shape: Shape) -> Sound:
+    """The test of one shape, made once: requests meet a closure and no shape."""
+    kind = shape.kind
+    if kind in {"value", "values"}:
+        return _is_object
+    if kind == "boolean":
+        return lambda value: isinstance(value, bool)
+    if kind == "time":
+        return lambda value: isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "number":
+        return lambda value: isinstance(value, int) and not isinstance(value, bool) and _is_within(shape, value)
+    if kind == "string":
+        return _sound_string(shape)
+    if kind == "list":
+        return _sound_list(shape)
+    if kind == "map":
+        return _sound_map(shape)
+    return _is_object if shape.members is None else shape.members.is_sound
+
+
+def _sound_structure(sound: Mapping[str, Sound], required: Sequence[str]) -> Sound:
+    def is_sound(value: Any) -> bool:
+        if not isinstance(value, dict):
             return False
-    # A loop where `all` would make a generator: this runs for each of a batch's 25 writes (bench/store.py).
-    for name in members.required:  # noqa: SIM110
-        if request.get(name) is None:
-            return False
-    return True
-
-
-def _is_sound(shape: Shape, value: Any) -> bool:
-    """Whether a member is surely right; looks no deeper than the request's own structure, so that it is cheap."""
-    if value is None:
-        return not shape.is_required
-    return _SOUND[shape.kind](shape, value)
-
-
-def _sound_string(shape: Shape, value: Any) -> bool:
-    if not isinstance(value, str):
-        return False
-    if shape.choices:
-        return value in shape.choices
-    if shape.pattern and value.startswith(_TABLE_ARN):
+        # Over the members that are there: a request has few of those that there may be.
+        for name, member in value.items():
+            if member is not None and name in sound and not sound[name](member):
+                return False
+        # A loop where `all` would make a generator: this runs for each of a batch's 25 writes (bench/store.py).
+        for name in required:  # noqa: SIM110
+            if value.get(name) is None:
+                return False
         return True
-    return (not shape.pattern or bool(_matches(shape.pattern, value))) and _is_within(shape, len(value))
+
+    return is_sound
 
 
-def _sound_list(shape: Shape, value: Any) -> bool:
-    if not isinstance(value, list) or not _is_within(shape, len(value)):
-        return False
-    element = shape.element
-    if element is None:
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _sound_string(shape: Shape) -> Sound:
+    choices = shape.choices
+    if choices:
+        return lambda value: isinstance(value, str) and value in choices
+    if shape.pattern:
+        matches = re.compile(shape.pattern).fullmatch
+
+        def is_sound(value: Any) -> bool:
+            if not isinstance(value, str):
+                return False
+            return value.startswith(_TABLE_ARN) or (matches(value) is not None and _is_within(shape, len(value)))
+
+        return is_sound
+    if shape.minimum is None and shape.maximum is None:
+        return _is_text
+    return lambda value: isinstance(value, str) and _is_within(shape, len(value))
+
+
+def _sound_list(shape: Shape) -> Sound:
+    element = None if shape.element is None else _sound(shape.element)
+
+    def is_sound(value: Any) -> bool:
+        if not isinstance(value, list) or not _is_within(shape, len(value)):
+            return False
+        if element is not None:
+            for entry in value:
+                if entry is None or not element(entry):
+                    return False
         return True
-    is_sound = _SOUND[element.kind]
-    for entry in value:  # noqa: SIM110  # as above
-        if entry is None or not is_sound(element, entry):
+
+    return is_sound
+
+
+def _sound_map(shape: Shape) -> Sound:
+    element = None if shape.element is None else _sound(shape.element)
+    key_length, value_length = shape.key_length, shape.value_length
+
+    def is_sound(value: Any) -> bool:
+        if not isinstance(value, dict) or not _is_within(shape, len(value)):
             return False
-    return True
+        if key_length is not None:
+            low, high = key_length
+            if any(not low <= len(key) <= high or not _matches(_NAME, key) for key in value):
+                return False
+        if value_length is not None:
+            low, high = value_length
+            if any(not isinstance(entry, list) or not low <= len(entry) <= high for entry in value.values()):
+                return False
+        if element is not None:
+            for entry in value.values():
+                if entry is None or not element(entry):
+                    return False
+        return True
+
+    return is_sound
 
 
-def _sound_map(shape: Shape, value: Any) -> bool:
-    if not isinstance(value, dict) or not _is_within(shape, len(value)):
-        return False
-    if shape.key_length is not None:
-        low, high = shape.key_length
-        if any(not low <= len(key) <= high or not _matches(_NAME, key) for key in value):
-            return False
-    if shape.value_length is not None:
-        low, high = shape.value_length
-        if any(not isinstance(entry, list) or not low <= len(entry) <= high for entry in value.values()):
-            return False
-    element = shape.element
-    return element is None or all(entry is not None and _is_sound(element, entry) for entry in value.values())
-
-
-def _sound_structure(shape: Shape, value: Any) -> bool:
-    return isinstance(value, dict) and (shape.members is None or _is_surely_right(shape.members, value))
-
-
-_SOUND = {
-    "string": _sound_string,
-    "number": lambda shape, value: isinstance(value, int) and not isinstance(value, bool) and _is_within(shape, value),
-    "boolean": lambda shape, value: isinstance(value, bool),
-    "time": lambda shape, value: isinstance(value, int | float) and not isinstance(value, bool),
-    "value": lambda shape, value: isinstance(value, dict),
-    "values": lambda shape, value: isinstance(value, dict),
-    "list": _sound_list,
-    "map": _sound_map,
-    "structure": _sound_structure,
-}
 _TABLE_ARN = "arn:aws:dynamodb:"
 _NAME = "[a-zA-Z0-9_.-]+"
 
