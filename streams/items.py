@@ -43,6 +43,10 @@ def command_key(device_id: str, command_id: str) -> Item:
     return key(device_partition(device_id), f"COMMAND#{command_id}")
 
 
+def removal_key(device_id: str, removed_ms: int) -> Item:
+    return key(device_partition(device_id), f"REMOVAL#{removed_ms:013d}")
+
+
 def alert_key(device_id: str, alert_id: str) -> Item:
     return key(device_partition(device_id), f"ALERT#{alert_id}")
 
