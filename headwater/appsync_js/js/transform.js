@@ -160,9 +160,18 @@
     }
     return groups;
   };
+  // The guide passes a String argument as it came ("Defining enhanced filters from the client").
+  const parsed = (text) => {
+    try {
+      return rt.parse(text);
+    } catch {
+      return refuse();
+    }
+  };
   const toSubscriptionFilter = (filter, ignoredFields, rules) =>
     orNull(() => {
-      let groups = toGroups(filter, Array.isArray(ignoredFields) ? ignoredFields : []);
+      const given = typeof filter === "string" ? parsed(filter) : filter;
+      let groups = toGroups(given, Array.isArray(ignoredFields) ? ignoredFields : []);
       const strict = rt.isMap(rules)
         ? Object.entries(rules).flatMap(([field, operators]) => fieldAlternatives(field, operators))
         : [];

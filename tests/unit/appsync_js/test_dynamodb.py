@@ -308,6 +308,7 @@ DOCUMENTED = (
         ),
         ("{}, [], { r: { eq: 1 } }", [["r eq 1"]]),
         ("{}", []),
+        ('\'{"a":{"le":2}}\'', [["a le 2"]]),
         ("{ a: {} }", []),
         ("{ or: [{ a: { eq: 1 } }] }, ['a']", []),
     ],
@@ -316,7 +317,7 @@ def test_a_subscription_filter_is_the_disjunctive_normal_form(arguments: str, ex
     assert groups(arguments) == expected
 
 
-@pytest.mark.parametrize("argument", ["", "null", "[]", "'{}'", "{ and: 1 }", "{ a: 1 }"])
+@pytest.mark.parametrize("argument", ["", "null", "[]", "'{'", "'[]'", "{ and: 1 }", "{ a: 1 }"])
 def test_a_subscription_filter_that_cannot_be_read_is_null(argument: str) -> None:
     assert value(f"util.transform.toSubscriptionFilter({argument})") is None
 
