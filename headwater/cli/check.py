@@ -29,6 +29,8 @@ def run_check(template: Path, parameters: dict[str, str], allowed_hosts: tuple[s
     if not console.is_terminal:
         console = Console(soft_wrap=True, width=_UNLIMITED)
     console.print(_verdict_table(deployment.findings))
+    for warning in deployment.warnings:
+        console.print(Text(f"warning: {warning}", style="yellow"))
     faults = deployment.faults.found
     for fault in faults:
         console.print(Text(fault, style="bold red"))

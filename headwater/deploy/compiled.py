@@ -10,14 +10,18 @@ from headwater.engine import ApiSchema, load_schema
 class Compiled:
     """What a start has compiled, by its text."""
 
-    _schemas: dict[str, ApiSchema] = field(default_factory=dict)
+    _schemas: dict[tuple[str, str], ApiSchema] = field(default_factory=dict)
     _modules: dict[tuple[str, str], JsModule] = field(default_factory=dict)
 
-    def schema(self, sdl: str) -> ApiSchema:
-        """Raises: TemplateError, one line for each fault."""
-        if sdl not in self._schemas:
-            self._schemas[sdl] = load_schema(sdl)
-        return self._schemas[sdl]
+    def schema(self, sdl: str, file: str) -> ApiSchema:
+        """A schema read from `file`, or from the template itself where that is empty.
+
+        Raises: TemplateError, one line for each fault.
+        """
+        key = (sdl, file)
+        if key not in self._schemas:
+            self._schemas[key] = load_schema(sdl, file)
+        return self._schemas[key]
 
     def module(self, code: str, name: str) -> JsModule:
         """Raises: TemplateError, one line for each construct that is refused."""

@@ -52,6 +52,11 @@ class LoadedTemplate:
             raise TemplateError(f"{uri} lies in S3; give a path beside the template")
         return (self.folder / local).resolve()
 
+    def shown_path(self, uri: str) -> str:
+        """The local file behind an address as messages name it: from the working directory, for editors to open."""
+        path = self.path(uri)
+        return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
 
 def _headwater_metadata(document: TemplateDocument) -> dict[str, Any]:
     metadata = document.body.get("Metadata")

@@ -175,10 +175,17 @@ class _ApiBuilder:
             raise TemplateError(f"the API has {len(schemas)} GraphQLSchema resources; it needs one")
         schema = schemas[0]
         with self._faults.collecting(schema.logical_id, self._schema_name):
-            if "Definition" in schema.properties:
-                return self.deployment.compiled.schema(str(schema.properties["Definition"]))
-            return self.deployment.compiled.schema(self._read(schema, "DefinitionS3Location"))
-        return self.deployment.compiled.schema("type Query { nothing: ID }")
+            found = self._compiled_schema(schema)
+            self.deployment.warnings.extend(f"{schema.logical_id}: {note}" for note in found.notes)
+            return found
+        return self.deployment.compiled.schema("type Query { nothing: ID }", "")
+
+    def _compiled_schema(self, schema: Resource) -> ApiSchema:
+        if "Definition" in schema.properties:
+            return self.deployment.compiled.schema(str(schema.properties["Definition"]), "")
+        sdl = self._read(schema, "DefinitionS3Location")
+        file = self.deployment.loaded.shown_path(schema.properties["DefinitionS3Location"])
+        return self.deployment.compiled.schema(sdl, file)
 
     def _read(self, resource: Resource, name: str) -> str:
         uri = resource.properties.get(name)
@@ -193,13 +200,12 @@ class _ApiBuilder:
 
     def _module(self, resource: Resource) -> JsModule | None:
         if "Code" in resource.properties:
-            code = str(resource.properties["Code"])
-        elif "CodeS3Location" in resource.properties:
-            code = self._read(resource, "CodeS3Location")
-        else:
+            return self.deployment.compiled.module(str(resource.properties["Code"]), resource.logical_id)
+        if "CodeS3Location" not in resource.properties:
             return None
-        name = str(resource.properties.get("CodeS3Location", resource.logical_id)).rsplit("/", 1)[-1]
-        return self.deployment.compiled.module(code, name)
+        code = self._read(resource, "CodeS3Location")
+        file = self.deployment.loaded.shown_path(resource.properties["CodeS3Location"])
+        return self.deployment.compiled.module(code, file)
 
     def _source(self, resource: Resource) -> Any:
         name = str(resource.properties.get("DataSourceName", ""))

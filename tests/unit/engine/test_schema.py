@@ -41,7 +41,17 @@ def test_other_scalars_are_refused_with_their_line() -> None:
     [
         (BASE + "type X {", "schema line 2: Expected Name"),
         (BASE + "type X { a: Missing }", "schema line 2: Unknown type 'Missing'"),
-        (BASE + "type X { a: String @model }", "schema line 2: Unknown directive '@model'"),
+        (BASE + "type X @model { a: String }", "schema line 2: Unknown directive '@model': it is Amplify's"),
+        (
+            BASE + "type X { a: String @primaryKey }",
+            "amplify/backend/api/<name>/build/schema.graphql after `amplify push`",
+        ),
+        (BASE + "input X { a(b: Int @auth): Int }", "schema line 2: Expected ':'"),
+        (BASE + "directive @mine on OBJECT\ntype X @mine { a: Int }", "AppSync does not support directive definitions"),
+        ('{"data": {"__schema": {"types": []}}}', "schema: this is the result of an introspection query"),
+        (BASE + "type X { a: Int; b }", "schema line 2: Expected ':', found '}'"),
+        (BASE + "extend type Query {}", "schema line 2: Unexpected"),
+        (BASE + "type X { a: " + "[" * 5_000 + "Int" + "]" * 5_000 + " }", "schema: "),
         (BASE + "type X { a: String a: Int }", "schema line 2: Field 'X.a' can only be defined once"),
         (
             BASE + "interface A { x: Int } interface B implements A { x: Int }",
@@ -75,6 +85,76 @@ def test_a_comma_between_interfaces_is_accepted_as_the_service_accepts_it() -> N
     )
 
     assert schema.has_field("X", "y")
+
+
+@pytest.mark.parametrize("interfaces", ["I & J", "& I & J", "I, J", "I J", "I,\n  # both\n  J"])
+def test_interfaces_are_separated_as_in_old_and_new_schemas(interfaces: str) -> None:
+    schema = load_schema(
+        BASE + "interface I { x: Int } interface J { y: Int } type X implements " + interfaces + " { x: Int y: Int }"
+    )
+
+    assert schema.has_field("X", "y")
+
+
+def test_semicolons_after_fields_are_passed_over_as_the_service_does() -> None:
+    schema = load_schema(
+        'type Query {\n  "one; two"\n  a(x: String = "q;r"): String; # three; four\n'
+        '  """\n  five;\n  """\n  b: [Int!];\n}'
+    )
+
+    field = schema.graphql.type_map["Query"].fields["a"]  # type: ignore[attr-defined]  # an object type
+    assert field.description == "one; two"
+    assert field.args["x"].ast_node.default_value.value == "q;r"
+    assert schema.graphql.type_map["Query"].fields["b"].description == "five;"  # type: ignore[attr-defined]  # the same
+
+
+def test_a_type_without_fields_is_accepted_with_a_note() -> None:
+    schema = load_schema("type Mutation { put: Int }\ntype Query {\n}")
+
+    assert schema.notes == ("schema line 2: type Query has no fields; AppSync takes it, code generators may not",)
+
+
+def test_a_directive_nobody_knows_has_no_effect_and_is_told() -> None:
+    schema = load_schema(
+        BASE + "type X @aws_apikey {\n  a: String @other(x: 1)\n  b: Int @aws_apikey }", "api/x.graphql"
+    )
+
+    assert schema.notes == (
+        "api/x.graphql:2, 4: @aws_apikey is none of AppSync's directives: it has no effect, on AWS neither",
+        "api/x.graphql:3: @other is none of AppSync's directives: it has no effect, on AWS neither",
+    )
+
+
+def test_directives_where_the_service_does_not_look_at_them_are_told() -> None:
+    schema = load_schema(
+        BASE + "input X @aws_iam {\n  a: String @aws_oidc }\nenum E @aws_api_key { A @aws_lambda }\n"
+        'type M { x: Int @aws_subscribe(mutations: ["a"]) y(z: Int @aws_iam): Int @deprecated }'
+    )
+
+    assert [note.split(":")[0] + note.split(":")[1] for note in schema.notes] == [
+        "schema line 2 @aws_iam on input objects",
+        "schema line 3 @aws_oidc on input field definitions",
+        "schema line 4 @aws_api_key on enums",
+        "schema line 4 @aws_lambda on enum values",
+        "schema line 5 @aws_subscribe on fields of M, not of Subscription",
+        "schema line 5 @aws_iam on input field definitions",
+    ]
+
+
+def test_many_lines_of_one_note_are_counted() -> None:
+    schema = load_schema(BASE + "\n".join(f"type T{number} @loud {{ a: Int }}" for number in range(9)))
+
+    assert schema.notes[0].startswith("schema lines 2, 3, 4, 5, 6 and 4 more: @loud is none")
+
+
+def test_every_fault_of_a_file_is_placed_in_it() -> None:
+    with pytest.raises(TemplateError) as caught:
+        load_schema("type Query {\n  a: Missing\n  b: Absent\n}", "../schema.graphql")
+
+    assert str(caught.value).splitlines() == [
+        "../schema.graphql:2: Unknown type 'Missing'.",
+        "../schema.graphql:3: Unknown type 'Absent'.",
+    ]
 
 
 def test_extensions_join_their_type_with_their_directives() -> None:

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from graphql import (
     DefinitionNode,
-    DirectiveDefinitionNode,
     DirectiveNode,
     DocumentNode,
     GraphQLError,
@@ -15,7 +14,6 @@ from graphql import (
     GraphQLObjectType,
     GraphQLScalarType,
     GraphQLSchema,
-    GraphQLSyntaxError,
     InterfaceTypeDefinitionNode,
     ListValueNode,
     ObjectTypeDefinitionNode,
@@ -25,30 +23,20 @@ from graphql import (
     parse,
     validate_schema,
 )
+from graphql.validation import KnownDirectivesRule
+from graphql.validation.specified_rules import specified_sdl_rules
 from graphql.validation.validate import validate_sdl
 
 from headwater.engine.scalars import AWS_SCALARS, SCALARS
+from headwater.engine.schema.directives import DIRECTIVES, directive_notes, is_own_definition
+from headwater.engine.schema.parsing import parse_sdl
 from headwater.errors import TemplateError
 
-# The service accepts the authorization directives on interfaces and unions too, though its guide names
-# only OBJECT and FIELD_DEFINITION.
-_WHERE: Final = "OBJECT | FIELD_DEFINITION | INTERFACE | UNION"
-_DIRECTIVES: Final = f"""
-directive @aws_subscribe(mutations: [String]) on FIELD_DEFINITION
-directive @aws_publish(subscriptions: [String]) on FIELD_DEFINITION
-directive @aws_api_key on {_WHERE}
-directive @aws_iam on {_WHERE}
-directive @aws_oidc on {_WHERE}
-directive @aws_lambda on {_WHERE}
-directive @aws_cognito_user_pools(cognito_groups: [String]) on {_WHERE}
-directive @aws_auth(cognito_groups: [String]) on {_WHERE}
-directive @canonical on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
-directive @hidden on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
-directive @renamed(to: String!) on {_WHERE} | SCALAR | ENUM | INPUT_OBJECT | INPUT_FIELD_DEFINITION
-"""
 # Source: AWS General Reference, "AWS AppSync endpoints and quotas".
 MAX_SCHEMA_BYTES: Final = 1_048_576
-_LEGACY_IMPLEMENTS: Final = re.compile(r"\bimplements\s+\w+(?:\s*,\s*\w+)+")
+# Where directives stand is judged by `directives`, as the service does.
+_SDL_RULES: Final = tuple(rule for rule in specified_sdl_rules if rule is not KnownDirectivesRule)
+_INTROSPECTION_RESULT: Final = re.compile(r'\s*\{[^{}]*\{?\s*"__schema"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +45,14 @@ class ApiSchema:
 
     `subscribed` maps each Subscription field with `@aws_subscribe` to its mutation fields; `publishing` is the
     inverse. `directives` holds the directives of a type under `(type, "")` and of a field under `(type, field)`.
+    `notes` are sentences about what in it has no effect.
     """
 
     graphql: GraphQLSchema
     subscribed: Mapping[str, tuple[str, ...]]
     publishing: Mapping[str, tuple[str, ...]]
     directives: Mapping[tuple[str, str], tuple[DirectiveNode, ...]]
+    notes: tuple[str, ...] = ()
 
     def has_field(self, type_name: str, field_name: str) -> bool:
         """Whether an object type has the field, for checking what resolvers are attached to."""
@@ -77,29 +67,49 @@ class ApiSchema:
         return str(named.fields[field_name].type)
 
 
-def load_schema(sdl: str) -> ApiSchema:
-    """Build the schema of an API from its SDL text.
+def load_schema(sdl: str, file: str = "") -> ApiSchema:
+    """Build the schema of an API from its SDL text, which `file` holds if it is a file's.
 
     Definitions of AWS's own scalars and directives, which editors like to see in the file, are dropped.
-    Raises: TemplateError, one line for each fault, naming its line and cause.
+    Raises: TemplateError, one line for each fault, naming its line (as `file:line` if there is a file) and cause.
     """
+    try:
+        schema = _load(sdl)
+    except TemplateError as error:
+        raise TemplateError(_in_file(error.message, file)) from error
+    return replace(schema, notes=tuple(_in_file(note, file) for note in schema.notes))
+
+
+def _in_file(text: str, file: str) -> str:
+    return re.sub(r"(?m)^schema(?: lines? (\d+))?", lambda found: _place(file, found.group(1)), text) if file else text
+
+
+def _place(file: str, line: str | None) -> str:
+    return f"{file}:{line}" if line else file
+
+
+def _load(sdl: str) -> ApiSchema:
     size_bytes = len(sdl.encode(errors="replace"))
     if size_bytes > MAX_SCHEMA_BYTES:
         raise TemplateError(f"schema: it has {size_bytes} bytes; AppSync takes {MAX_SCHEMA_BYTES}")
     document = _parse(sdl)
     own = tuple(definition for definition in document.definitions if not _is_predefined(definition))
+    notes = directive_notes(own)
     _refuse_custom_scalars(own)
     _refuse_interface_inheritance(own)
     _refuse_reserved_names(own)
     used = _used_names(own)
-    predefined = _DIRECTIVES + "\n".join(f"scalar {name}" for name in AWS_SCALARS if name in used)
+    predefined = DIRECTIVES + "\n".join(f"scalar {name}" for name in AWS_SCALARS if name in used)
     whole = DocumentNode(definitions=(*own, *parse(predefined, no_location=True).definitions))
-    _refuse(validate_sdl(whole))
+    _refuse(validate_sdl(whole, rules=_SDL_RULES))
     try:
         schema = build_ast_schema(whole, assume_valid_sdl=True)
     except (TypeError, GraphQLError) as error:
         raise TemplateError(f"schema: {error}") from error
-    _refuse(validate_schema(schema))
+    empty = _empty_types(own)
+    errors = validate_schema(schema)
+    notes += tuple(empty[error.message] for error in errors if error.message in empty)
+    _refuse([error for error in errors if error.message not in empty])
     _install_scalars(schema)
     subscribed = _subscription_links(schema)
     publishing: dict[str, list[str]] = {}
@@ -107,20 +117,18 @@ def load_schema(sdl: str) -> ApiSchema:
         for mutation in mutations:
             publishing.setdefault(mutation, []).append(subscription)
     inverse = {mutation: tuple(fields) for mutation, fields in publishing.items()}
-    return ApiSchema(schema, subscribed, inverse, _directives(schema))
+    return ApiSchema(schema, subscribed, inverse, _directives(schema), notes)
 
 
 def _parse(sdl: str) -> DocumentNode:
+    if _INTROSPECTION_RESULT.match(sdl):
+        raise TemplateError(
+            "schema: this is the result of an introspection query; give the schema as SDL, as `aws appsync "
+            "get-introspection-schema --format SDL --include-directives` writes it"
+        )
     try:
-        return parse(sdl)
-    except GraphQLSyntaxError as error:
-        # `implements A, B` predates `implements A & B`; the service still takes it.
-        modern = _LEGACY_IMPLEMENTS.sub(lambda match: match.group().replace(",", "&"), sdl)
-        if modern != sdl:
-            try:
-                return parse(modern)
-            except GraphQLSyntaxError as second:
-                raise _fault(second) from second
+        return parse_sdl(sdl)
+    except GraphQLError as error:
         raise _fault(error) from error
 
 
@@ -138,7 +146,19 @@ def _refuse(errors: list[GraphQLError]) -> None:
 def _is_predefined(definition: DefinitionNode) -> bool:
     if isinstance(definition, ScalarTypeDefinitionNode):
         return definition.name.value in AWS_SCALARS
-    return isinstance(definition, DirectiveDefinitionNode) and f"directive @{definition.name.value}" in _DIRECTIVES
+    return is_own_definition(definition)
+
+
+def _empty_types(definitions: tuple[DefinitionNode, ...]) -> dict[str, str]:
+    """A note for each object type without fields, by the complaint that graphql-core has about it."""
+    return {
+        f"Type {definition.name.value} must define one or more fields.": (
+            f"schema line {definition.loc.start_token.line if definition.loc else 0}: type {definition.name.value} has "
+            "no fields; AppSync takes it, code generators may not"
+        )
+        for definition in definitions
+        if isinstance(definition, ObjectTypeDefinitionNode) and not definition.fields
+    }
 
 
 def _refuse_custom_scalars(definitions: tuple[DefinitionNode, ...]) -> None:
