@@ -167,7 +167,7 @@ class AppSyncAuthenticator:
 
     def _iam(self, attempt: AuthAttempt, now: float) -> GraphQLCaller:
         if not self._settings.is_iam:
-            raise refused()
+            raise self._no_token()
         try:
             signature = find_signature(attempt.signable)
             found = self._find_secret(signature.access_key_id) if signature is not None else None
@@ -181,6 +181,12 @@ class AppSyncAuthenticator:
             _log.info("a signature was refused: %s", error.message)
             raise refused() from error
         return iam_caller(principal, attempt.source_ip)
+
+    def _no_token(self) -> RequestError:
+        """What answers credentials of no mode of the API; recorded where a token was expected (community#198)."""
+        if self._settings.authorizer is None and (self._settings.user_pools or self._settings.oidc_providers):
+            return RequestError("Unable to parse JWT token.", "UnauthorizedException")
+        return refused()
 
     def _api_key(self, key: str, attempt: AuthAttempt, now: float) -> GraphQLCaller:
         if self._settings.api_keys is None or not self._settings.api_keys.accepts(key, now):
@@ -217,7 +223,7 @@ class AppSyncAuthenticator:
     async def _lambda(self, token: str, attempt: AuthAttempt, now: float) -> GraphQLCaller:
         authorizer = self._settings.authorizer
         if authorizer is None or self._invoke is None:
-            raise refused()
+            raise self._no_token()
         if authorizer.identity_validation is not None and not authorizer.identity_validation.search(token):
             raise refused()
         cached = self._cache.get(token, now)

@@ -199,6 +199,16 @@ async def test_a_user_pool_token_is_refused(pool_key: PoolKey, change: dict[str,
     assert refused == message
 
 
+@pytest.mark.parametrize("authorization", ["abc", "Bearer abc", "AWS4-HMAC-SHA256 Credential=a", "a.b"])
+async def test_an_api_of_tokens_says_that_other_credentials_are_none(pool_key: PoolKey, authorization: str) -> None:
+    pool, headers = UserPool(POOL, JwtVerifier(pool_key.jwks())), {"authorization": authorization}
+    other = authenticator(Authorizer({"isAuthorized": False}), authorizer=LambdaAuthorizer("f"), user_pools=(pool,))
+
+    assert await refusal(authenticator(user_pools=(pool,)), headers) == "Unable to parse JWT token."
+    assert await refusal(other, headers) == "You are not authorized to make this call."
+    assert await refusal(authenticator(api_keys=ApiKeys({})), headers) == "You are not authorized to make this call."
+
+
 async def test_an_oidc_token_needs_iat_and_an_accepted_client(pool_key: PoolKey) -> None:
     provider = OidcProvider("https://issuer", JwtVerifier(pool_key.jwks()), re.compile("app"), iat_ttl_ms=60_000)
     subject = authenticator(oidc_providers=(provider,), is_iam=True)
