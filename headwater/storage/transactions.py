@@ -57,6 +57,15 @@ class LmdbTransaction:
         self.write_count += 1
         self._transaction.put(key, value, True, True, False, handle)
 
+    def insert(self, database: str, key: bytes, value: bytes) -> bool:
+        try:
+            handle = self._databases[database]
+        except KeyError:
+            raise DatabaseNotOpen(database) from None
+        self.write_count += 1
+        inserted: bool = self._transaction.put(key, value, True, False, False, handle)
+        return inserted
+
     def put_many(self, database: str, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         try:
             handle = self._databases[database]

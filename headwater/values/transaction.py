@@ -29,6 +29,10 @@ class WriteTransaction(ReadTransaction, Protocol):
 
     def put(self, database: str, key: bytes, value: bytes) -> None: ...
 
+    def insert(self, database: str, key: bytes, value: bytes) -> bool:
+        """Put a key that is not there yet; false, and nothing is changed, if it is."""
+        ...
+
     def put_many(self, database: str, pairs: Sequence[tuple[bytes, bytes]]) -> None:
         """Put keys with their values, cheapest in the order of the keys."""
         ...

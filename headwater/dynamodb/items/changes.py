@@ -9,7 +9,7 @@ from headwater.dynamodb.items.keys import hash_bytes, item_key
 from headwater.dynamodb.items.numbers import encode_number
 from headwater.dynamodb.items.schema import index_entry, primary_bytes
 from headwater.dynamodb.session import Session
-from headwater.dynamodb.tables.model import DATABASE, STREAMS_DATABASE, Keys, Stream, Table
+from headwater.dynamodb.tables.model import DATABASE, STREAMS_DATABASE, Keys, Table
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 
 _SIZE = struct.Struct("<I")
@@ -51,18 +51,45 @@ def put_item(
     session: Session, table: Table, key: bytes, old_raw: bytes | None, new: Item, size: int, old: Item | None = None
 ) -> None:
     """Write a canonical item over whatever `old_raw` is (None: nothing); `old` is its item, if that is known."""
+    raw = pack_item(new, size)
+    if raw != old_raw:  # else nothing changes, and the service writes no stream record either
+        session.transaction.put(DATABASE, key, raw)
+        _follow_put(session, table, key, old_raw, old, raw, new, size)
+
+
+def replace_item(session: Session, table: Table, key: bytes, new: Item, size: int) -> bytes | None:
+    """Write a canonical item over whatever is there, which is returned."""
     transaction = session.transaction
     raw = pack_item(new, size)
-    if raw == old_raw:
-        return  # nothing changes, and the service writes no stream record either
-    transaction.put(DATABASE, key, raw)
+    # Most items are new, and one that is need not be looked for twice.
+    if transaction.insert(DATABASE, key, raw):
+        _follow_put(session, table, key, None, None, raw, new, size)
+        return None
+    old_raw = transaction.get(DATABASE, key)
+    if raw != old_raw:
+        transaction.put(DATABASE, key, raw)
+        _follow_put(session, table, key, old_raw, None, raw, new, size)
+    return old_raw
+
+
+def _follow_put(
+    session: Session,
+    table: Table,
+    key: bytes,
+    old_raw: bytes | None,
+    old: Item | None,
+    raw: bytes,
+    new: Item,
+    size: int,
+) -> None:
+    """Write what follows from a put: index entries, counters, the stream record."""
     old_size = 0 if old_raw is None else size_of_stored(old_raw)
     has_record = False
     if table.indexes or table.stream is not None or table.ttl_attribute is not None:
         if old is None and old_raw is not None:
             old = unpack_item(old_raw)
         if table.indexes or table.ttl_attribute is not None:
-            _move_entries(transaction, table, key, old, new)
+            _move_entries(session.transaction, table, key, old, new)
         has_record = table.stream is not None and (old is None or _differs(old, new, raw))
     _count(session, table, 0 if old_raw else 1, size - old_size, old_raw, raw, new if has_record else None)
 
@@ -99,8 +126,7 @@ def _count(
     sequence, count, total = counters(session.transaction, table) if known is None else known
     if record_source is not None and table.stream is not None:
         sequence += 1
-        keys = {name: record_source[name] for name in table.keys.names}
-        record = _record(session.now_json, table.stream, keys, old_raw, new_raw, identity)
+        record = _record(session.now_json, table, record_source, old_raw, new_raw, identity)
         session.records.append((record_key(table.stream.space, sequence), record))
         session.changed_streams.add(table.stream.arn)
     elif not items and not size:
@@ -123,27 +149,29 @@ def conclude(session: Session) -> None:
 
 def _record(
     now_json: bytes,
-    stream: Stream,
-    keys: Item,
+    table: Table,
+    source: Item,
     old_raw: bytes | None,
     new_raw: bytes | None,
     identity: dict[str, str] | None,
 ) -> bytes:
+    keys = {name: source[name] for name in table.keys.names}
     size = keys_size(keys)
-    view_type = stream.view_type
+    assert table.stream is not None
+    view_type = table.stream.view_type
     name = b"REMOVE" if new_raw is None else b"INSERT" if old_raw is None else b"MODIFY"
-    # The images are JSON already, and a join of bytes costs a third of encoding the whole (bench/store.py, put).
-    parts = [b'{"name":"', name, b'","time":', now_json, b',"keys":', orjson.dumps(keys)]
+    new_image = old_image = by = b""
     if new_raw is not None and view_type in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:
-        parts += (b',"new":', new_raw[4:])
+        new_image = b',"new":' + new_raw[4:]
         size += size_of_stored(new_raw)
     if old_raw is not None and view_type in {"OLD_IMAGE", "NEW_AND_OLD_IMAGES"}:
-        parts += (b',"old":', old_raw[4:])
+        old_image = b',"old":' + old_raw[4:]
         size += size_of_stored(old_raw)
     if identity is not None:
-        parts += (b',"identity":', orjson.dumps(identity))
-    parts.append(b',"size":%d}' % size)
-    return b"".join(parts)
+        by = b',"identity":' + orjson.dumps(identity)
+    # The images are JSON already, and bytes put together cost half of encoding the whole (bench/store.py, put).
+    parts = (name, now_json, orjson.dumps(keys), new_image, old_image, by, size)
+    return b'{"name":"%b","time":%b,"keys":%b%b%b%b,"size":%d}' % parts
 
 
 def _move_entries(transaction: WriteTransaction, table: Table, key: bytes, old: Item | None, new: Item | None) -> None:

@@ -1,6 +1,7 @@
 """Items and keys checked against a table's key schema."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 from headwater.dynamodb.faults import NO_SCHEMA_MATCH, NOT_VALID, invalid, validation
@@ -92,18 +93,23 @@ def check_scalar(name: str, kind: str, data: bytes, *, is_sort: bool) -> None:
         raise invalid("Size of hashkey has exceeded the maximum size limit of2048 bytes")
 
 
+# A batch has few partitions, and a fleet's devices write to theirs again and again.
+_known_prefix = lru_cache(maxsize=4096)(partition_prefix)
+
+
 def _key(keys: Keys, space: bytes, item: Item) -> bytes:
     kind = keys.partition_type
     partition = scalar_bytes(kind, item[keys.partition][kind])
     if not 0 < len(partition) <= MAX_PARTITION_KEY_BYTES:
         check_scalar(keys.partition, kind, partition, is_sort=False)
+    prefix = _known_prefix(space, partition)
     if keys.sort is None or keys.sort_type is None:
-        return partition_prefix(space, partition)
+        return prefix
     kind = keys.sort_type
     sort = scalar_bytes(kind, item[keys.sort][kind])
     if not 0 < len(sort) <= MAX_SORT_KEY_BYTES:
         check_scalar(keys.sort, kind, sort, is_sort=True)
-    return item_key(partition_prefix(space, partition), sort)
+    return item_key(prefix, sort)
 
 
 def index_entry(index: Index, item: Item, base_hash: bytes) -> bytes | None:

@@ -9,7 +9,7 @@ import orjson
 from headwater.dynamodb.expressions.paths import project
 from headwater.dynamodb.faults import NO_SCHEMA_MATCH, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
-from headwater.dynamodb.items.changes import delete_item, put_item, size_of_stored, unpack_item
+from headwater.dynamodb.items.changes import delete_item, replace_item, size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_nested_keys, key_of, key_of_item
 from headwater.dynamodb.operations.capacity import consumed, index_write_units, is_wanted, read_units, write_units
 from headwater.dynamodb.operations.legacy import attributes_to_get
@@ -57,11 +57,12 @@ def batch_write_item(session: Session, request: Request) -> Response:
     wants_capacity = is_wanted(request)
     used = {table.name: (table, _Used()) for table in tables.values()}
     for table, key, change in writes:
-        old_raw = session.transaction.get(DATABASE, key)
         if change is not None:
-            put_item(session, table, key, old_raw, *change)
-        elif old_raw is not None:
-            delete_item(session, table, key, old_raw)
+            old_raw = replace_item(session, table, key, *change)
+        else:
+            old_raw = session.transaction.get(DATABASE, key)
+            if old_raw is not None:
+                delete_item(session, table, key, old_raw)
         if wants_capacity:
             used[table.name][1].add(table, old_raw, change)
     response: Response = {"UnprocessedItems": {}}

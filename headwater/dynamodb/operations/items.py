@@ -11,7 +11,7 @@ from headwater.dynamodb.faults import NOT_VALID, RequestFault, condition_failed,
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, item_size, normalise_item
 from headwater.dynamodb.items.changes import delete_item as remove
 from headwater.dynamodb.items.changes import put_item as store
-from headwater.dynamodb.items.changes import size_of_stored, unpack_item
+from headwater.dynamodb.items.changes import replace_item, size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_index_key, check_nested_keys, key_of, key_of_item
 from headwater.dynamodb.operations.capacity import consumed, index_write_units, is_wanted, read_units, write_units
 from headwater.dynamodb.operations.legacy import attribute_updates, attributes_to_get, expected
@@ -103,10 +103,14 @@ def put_item(session: Session, request: Request) -> Response:
     table = session.table(request["TableName"])
     check_nested_keys(table, plan.nested_heads)
     key = key_of_item(table, item)
-    old_raw = session.transaction.get(DATABASE, key)
-    old = unpack_item(old_raw) if old_raw and (condition is not None or returned == "ALL_OLD") else None
-    _require(condition, old, request)
-    store(session, table, key, old_raw, item, size, old)
+    old = None
+    if condition is None and returned != "ALL_OLD":
+        old_raw = replace_item(session, table, key, item, size)
+    else:
+        old_raw = session.transaction.get(DATABASE, key)
+        old = unpack_item(old_raw) if old_raw else None
+        _require(condition, old, request)
+        store(session, table, key, old_raw, item, size, old)
     response: Response = {}
     if old is not None and returned == "ALL_OLD":
         response["Attributes"] = old

@@ -55,6 +55,26 @@ def test_an_identical_put_emits_nothing_whatever_the_order_of_attributes_and_set
     assert len(records(table)["Records"]) == 1
 
 
+def test_a_batch_write_records_what_each_item_was(table: Any) -> None:
+    put(table, n={"N": "1"}, s={"SS": ["x", "y"]})
+    put(table, SK={"S": "same"}, s={"SS": ["x", "y"]})
+    items = [
+        {**KEY, "n": {"N": "2"}, "s": {"SS": ["y", "x"]}},
+        {**KEY, "SK": {"S": "same"}, "s": {"SS": ["y", "x"]}},
+        {**KEY, "SK": {"S": "new"}},
+    ]
+
+    table("BatchWriteItem", RequestItems={"tab": [{"PutRequest": {"Item": item}} for item in items]})
+
+    found = records(table)["Records"][2:]
+    changes = [record["dynamodb"] for record in found]
+    assert [record["eventName"] for record in found] == ["MODIFY", "INSERT"]
+    assert changes[0]["OldImage"]["n"] == {"N": "1"}
+    assert changes[0]["NewImage"] == items[0]
+    assert "OldImage" not in changes[1]
+    assert table("DescribeTable", TableName="tab")["Table"]["ItemCount"] == 3
+
+
 @pytest.mark.parametrize(
     ("view_type", "images"),
     [

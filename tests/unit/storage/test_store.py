@@ -59,6 +59,32 @@ async def test_an_operation_that_fails_after_a_change_leaves_nothing_and_spares_
     assert store.read(keys) == [b"a", b"b"]
 
 
+async def test_an_insert_changes_nothing_where_there_is_something(store: Store) -> None:
+    def insert(value: bytes) -> Callable[[WriteTransaction], bool]:
+        return lambda transaction: transaction.insert("t", b"a", value)
+
+    assert [await store.write(insert(b"1")), await store.write(insert(b"2"))] == [True, False]
+
+    assert store.read(lambda transaction: transaction.get("t", b"a")) == b"1"
+
+
+async def test_what_is_put_together_replaces_and_is_undone_together(store: Store) -> None:
+    await store.write(put(b"b", b"old"))
+
+    def fail(transaction: WriteTransaction) -> None:
+        transaction.put_many("t", [(b"a", b"1"), (b"z", b"1")])
+        raise ServiceError("Failed", "on purpose")
+
+    results = await asyncio.gather(
+        store.write(lambda transaction: transaction.put_many("t", [(b"c", b"2"), (b"b", b"2")])),
+        store.write(fail),
+        return_exceptions=True,
+    )
+
+    assert isinstance(results[1], ServiceError)
+    assert store.read(lambda transaction: list(transaction.scan("t"))) == [(b"b", b"2"), (b"c", b"2")]
+
+
 async def test_scans_go_both_ways_between_bounds(store: Store) -> None:
     for key in (b"a", b"b", b"c", b"d"):
         await store.write(put(key))
