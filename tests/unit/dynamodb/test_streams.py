@@ -59,7 +59,7 @@ def test_a_batch_write_records_what_each_item_was(table: Any) -> None:
     put(table, n={"N": "1"}, s={"SS": ["x", "y"]})
     put(table, SK={"S": "same"}, s={"SS": ["x", "y"]})
     items = [
-        {**KEY, "n": {"N": "2"}, "s": {"SS": ["y", "x"]}},
+        {**KEY, "n": {"N": "2"}, "s": {"SS": ["x", "y"]}},
         {**KEY, "SK": {"S": "same"}, "s": {"SS": ["y", "x"]}},
         {**KEY, "SK": {"S": "new"}},
     ]
