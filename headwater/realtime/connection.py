@@ -57,7 +57,15 @@ class StopRequested:
     subscription_id: str
 
 
-Event = StartRequested | StopRequested
+@dataclass(frozen=True, slots=True)
+class MessageRefused:
+    """A message that is answered with an error at once; `reason` tells a developer what AppSync's answer does not."""
+
+    kind: Literal["start", "stop", "message"]
+    reason: str
+
+
+Event = StartRequested | StopRequested | MessageRefused
 
 
 class _State(IntEnum):
@@ -117,10 +125,10 @@ class RealtimeConnection:
         except ValueError:
             message = None
         kind = message.get("type") if isinstance(message, dict) else None
-        transition = _TRANSITIONS.get((self._state, kind)) if isinstance(kind, str) else None
+        name = kind if isinstance(kind, str) else ""
+        transition = _TRANSITIONS.get((self._state, name))
         if transition is None:
-            self._unsupported()
-            return []
+            return self._unsupported("message", _OTHER_PROTOCOL if name in _OTHER_TYPES else _NO_MESSAGE)
         self._init_deadline = None
         return transition(self, message, now)
 
@@ -133,21 +141,21 @@ class RealtimeConnection:
     def _on_start(self, message: Mapping[str, Any], now: float) -> list[Event]:
         start = _parse_start(message)
         if start is None:
-            self._unsupported()
-            return []
+            return self._unsupported("start", _NO_START)
         return self._take_start(start, now)
 
     def _take_start(self, start: StartRequested, now: float) -> list[Event]:
         identifier = start.subscription_id
         limit = self._limits.max_subscriptions
         if identifier in self._pending:
-            text = f"Duplicated operation with id {identifier}"
-            self._error(identifier, [{"errorType": "DuplicatedOperationError", "message": text}])
+            text = "Duplicated operation with id"
+            self._error(identifier, [{"errorType": "DuplicatedOperationError", "message": f"{text} {identifier}"}])
         elif limit is not None and len(self._pending) >= limit:
             text = f"Max number of {limit} subscriptions reached"
             self._error(identifier, {"errorType": "MaxSubscriptionsReachedError", "message": text})
         elif self._exceeds_rate(now):
-            error = {"errorType": "LimitExceededError", "message": "Rate limit exceeded"}
+            text = "Rate limit exceeded"
+            error = {"errorType": "LimitExceededError", "message": text}
             self._error(None, error if self._limits.uses_object_errors else [error])
         elif not start.authorization:
             text = "Valid authorization header not provided."
@@ -155,13 +163,12 @@ class RealtimeConnection:
         else:
             self._pending[identifier] = start
             return [start]
-        return []
+        return [MessageRefused("start", text)]
 
     def _on_stop(self, message: Mapping[str, Any], now: float) -> list[Event]:
         identifier = message.get("id")
         if not isinstance(identifier, str):
-            self._unsupported()
-            return []
+            return self._unsupported("stop", _NO_STOP)
         was_started = identifier in self._pending
         self._pending.pop(identifier, None)
         self._send({"id": identifier, "type": "complete"})
@@ -196,7 +203,7 @@ class RealtimeConnection:
             return
         del self._pending[start.subscription_id]
         if any(error.get("errorType") == "UnsupportedOperation" for error in errors):
-            self._unsupported()
+            self._unsupported("start", "")
         else:
             self._error(start.subscription_id, list(errors))
 
@@ -260,9 +267,23 @@ class RealtimeConnection:
         message: dict[str, Any] = {} if subscription_id is None else {"id": subscription_id}
         self._send({**message, "type": "error", "payload": {"errors": errors}})
 
-    def _unsupported(self) -> None:
+    def _unsupported(self, kind: Literal["start", "stop", "message"], reason: str) -> list[Event]:
         text = "unknown not supported through the realtime channel"
         self._error(None, [{"errorType": "UnsupportedOperation", "message": text}])
+        return [MessageRefused(kind, reason)]
+
+
+_NO_MESSAGE = "it is no JSON object of type connection_init, start or stop"
+_OTHER_PROTOCOL = (
+    "it is of the protocol graphql-transport-ws (urql, Apollo's GraphQLWsLink); AppSync speaks an older one, "
+    "graphql-ws, for which there are Amplify and aws-appsync-subscription-link"
+)
+_OTHER_TYPES = frozenset({"subscribe", "complete", "ping", "pong"})
+_NO_START = (
+    "a start has an id, the operation as JSON text in payload.data, with query and variables, and the credentials in "
+    "payload.extensions.authorization"
+)
+_NO_STOP = "a stop has the id of a subscription"
 
 
 class _Extensions(msgspec.Struct, forbid_unknown_fields=True):

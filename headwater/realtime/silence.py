@@ -104,6 +104,11 @@ class SilenceWarnings:
         if self._is_new(detail):
             logger.warning("a subscription was refused: %s", detail)
 
+    def tell_refused_message(self, kind: str, reason: str) -> None:
+        """The service's answer to a message it does not understand says nothing of the reason."""
+        if self._is_new((kind, reason)):
+            logger.warning("a client's %s was refused: %s", kind, reason)
+
     def tell_rate(self, limit: int | None) -> None:
         """A client starts subscriptions faster than the service takes them."""
         if self._is_new("rate"):

@@ -269,6 +269,75 @@ async def test_binary_messages_close_the_connection() -> None:
         assert client.websocket.close_code == 1003
 
 
+async def test_what_clients_do_wrong_is_counted_and_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as api:
+        async with connected_client(api) as client:
+            await client.start("a", ON_ALL)
+            for message in (
+                *2 * ({"type": "subscribe", "id": "b", "payload": {"query": ON_ALL}},),
+                {"type": "start", "id": "b", "payload": {"query": ON_ALL}},
+                {"type": "stop"},
+            ):
+                await client.send(message)
+                assert (await client.receive())["payload"]["errors"][0]["errorType"] == "UnsupportedOperation"
+            assert (await client.start("a", ON_ALL))["type"] == "error"
+            await client.websocket.send(b"{}")
+            with pytest.raises(websockets.ConnectionClosed):
+                await client.receive()
+        await settled(api, ActiveConnections=0)
+
+    found = api.realtime.metrics()
+    assert {name: found[name] for name in ("SubscribeSuccess", "SubscribeClientError", "UnsubscribeClientError")} == {
+        "SubscribeSuccess": 1,
+        "SubscribeClientError": 2,
+        "UnsubscribeClientError": 1,
+    }
+    assert (found["DisconnectClientError"], found["DisconnectSuccess"]) == (1, 0)
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text.partition(":")[0] for text in told] == [
+        "a client's message was refused",
+        "a client's start was refused",
+        "a client's stop was refused",
+        "a client's start was refused",
+    ]
+    assert "graphql-transport-ws (urql" in told[0]
+
+
+async def test_a_fault_of_the_server_at_connect_is_told_as_such(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as api:
+
+        async def broken(*asked: Any) -> Any:
+            raise KeyError("no table")
+
+        api.realtime.authenticate = broken
+        async with connected_client(api, does_init=False) as client:
+            refused = await client.receive()
+
+    assert refused == {
+        "type": "connection_error",
+        "payload": {"errors": [{"errorType": "InternalFailure", "message": "Internal failure.", "errorCode": 500}]},
+    }
+    assert api.realtime.metrics()["ConnectServerError"] == 1
+    assert "no table" in caplog.text
+
+
+async def test_every_metric_of_the_service_is_there_from_the_start() -> None:
+    async with running() as api:
+        found = api.realtime.metrics()
+
+    assert {name for name in found if name.startswith(("Connect", "Disconnect"))} == {
+        "ConnectRequests",
+        "ConnectSuccess",
+        "ConnectClientError",
+        "ConnectServerError",
+        "ConnectionDuration",
+        "DisconnectSuccess",
+        "DisconnectClientError",
+        "DisconnectServerError",
+    }
+    assert found["InboundMessageDropped"] == found["InvalidationRequestDropped"] == found["PublishDataMessageSize"] == 0
+
+
 @on_both_loops
 async def test_an_event_over_240_kb_reaches_nobody_and_the_publisher_does_not_notice() -> None:
     async with running() as api, connected_client(api) as client:

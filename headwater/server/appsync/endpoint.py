@@ -112,11 +112,13 @@ class RealtimeEndpoint:
             return
         loop = asyncio.get_running_loop()
         for event in connection.receive(text, loop.time()):
-            if isinstance(event, StopRequested):
+            if isinstance(event, StartRequested):
+                self._start(connection, event, loop)
+            elif isinstance(event, StopRequested):
                 self._forget(event.subscription_id)
                 self._realtime.counters["UnsubscribeSuccess"] += 1
             else:
-                self._start(connection, event, loop)
+                self._realtime.message_refused(event)
         if connection.has_exceeded_rate:
             self._realtime.warnings.tell_rate(self._realtime.limits.max_starts_per_s)
         self._flush()
@@ -129,7 +131,7 @@ class RealtimeEndpoint:
             self._forget(identifier)
         if self._connection is not None:
             self._connection.close(code, reason)
-            self._realtime.connection_closed(asyncio.get_running_loop().time() - self._opened_at)
+            self._realtime.connection_closed(code, asyncio.get_running_loop().time() - self._opened_at)
         self._connection = None
         self._sender = None
         self.send_frame = _send_nowhere

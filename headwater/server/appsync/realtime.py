@@ -9,9 +9,9 @@ from typing import Any, Protocol
 
 from headwater.auth.appsync import source_ip_of
 from headwater.errors import RequestError
-from headwater.realtime.connection import MAX_EVENT_BYTES, RealtimeLimits
+from headwater.realtime.connection import MAX_EVENT_BYTES, MessageRefused, RealtimeLimits
 from headwater.realtime.explanation import PublishedEvents
-from headwater.realtime.handshake import HandshakeRefused, read_connect_request
+from headwater.realtime.handshake import SUBPROTOCOL, HandshakeRefused, read_connect_request
 from headwater.realtime.registry import Cohort, Delivery, SubscriptionRegistry
 from headwater.realtime.silence import SilenceWarnings
 from headwater.realtime.websocket_frames import CloseCode, Opcode, frame_header
@@ -32,6 +32,48 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_BODY = "{}"
 _METERED_BYTES = 5 * 1024
+# Protocol errors of the client.
+_CLIENT_FAULTS = frozenset(
+    {
+        CloseCode.PROTOCOL_ERROR,
+        CloseCode.UNSUPPORTED_DATA,
+        CloseCode.INVALID_DATA,
+        CloseCode.POLICY_VIOLATION,
+        CloseCode.MESSAGE_TOO_BIG,
+    }
+)
+# Source: AppSync Developer Guide, "Real-time subscriptions" of the CloudWatch metrics. Those that stay 0 are of faults
+# and quotas of the service that do not exist here.
+_METRICS = (
+    "ConnectRequests",
+    "ConnectSuccess",
+    "ConnectClientError",
+    "ConnectServerError",
+    "DisconnectSuccess",
+    "DisconnectClientError",
+    "DisconnectServerError",
+    "SubscribeSuccess",
+    "SubscribeClientError",
+    "SubscribeServerError",
+    "UnsubscribeSuccess",
+    "UnsubscribeClientError",
+    "UnsubscribeServerError",
+    "PublishDataMessageSuccess",
+    "PublishDataMessageClientError",
+    "PublishDataMessageServerError",
+    "PublishDataMessageSize",
+    "OutboundMessages",
+    "InboundMessageSuccess",
+    "InboundMessageError",
+    "InboundMessageFailure",
+    "InboundMessageDelayed",
+    "InboundMessageDropped",
+    "InvalidationSuccess",
+    "InvalidationRequestSuccess",
+    "InvalidationRequestError",
+    "InvalidationRequestFailure",
+    "InvalidationRequestDropped",
+)
 
 
 class Published(Protocol):
@@ -80,6 +122,7 @@ class AppSyncRealtime:
 
     def metrics(self) -> dict[str, Any]:
         return {
+            **dict.fromkeys(_METRICS, 0),
             **self.counters,
             "ActiveConnections": self._active_connections,
             "ActiveSubscriptions": len(self.registry),
@@ -100,7 +143,13 @@ class AppSyncRealtime:
                 caller = await caller
         except RequestError as error:
             refusal = {"errorType": error.error_type or "UnauthorizedException", "message": error.message}
-            return self._refused([{**refusal, "errorCode": 401}], "graphql-ws", request)
+            return self._refused([{**refusal, "errorCode": 401}], SUBPROTOCOL, request)
+        except Exception:
+            # A connection that is refused with a status would hide from its client that the fault is not its own.
+            logger.exception("a real-time connection of %s failed", request.peer)
+            self.counters["ConnectServerError"] += 1
+            failure = {"errorType": "InternalFailure", "message": "Internal failure.", "errorCode": 500}
+            return RefusedEndpoint([failure], SUBPROTOCOL, self.websocket_limits)
         logger.info("real-time connection of %s with %s", request.peer, caller.mode)
         return RealtimeEndpoint(self, connect, source_ip)
 
@@ -149,10 +198,19 @@ class AppSyncRealtime:
         self._active_connections += 1
         self.counters["ConnectSuccess"] += 1
 
-    def connection_closed(self, lasted_s: float) -> None:
+    def connection_closed(self, code: int, lasted_s: float) -> None:
+        """A connection ended with a close code; 1006 is one that was cut."""
         self._connection_ms.add(lasted_s * 1000)
         self._active_connections -= 1
-        self.counters["DisconnectSuccess"] += 1
+        self.counters["DisconnectClientError" if code in _CLIENT_FAULTS else "DisconnectSuccess"] += 1
+
+    def message_refused(self, refused: MessageRefused) -> None:
+        """A message was answered with an error at once."""
+        if refused.kind == "start":
+            self.counters["SubscribeClientError"] += 1
+        elif refused.kind == "stop":
+            self.counters["UnsubscribeClientError"] += 1
+        self.warnings.tell_refused_message(refused.kind, refused.reason)
 
     def _refused(
         self, errors: list[dict[str, Any]], subprotocol: str | None, request: HttpRequest

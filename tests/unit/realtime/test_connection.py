@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from headwater.realtime.connection import (
     MAX_EVENT_BYTES,
+    MessageRefused,
     RealtimeConnection,
     RealtimeLimits,
     StartRequested,
@@ -136,7 +137,7 @@ def test_a_stopped_id_may_be_used_again() -> None:
 def test_a_duplicate_id_is_refused_and_the_first_stays() -> None:
     connection = started(opened(), "1")
 
-    assert connection.receive(start("1"), 0.0) == []
+    assert connection.receive(start("1"), 0.0) == [MessageRefused("start", "Duplicated operation with id")]
     assert sent(connection) == [
         {
             "type": "error",
@@ -152,7 +153,8 @@ def test_a_duplicate_id_is_refused_and_the_first_stays() -> None:
 def test_a_connection_has_at_most_its_number_of_subscriptions() -> None:
     connection = started(opened(max_subscriptions=2), "1", "2")
 
-    assert connection.receive(start("3"), 0.0) == []
+    refused = MessageRefused("start", "Max number of 2 subscriptions reached")
+    assert connection.receive(start("3"), 0.0) == [refused]
     assert sent(connection) == [
         {
             "type": "error",
@@ -174,7 +176,8 @@ def test_too_many_starts_a_second_are_refused_without_an_id(is_object: bool) -> 
     later = connection.receive(start("9"), 6.0)
 
     error = {"errorType": "LimitExceededError", "message": "Rate limit exceeded"}
-    assert [len(found) for found in (*events, later)] == [1, 1, 0, 1]
+    is_refused = [isinstance(event, MessageRefused) for found in (*events, later) for event in found]
+    assert is_refused == [False, False, True, False]
     assert sent(connection) == [{"type": "error", "payload": {"errors": error if is_object else [error]}}]
 
 
@@ -182,7 +185,8 @@ def test_too_many_starts_a_second_are_refused_without_an_id(is_object: bool) -> 
 def test_a_start_without_credentials_is_refused(extensions: Any) -> None:
     connection = opened()
 
-    assert connection.receive(start("1", extensions=extensions), 0.0) == []
+    refused = MessageRefused("start", "Valid authorization header not provided.")
+    assert connection.receive(start("1", extensions=extensions), 0.0) == [refused]
     assert sent(connection) == [
         {
             "type": "error",
@@ -197,31 +201,42 @@ def test_a_start_without_credentials_is_refused(extensions: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "kind", "reason"),
     [
-        "",
-        "no json",
-        "[]",
-        "null",
-        '"start"',
-        "{}",
-        '{"type":5}',
-        '{"type":"connection_terminate"}',
-        '{"type":"start"}',
-        '{"type":"start","id":"1"}',
-        '{"type":"start","id":1,"payload":{"data":"{}"}}',
-        '{"type":"start","id":"1","payload":{"query":"subscription { onX }"}}',
-        '{"type":"start","id":"1","payload":{"data":{"query":"x"}}}',
-        '{"type":"start","id":"1","payload":{"data":"no json"}}',
-        '{"type":"start","id":"1","payload":{"data":"{\\"query\\":5}"}}',
-        '{"type":"start","id":"1","payload":{"data":"{\\"query\\":\\"x\\",\\"variables\\":[]}"}}',
-        '{"type":"stop"}',
+        ("", "message", "no JSON object"),
+        ("no json", "message", "no JSON object"),
+        ("[]", "message", "no JSON object"),
+        ("null", "message", "no JSON object"),
+        ('"start"', "message", "no JSON object"),
+        ("{}", "message", "of type connection_init, start or stop"),
+        ('{"type":5}', "message", "of type connection_init, start or stop"),
+        ('{"type":[]}', "message", "of type connection_init, start or stop"),
+        ('{"type":"connection_terminate"}', "message", "of type connection_init, start or stop"),
+        ('{"type":"subscribe","id":"1","payload":{"query":"x"}}', "message", "graphql-transport-ws"),
+        ('{"type":"ping"}', "message", "graphql-transport-ws"),
+        ('{"type":"start"}', "start", "an id"),
+        ('{"type":"start","id":"1"}', "start", "payload.data"),
+        ('{"type":"start","id":1,"payload":{"data":"{}"}}', "start", "an id"),
+        ('{"type":"start","id":"1","payload":{"query":"subscription { onX }"}}', "start", "payload.data"),
+        ('{"type":"start","id":"1","payload":{"data":{"query":"x"}}}', "start", "as JSON text in payload.data"),
+        ('{"type":"start","id":"1","payload":{"data":"no json"}}', "start", "as JSON text in payload.data"),
+        ('{"type":"start","id":"1","payload":{"data":"{\\"query\\":5}"}}', "start", "with query and variables"),
+        (
+            '{"type":"start","id":"1","payload":{"data":"{\\"query\\":\\"x\\",\\"variables\\":[]}"}}',
+            "start",
+            "variables",
+        ),
+        ('{"type":"stop"}', "stop", "the id of a subscription"),
     ],
 )
-def test_what_is_no_message_is_answered_with_an_error_without_id(text: str) -> None:
+def test_what_is_no_message_is_answered_with_an_error_without_id(text: str, kind: str, reason: str) -> None:
     connection = opened()
 
-    assert connection.receive(text, 0.0) == []
+    (refused,) = connection.receive(text, 0.0)
+
+    assert isinstance(refused, MessageRefused)
+    assert refused.kind == kind
+    assert reason in refused.reason
     assert sent(connection) == [UNSUPPORTED]
     assert len(connection.receive(start("1"), 0.0)) == 1
 
@@ -359,7 +374,9 @@ def test_a_start_is_read_the_same_whether_or_not_it_has_members_of_no_meaning(
     assert usual.outgoing() == odd.outgoing()
 
 
-def members_of(event: StartRequested | StopRequested) -> tuple[Any, ...]:
+def members_of(event: StartRequested | StopRequested | MessageRefused) -> tuple[Any, ...]:
+    if isinstance(event, MessageRefused):
+        return event.kind, event.reason
     assert isinstance(event, StartRequested)
     return event.subscription_id, event.query, event.variables, event.operation_name, event.data, event.authorization
 
