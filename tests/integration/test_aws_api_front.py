@@ -191,15 +191,22 @@ async def test_an_error_has_the_form_of_its_service(
     assert header(response, "x-amzn-query-error") == query_error
 
 
-async def test_members_of_an_error_stand_beside_its_message() -> None:
+@pytest.mark.parametrize(
+    ("code", "fields", "spelling"),
+    [
+        ("TransactionCanceledException", {"CancellationReasons": [{"Code": "None"}]}, "Message"),
+        ("ConditionalCheckFailedException", {"Item": {"PK": {"S": "a"}}}, "Message"),
+        ("ConditionalCheckFailedException", {}, "message"),
+    ],
+)
+async def test_members_of_an_error_stand_beside_its_message(code: str, fields: dict[str, Any], spelling: str) -> None:
     front = Front()
-    front.services["DynamoDB_20120810"].error = ServiceError(
-        "TransactionCanceledException", "cancelled", fields={"CancellationReasons": [{"Code": "None"}]}
-    )
+    front.services["DynamoDB_20120810"].error = ServiceError(code, "why", fields=fields)
 
     response = await front.send("DynamoDB_20120810.TransactWriteItems")
 
-    assert json.loads(response.body)["CancellationReasons"] == [{"Code": "None"}]
+    kind = f"com.amazonaws.dynamodb.v20120810#{code}"
+    assert json.loads(response.body) == {"__type": kind, **fields, spelling: "why"}
 
 
 async def test_an_unknown_key_on_loopback_is_the_administrator() -> None:

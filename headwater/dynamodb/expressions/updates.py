@@ -17,7 +17,7 @@ from headwater.dynamodb.expressions.operands import (
 from headwater.dynamodb.expressions.paths import PathTree, check_overlap, path_tree
 from headwater.dynamodb.expressions.tokens import Cursor, ExpressionFault, RequestExpressionFault
 from headwater.dynamodb.faults import validation
-from headwater.dynamodb.items.attributes import MAX_DEPTH, TYPE_NAMES, Item, Value, type_of
+from headwater.dynamodb.items.attributes import MAX_DEPTH, TYPE_NAMES, Item, Value, ordered_set, type_of
 from headwater.dynamodb.items.numbers import add_numbers, subtract_numbers
 
 _SECTIONS = frozenset({"SET", "REMOVE", "ADD", "DELETE"})
@@ -339,7 +339,7 @@ def add_value(existing: Value | None, operand: Value) -> Value:
     if kind == "N":
         return {"N": add_numbers(existing["N"], operand["N"])}
     present = set(existing[kind])
-    return {kind: existing[kind] + [member for member in operand[kind] if member not in present]}
+    return ordered_set(kind, existing[kind] + [member for member in operand[kind] if member not in present])
 
 
 def subtract_set(existing: Value, operand: Value) -> Value | None:

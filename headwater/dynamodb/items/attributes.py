@@ -196,7 +196,7 @@ def _check_string_set(content: Any, depth: int) -> tuple[Value, int]:
             f"{INVALID}Input collection [{', '.join(members)}] contains duplicates.",
             f"{INVALID}Input collection [{', '.join(_quoted(members))}] contains duplicates.",
         )
-    return {"SS": members}, sum(map(text_size, members))
+    return ordered_set("SS", members), sum(map(text_size, members))
 
 
 def _check_number_set(content: Any, depth: int) -> tuple[Value, int]:
@@ -205,7 +205,7 @@ def _check_number_set(content: Any, depth: int) -> tuple[Value, int]:
     members = [normalise_number(_string(member)) for member in content]
     if len(set(members)) != len(members):
         raise RequestFault("Input collection contains duplicates", f"{INVALID}Input collection contains duplicates.")
-    return {"NS": members}, sum(map(number_size, members))
+    return ordered_set("NS", members), sum(map(number_size, members))
 
 
 def _check_binary_set(content: Any, depth: int) -> tuple[Value, int]:
@@ -217,7 +217,19 @@ def _check_binary_set(content: Any, depth: int) -> tuple[Value, int]:
             f"{INVALID}Input collection [{', '.join(content)}]of type BS contains duplicates.",
             f"{INVALID}Input collection [{','.join(_quoted(content, b64decode))}]of type BS contains duplicates.",
         )
-    return {"BS": list(content)}, sum(sizes)
+    return ordered_set("BS", content), sum(sizes)
+
+
+def ordered_set(kind: str, members: list[str]) -> Value:
+    """A set of canonical members as the service keeps it: texts and bytes in byte order, whatever order they came in.
+
+    Numbers stay as they came: the recordings there are do not tell whether the service's order of them rises or falls.
+    Source: paritysuite/dynamodb-conformance, recorded in October 2026.
+    """
+    if kind == "NS" or len(members) < 2:
+        return {kind: members}
+    # Code points sort as their UTF-8 does.
+    return {kind: sorted(members, key=b64decode if kind == "BS" else None)}
 
 
 def _quoted(members: list[str], order: Callable[[str], Any] | None = None) -> list[str]:

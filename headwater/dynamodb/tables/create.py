@@ -43,11 +43,30 @@ def create_table(session: Session, request: Request) -> Response:
     if specification is not None and specification.get("StreamEnabled"):
         enable_stream(session, document, specification)
     table = store_table(session.transaction, document)
-    response = describe(session.transaction, table)
-    response["TableStatus"] = "CREATING"
-    for index in response.get("GlobalSecondaryIndexes", ()):
+    return {"TableDescription": _as_creating(describe(session.transaction, table), request)}
+
+
+def _as_creating(description: dict[str, Any], request: Request) -> dict[str, Any]:
+    """A new table as the answer shows it: what the service sets only once the table is there is not in it yet.
+
+    Source: LocalStack's recordings of the service, `test_table_crud` and `test_gsi_with_billing_mode`.
+    """
+    description["TableStatus"] = "CREATING"
+    if "BillingModeSummary" in description:
+        description["BillingModeSummary"] = {"BillingMode": request["BillingMode"]}
+    _warm_up(description, request)
+    indexes = description.get("GlobalSecondaryIndexes", ())
+    for index, given in zip(indexes, request.get("GlobalSecondaryIndexes") or (), strict=True):
         index["IndexStatus"] = "CREATING"
-    return {"TableDescription": response}
+        _warm_up(index, given)
+    return description
+
+
+def _warm_up(description: dict[str, Any], given: Mapping[str, Any]) -> None:
+    if given.get("WarmThroughput") is None:
+        del description["WarmThroughput"]
+    else:
+        description["WarmThroughput"]["Status"] = "UPDATING"
 
 
 def checked_tags(present: Mapping[str, str], tags: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -49,6 +49,7 @@ def delete_table(session: Session, request: Request) -> Response:
         "CreationDateTime",
         "GlobalSecondaryIndexes",
         "LocalSecondaryIndexes",
+        "WarmThroughput",
     ):
         description.pop(member, None)
     transaction = session.transaction

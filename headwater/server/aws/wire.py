@@ -142,6 +142,11 @@ def encode_answer(
     return _respond(200, value, form, content_type, request_id)
 
 
+_CAPITAL_MESSAGE = frozenset({"SerializationException", "AccessDeniedException", "TransactionCanceledException"})
+# With an Item beside it, as LocalStack's recording of `test_return_values_on_conditions_check_failure` has it.
+_CONDITION_FAILED = "ConditionalCheckFailedException"
+
+
 def encode_error(error: ServiceError, form: WireForm, content_type: str, request_id: str) -> HttpResponse:
     """The error document of a service; the message's key is spelled as the service spells it."""
     is_coral = error.code in _CORAL_CODES
@@ -150,11 +155,10 @@ def encode_error(error: ServiceError, form: WireForm, content_type: str, request
         prefix = form.coral_prefix if is_coral else form.prefix
         kind = (form.validation_prefix if kind == "ValidationException" else prefix) + kind
     code = kind.rpartition("#")[2]
-    document: dict[str, Any] = {"__type": kind}
+    document: dict[str, Any] = {"__type": kind, **error.fields}
     if error.message:
-        is_capital = code in ("SerializationException", "AccessDeniedException")
+        is_capital = code in _CAPITAL_MESSAGE or (code == _CONDITION_FAILED and bool(error.fields))
         document["Message" if is_capital else "message"] = error.message
-    document |= error.fields
     extra: tuple[tuple[str, str], ...] = (("x-amzn-errortype", code),)
     if form.query_codes is not None:
         fault = "Sender" if error.status < 500 else "Receiver"

@@ -176,3 +176,25 @@ def test_capacity_counts_every_index_entry_a_write_changes(dynamodb: Any) -> Non
     assert put(colour={"S": "red"}, note={"S": "x" * 2000}) == (4.0, 2.0, {"whole": 2.0})
     assert put(colour={"S": "blue"}) == (7.0, 2.0, {"whole": 3.0, "keys": 2.0})
     assert units("DeleteItem", Key={"PK": {"S": "a"}}) == (3.0, 1.0, {"whole": 1.0, "keys": 1.0})
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({"SS": ["b", "", "é", "a"]}, {"SS": ["", "a", "b", "é"]}),
+        ({"BS": ["/w==", "AA==", "AAE="]}, {"BS": ["AA==", "AAE=", "/w=="]}),
+        ({"L": [{"SS": ["b", "a"]}]}, {"L": [{"SS": ["a", "b"]}]}),
+    ],
+)
+def test_a_set_is_kept_in_the_order_of_its_bytes(table: Any, given: Any, kept: Any) -> None:
+    put(table, set=given)
+
+    assert get(table)["Item"]["set"] == kept
+
+
+def test_what_is_added_to_a_set_takes_its_place_in_the_order(table: Any) -> None:
+    put(table, tags={"SS": ["a", "c"]})
+
+    answer = update(table, "ADD tags :more", {":more": {"SS": ["b", ""]}}, ReturnValues="ALL_NEW")
+
+    assert answer["Attributes"]["tags"] == {"SS": ["", "a", "b", "c"]}

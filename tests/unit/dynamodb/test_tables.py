@@ -143,3 +143,26 @@ def test_members_that_would_have_no_effect_are_refused(dynamodb: Any) -> None:
     message = dynamodb.message("UpdateTable", TableName="tab", ReplicaUpdates=[{"Create": {"RegionName": "eu-west-1"}}])
 
     assert message == "UpdateTable with ReplicaUpdates is not supported here"
+
+
+def test_a_new_table_shows_only_what_the_service_knows_of_it_yet(dynamodb: Any) -> None:
+    index = {
+        "IndexName": "by-sort",
+        "KeySchema": [{"AttributeName": "SK", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "ALL"},
+    }
+    warm = {"ReadUnitsPerSecond": 13_000, "WriteUnitsPerSecond": 5_000}
+
+    plain = dynamodb.create("plain", GlobalSecondaryIndexes=[index])["TableDescription"]
+    warmed = dynamodb.create("warmed", WarmThroughput=warm)["TableDescription"]
+    described = dynamodb("DescribeTable", TableName="plain")["Table"]
+    deleted = dynamodb("DeleteTable", TableName="plain")["TableDescription"]
+
+    assert plain["BillingModeSummary"] == {"BillingMode": "PAY_PER_REQUEST"}
+    assert "WarmThroughput" not in plain
+    assert "WarmThroughput" not in plain["GlobalSecondaryIndexes"][0]
+    assert warmed["WarmThroughput"] == {**warm, "Status": "UPDATING"}
+    assert "LastUpdateToPayPerRequestDateTime" in described["BillingModeSummary"]
+    assert described["WarmThroughput"]["Status"] == "ACTIVE"
+    assert described["GlobalSecondaryIndexes"][0]["WarmThroughput"]["Status"] == "ACTIVE"
+    assert "WarmThroughput" not in deleted
