@@ -104,15 +104,32 @@ def malformed(message: str) -> RequestError:
     return RequestError(message, "MappingTemplate")
 
 
+def json_kind(value: Any) -> str:
+    """What kind of JSON a value is, as the service calls it."""
+    if value is None:
+        return "NULL"
+    kinds = {bool: "BOOLEAN", int: "NUMBER", float: "NUMBER", str: "STRING", list: "ARRAY"}
+    return kinds.get(type(value), "OBJECT")
+
+
+def not_an_object(value: Any, path: str) -> RequestError:
+    """A member that has to be an object and is `value`."""
+    return malformed(f"Expected JSON object for field '{path}' but got '{json_kind(value)}' instead.")
+
+
+_EXPECTED: Mapping[type, str] = {dict: "JSON object", list: "JSON array", str: "string"}
+
+
 def require(request: Any, name: str, kind: type, path: str = "$") -> Any:
     """A member of a request object. Raises: RequestError of type MappingTemplate if it is absent or of another type."""
     if not isinstance(request, dict):
-        raise malformed(f"Expected JSON object for field '{path}' but got '{request}' instead.")
+        raise not_an_object(request, path)
     value = request.get(name)
     if value is None:
         raise malformed(f"Value for field '{path}[{name}]' not found.")
     if not isinstance(value, kind):
-        raise malformed(f"Expected {kind.__name__} for field '{path}[{name}]' but got '{value}' instead.")
+        expected = _EXPECTED.get(kind, kind.__name__)
+        raise malformed(f"Expected {expected} for field '{path}[{name}]' but got '{json_kind(value)}' instead.")
     return value
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.datasource.ports import SourceCall, malformed
+from headwater.datasource.ports import SourceCall, not_an_object
 
 
 class NoneSource:
@@ -18,5 +18,5 @@ def payload_of(request: Any) -> Any:
     if request is None:
         return None
     if not isinstance(request, dict):
-        raise malformed(f"Expected JSON object for field '$' but got '{request}' instead.")
+        raise not_an_object(request, "$")
     return request.get("payload")

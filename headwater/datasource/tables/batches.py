@@ -4,8 +4,8 @@ from typing import Any
 
 import orjson
 
-from headwater.datasource.ports import SourceCall, malformed, require
-from headwater.datasource.tables.expressions import Parameters, read_expression
+from headwater.datasource.ports import SourceCall, json_kind, malformed, not_an_object, require
+from headwater.datasource.tables.expressions import Parameters
 from headwater.datasource.tables.items import key_of, written_item
 from headwater.datasource.tables.table import Table, table_fault
 from headwater.datasource.tables.typed_values import to_plain_item, to_wire_map
@@ -33,14 +33,14 @@ def _tables(request: dict[str, Any], limit: int) -> dict[str, Any]:
 def _keys_of(table_name: str, entry: Any) -> list[Any]:
     keys = entry.get("keys") if isinstance(entry, dict) else entry
     if not isinstance(keys, list):
-        raise malformed(f"Expected list for field '$[tables][{table_name}]' but got '{keys}' instead.")
+        raise malformed(f"Expected JSON array for field '$[tables][{table_name}]' but got '{json_kind(keys)}' instead.")
     return keys
 
 
 async def batch_get_item(table: Table, request: dict[str, Any], call: SourceCall) -> Any:
     """`{"data": {table: [item or null]}, "unprocessedKeys": {table: [key]}}`, items in the order of the keys."""
     tables = _tables(request, MAX_GET_KEYS)
-    body = {name: _table_request(entry) for name, entry in tables.items()}
+    body = {name: _table_request(name, entry) for name, entry in tables.items()}
     reply = await table.request(
         "BatchGetItem", {"RequestItems": {name: part for name, (part, _) in body.items()}}, call
     )
@@ -55,25 +55,25 @@ async def batch_get_item(table: Table, request: dict[str, Any], call: SourceCall
     return {"data": data, "unprocessedKeys": keys_left}
 
 
-def _table_request(entry: Any) -> tuple[dict[str, Any], list[str]]:
+def _table_request(name: str, entry: Any) -> tuple[dict[str, Any], list[str]]:
     """DynamoDB's request for one table, and the key attributes read only to put the items in order."""
+    path = f"$[tables][{name}]"
     if not isinstance(entry, dict):
-        raise malformed(f"Expected JSON object for field '$[tables]' but got '{entry}' instead.")
-    keys = [to_wire_map(key) for key in entry["keys"]]
+        raise not_an_object(entry, path)
+    keys = [to_wire_map(key, f"{path}[keys][{index}]") for index, key in enumerate(entry["keys"])]
     parameters = Parameters("")
     del parameters.request["TableName"]
     parameters.request["Keys"] = keys
     if entry.get("consistentRead"):
         parameters.request["ConsistentRead"] = True
-    projection = read_expression(entry, "projection")
-    parameters.add("ProjectionExpression", projection)
+    projection = parameters.add("ProjectionExpression", entry, "projection")
     hidden: list[str] = []
     if projection is not None and keys:
         names = projection.get("expressionNames") or {}
         shown = {names.get(path.strip(), path.strip()) for path in projection["expression"].split(",")}
-        hidden = [name for name in keys[0] if name not in shown]
-        for number, name in enumerate(hidden):
-            parameters.add_name(f"#hwKey{number}", name)
+        hidden = [attribute for attribute in keys[0] if attribute not in shown]
+        for number, attribute in enumerate(hidden):
+            parameters.add_name(f"#hwKey{number}", attribute)
             parameters.request["ProjectionExpression"] += f", #hwKey{number}"
     return parameters.build(), hidden
 
@@ -96,7 +96,7 @@ async def _batch_write(
     table: Table, request: dict[str, Any], call: SourceCall, kind: str, member: str, left_name: str
 ) -> dict[str, Any]:
     tables = {
-        name: [to_wire_map(item) for item in _keys_of(name, items)]
+        name: [to_wire_map(item, f"$[tables][{name}][{index}]") for index, item in enumerate(_keys_of(name, items))]
         for name, items in _tables(request, MAX_WRITE_ITEMS).items()
     }
     items = {name: [{kind: {member: item}} for item in written] for name, written in tables.items()}
@@ -125,7 +125,7 @@ async def transact_get_items(table: Table, request: dict[str, Any], call: Source
     for position, item in enumerate(_transact_items(request)):
         parameters = Parameters(require(item, "table", str, f"$[transactItems][{position}]"))
         parameters.request["Key"] = key_of(item)
-        parameters.add("ProjectionExpression", read_expression(item, "projection"))
+        parameters.add("ProjectionExpression", item, "projection")
         gets.append({"Get": parameters.build()})
     try:
         reply = await table.call("TransactGetItems", {"TransactItems": gets})
@@ -156,9 +156,8 @@ def _transact_write(item: dict[str, Any], position: int) -> dict[str, Any]:
     else:
         body["Key"] = key_of(item)
     if operation == "UpdateItem":
-        parameters.add("UpdateExpression", read_expression(item, "update"))
-    condition = read_expression(item, "condition")
-    parameters.add("ConditionExpression", condition)
+        parameters.add("UpdateExpression", item, "update")
+    condition = parameters.add("ConditionExpression", item, "condition")
     if condition is not None and condition.get("returnValuesOnConditionCheckFailure") is not False:
         body["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
     kinds = {"PutItem": "Put", "UpdateItem": "Update", "DeleteItem": "Delete", "ConditionCheck": "ConditionCheck"}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headwater.datasource.ports import malformed
+from headwater.datasource.ports import malformed, not_an_object
 from headwater.datasource.tables.typed_values import to_wire_map
 from headwater.values.json_text import parse_json
 
@@ -14,13 +14,16 @@ def read_expression(request: dict[str, Any], name: str) -> dict[str, Any] | None
         try:
             expression = parse_json(expression)
         except ValueError as error:
-            raise malformed(f"Expected JSON object for field '$[{name}]' but got '{expression}' instead.") from error
+            raise not_an_object(expression, f"$[{name}]") from error
     if expression is None:
         return None
     if not isinstance(expression, dict):
-        raise malformed(f"Expected JSON object for field '$[{name}]' but got '{expression}' instead.")
+        raise not_an_object(expression, f"$[{name}]")
     if not isinstance(expression.get("expression"), str):
         raise malformed(f"Value for field '$[{name}][expression]' not found.")
+    names = expression.get("expressionNames")
+    if names is not None and not isinstance(names, dict):
+        raise not_an_object(names, f"$[{name}][expressionNames]")
     return expression
 
 
@@ -32,13 +35,18 @@ class Parameters:
         self._names: dict[str, str] = {}
         self._values: dict[str, Any] = {}
 
-    def add(self, parameter: str, expression: dict[str, Any] | None) -> None:
-        """Add an expression under its DynamoDB name. Raises: RequestError if a placeholder has two meanings."""
-        if expression is None or not expression["expression"]:
-            return
-        self.request[parameter] = expression["expression"]
-        _merge(self._names, expression.get("expressionNames") or {})
-        _merge(self._values, to_wire_map(expression.get("expressionValues") or {}))
+    def add(self, parameter: str, request: dict[str, Any], name: str) -> dict[str, Any] | None:
+        """Add the expression a request has under `name`, if any, under its DynamoDB name, and return it.
+
+        Raises: RequestError if a placeholder has two meanings or a value is not typed.
+        """
+        expression = read_expression(request, name)
+        if expression is not None and expression["expression"]:
+            self.request[parameter] = expression["expression"]
+            _merge(self._names, expression.get("expressionNames") or {})
+            values = expression.get("expressionValues") or {}
+            _merge(self._values, to_wire_map(values, f"$[{name}][expressionValues]"))
+        return expression
 
     def add_name(self, placeholder: str, name: str) -> None:
         """Add one attribute name placeholder."""

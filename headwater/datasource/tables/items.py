@@ -3,7 +3,7 @@
 from typing import Any
 
 from headwater.datasource.ports import SourceCall, malformed, require
-from headwater.datasource.tables.expressions import Parameters, read_expression
+from headwater.datasource.tables.expressions import Parameters
 from headwater.datasource.tables.table import Table, table_fault
 from headwater.datasource.tables.typed_values import to_plain_item, to_wire_map
 from headwater.errors import DataSourceError, ServiceError
@@ -19,7 +19,7 @@ RETRIES = "headwater.retries"
 def key_of(request: dict[str, Any]) -> Item:
     """The typed key of a request, in wire form. Raises: RequestError if there is none."""
     key: Item = require(request, "key", dict)
-    return to_wire_map(key)
+    return to_wire_map(key, "$[key]")
 
 
 async def get_item(table: Table, request: dict[str, Any], call: SourceCall) -> Any:
@@ -28,7 +28,7 @@ async def get_item(table: Table, request: dict[str, Any], call: SourceCall) -> A
     parameters.request["Key"] = key_of(request)
     if request.get("consistentRead"):
         parameters.request["ConsistentRead"] = True
-    parameters.add("ProjectionExpression", read_expression(request, "projection"))
+    parameters.add("ProjectionExpression", request, "projection")
     reply = await table.request("GetItem", parameters.build(), call)
     return to_plain_item(reply.get("Item"))
 
@@ -45,9 +45,7 @@ async def put_item(table: Table, request: dict[str, Any], call: SourceCall) -> A
 def written_item(request: dict[str, Any]) -> Item:
     """Key and attribute values of a put, together, in wire form."""
     values = request.get("attributeValues")
-    if values is not None and not isinstance(values, dict):
-        raise malformed(f"Expected JSON object for field '$[attributeValues]' but got '{values}' instead.")
-    return {**to_wire_map(values or {}), **key_of(request)}
+    return {**to_wire_map({} if values is None else values, "$[attributeValues]"), **key_of(request)}
 
 
 async def update_item(table: Table, request: dict[str, Any], call: SourceCall) -> Any:
@@ -55,10 +53,8 @@ async def update_item(table: Table, request: dict[str, Any], call: SourceCall) -
     parameters = Parameters(table.name)
     parameters.request["Key"] = key_of(request)
     parameters.request["ReturnValues"] = "ALL_NEW"
-    update = read_expression(request, "update")
-    if update is None:
+    if parameters.add("UpdateExpression", request, "update") is None:
         raise malformed("Value for field '$[update]' not found.")
-    parameters.add("UpdateExpression", update)
     reply = await _write(table, "UpdateItem", parameters, request, call)
     return reply.value if reply.is_decided else to_plain_item(reply.value.get("Attributes"))
 
@@ -85,8 +81,7 @@ class _Reply:
 async def _write(
     table: Table, operation: str, parameters: Parameters, request: dict[str, Any], call: SourceCall
 ) -> _Reply:
-    condition = read_expression(request, "condition")
-    parameters.add("ConditionExpression", condition)
+    condition = parameters.add("ConditionExpression", request, "condition")
     try:
         return _Reply(await table.call(operation, parameters.build()))
     except ServiceError as error:

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from headwater.datasource.ports import SourceCall, malformed
-from headwater.datasource.tables.expressions import Parameters, read_expression
+from headwater.datasource.ports import SourceCall, json_kind, malformed
+from headwater.datasource.tables.expressions import Parameters
 from headwater.datasource.tables.table import Table
 from headwater.datasource.tables.typed_values import to_plain_item
 
@@ -13,10 +13,8 @@ SELECTS = ("ALL_ATTRIBUTES", "ALL_PROJECTED_ATTRIBUTES", "SPECIFIC_ATTRIBUTES", 
 async def query(table: Table, request: dict[str, Any], call: SourceCall) -> Any:
     """`{"items", "nextToken", "scannedCount"}` of a key condition."""
     parameters = Parameters(table.name)
-    condition = read_expression(request, "query")
-    if condition is None:
+    if parameters.add("KeyConditionExpression", request, "query") is None:
         raise malformed("Value for field '$[query]' not found.")
-    parameters.add("KeyConditionExpression", condition)
     if request.get("scanIndexForward") is False:
         parameters.request["ScanIndexForward"] = False
     return await _page(table, "Query", parameters, request, call)
@@ -25,9 +23,9 @@ async def query(table: Table, request: dict[str, Any], call: SourceCall) -> Any:
 async def scan(table: Table, request: dict[str, Any], call: SourceCall) -> Any:
     """`{"items", "nextToken", "scannedCount"}` of a table, an index, or one segment of it."""
     parameters = Parameters(table.name)
-    if request.get("totalSegments") is not None:
-        parameters.request["TotalSegments"] = request["totalSegments"]
-        parameters.request["Segment"] = request.get("segment") or 0
+    for name, parameter in (("totalSegments", "TotalSegments"), ("segment", "Segment")):
+        if request.get(name) is not None:
+            parameters.request[parameter] = request[name]
     return await _page(table, "Scan", parameters, request, call)
 
 
@@ -49,8 +47,8 @@ async def _page(
         body["Select"] = request["select"]
     if request.get("nextToken") is not None:
         body["ExclusiveStartKey"] = table.tokens.open(request["nextToken"], *binding)
-    parameters.add("FilterExpression", read_expression(request, "filter"))
-    parameters.add("ProjectionExpression", read_expression(request, "projection"))
+    parameters.add("FilterExpression", request, "filter")
+    parameters.add("ProjectionExpression", request, "projection")
     reply = await table.request(operation, parameters.build(), call)
     last_key = reply.get("LastEvaluatedKey")
     return {
@@ -62,5 +60,5 @@ async def _page(
 
 def _limit(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        raise malformed(f"Expected number for field '$[limit]' but got '{value}' instead.")
+        raise malformed(f"Expected JSON number for field '$[limit]' but got '{json_kind(value)}' instead.")
     return int(value)

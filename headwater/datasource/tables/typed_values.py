@@ -1,8 +1,10 @@
 """DynamoDB's typed values to and from the plain JSON that resolvers see."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from headwater.datasource.ports import json_kind, malformed
 
 # JSON numbers beyond this lose digits in JavaScript anyway, and no JSON writer of ours takes them as integers.
 LARGEST_INTEGER = 2**63 - 1
@@ -59,9 +61,12 @@ def _text(value: Any) -> Any:
 
 
 def to_wire(value: Any) -> Any:
-    """A typed value as AppSync writes it, `{"N": 10}` and `{"NULL": null}`, in the form DynamoDB takes."""
+    """A typed value as AppSync writes it, `{"N": 10}` and `{"NULL": null}`, in the form DynamoDB takes.
+
+    Raises: TypeError if it, or a value in it, is not typed.
+    """
     if not isinstance(value, Mapping):
-        return value
+        raise TypeError(value)
     for kind, inner in value.items():
         if kind == "N":
             return {"N": _number_text(inner)}
@@ -76,9 +81,35 @@ def to_wire(value: Any) -> Any:
     return value
 
 
-def to_wire_map(values: Mapping[str, Any]) -> dict[str, Any]:
-    """A key, item or placeholder map in the form DynamoDB takes."""
-    return {name: to_wire(value) for name, value in values.items()}
+def to_wire_map(values: Any, path: str) -> dict[str, Any]:
+    """A key, item or placeholder map in the form DynamoDB takes; `path` is where the request has it.
+
+    Raises: RequestError of type MappingTemplate naming the first value that is not typed.
+    """
+    if not isinstance(values, Mapping):
+        raise malformed(f"Expected JSON object for field '{path}' but got '{json_kind(values)}' instead.")
+    try:
+        return {name: to_wire(value) for name, value in values.items()}
+    except TypeError as error:
+        place, value = next(_untyped(values, path))
+        raise malformed(
+            f"Expected JSON object for attribute value '{place}' but got '{json_kind(value)}' instead."
+        ) from error
+
+
+def _untyped(values: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    """The values below a map that are not typed, each with its place."""
+    for name, value in values.items():
+        place = f"{path}[{name}]"
+        if not isinstance(value, Mapping):
+            yield place, value
+            continue
+        for kind, inner in value.items():
+            if kind == "M" and isinstance(inner, Mapping):
+                yield from _untyped(inner, f"{place}[M]")
+            elif kind == "L" and isinstance(inner, list):
+                members = {str(index): member for index, member in enumerate(inner)}
+                yield from _untyped(members, f"{place}[L]")
 
 
 def _number_text(value: Any) -> Any:

@@ -438,13 +438,53 @@ async def test_a_cancelled_transaction_gives_its_reasons() -> None:
     ("request_object", "message"),
     [
         ({}, r"Value for field '\$\[operation\]' not found\."),
-        (None, r"Expected JSON object for field '\$' but got 'None' instead\."),
+        (None, r"Expected JSON object for field '\$' but got 'NULL' instead\."),
         ({"operation": "Sync"}, "Unsupported operation 'Sync'"),
         ({"operation": "GetItem"}, r"Value for field '\$\[key\]' not found\."),
         ({"operation": "Query"}, r"Value for field '\$\[query\]' not found\."),
         ({"operation": "Query", "query": "x"}, r"Expected JSON object for field '\$\[query\]'"),
         ({"operation": "UpdateItem", "key": {}}, r"Value for field '\$\[update\]' not found\."),
-        ({"operation": "Scan", "limit": "ten"}, r"Expected number for field '\$\[limit\]'"),
+        ({"operation": "Scan", "limit": "ten"}, r"Expected JSON number for field '\$\[limit\]' but got 'STRING'"),
+        ([], r"Expected JSON object for field '\$' but got 'ARRAY' instead"),
+        ({"operation": "GetItem", "key": "x"}, r"Expected JSON object for field '\$\[key\]' but got 'STRING'"),
+        (
+            {"operation": "GetItem", "key": {"id": "x"}},
+            r"Expected JSON object for attribute value '\$\[key\]\[id\]' but got 'STRING' instead\.",
+        ),
+        (
+            {
+                "operation": "PutItem",
+                "key": {"id": {"S": "1"}},
+                "attributeValues": {"m": {"M": {"l": {"L": [{"S": "a"}, 5]}}}},
+            },
+            r"attribute value '\$\[attributeValues\]\[m\]\[M\]\[l\]\[L\]\[1\]' but got 'NUMBER' instead",
+        ),
+        (
+            {"operation": "PutItem", "key": {"id": {"S": "1"}}, "attributeValues": [1]},
+            r"attributeValues\]' but got 'ARRAY'",
+        ),
+        (
+            {"operation": "Query", "query": {"expression": "a = :a", "expressionValues": {":a": None}}},
+            r"attribute value '\$\[query\]\[expressionValues\]\[:a\]' but got 'NULL' instead",
+        ),
+        (
+            {"operation": "Query", "query": {"expression": "a", "expressionNames": []}},
+            "expressionNames.' but got 'ARRAY'",
+        ),
+        (
+            {"operation": "Query", "query": {"expression": "a", "expressionValues": 5}},
+            "expressionValues.' but got 'NUMBER'",
+        ),
+        ({"operation": "BatchGetItem", "tables": {"t": [1]}}, r"tables\]\[t\]' but got 'ARRAY'"),
+        ({"operation": "BatchGetItem", "tables": {"t": {"keys": [5]}}}, r"\[keys\]\[0\]' but got 'NUMBER'"),
+        ({"operation": "BatchGetItem", "tables": {"t": {"keys": "x"}}}, r"JSON array for field '\$\[tables\]\[t\]'"),
+        (
+            {"operation": "BatchPutItem", "tables": {"t": [{"id": "x"}]}},
+            r"\[tables\]\[t\]\[0\]\[id\]' but got 'STRING'",
+        ),
+        ({"operation": "BatchDeleteItem", "tables": {"t": True}}, "JSON array .* but got 'BOOLEAN'"),
+        ({"operation": "TransactGetItems", "transactItems": [5]}, r"transactItems\]\[0\]' but got 'NUMBER'"),
+        ({"operation": "TransactWriteItems", "transactItems": {}}, "Expected JSON array .* but got 'OBJECT'"),
         ({"operation": "Scan", "select": "SOME"}, "Unsupported select 'SOME'"),
     ],
 )
