@@ -14,7 +14,7 @@ def api_key_caller(source_ip: Sequence[str]) -> GraphQLCaller:
 
 def iam_caller(principal: AwsPrincipal, source_ip: Sequence[str]) -> GraphQLCaller:
     """The members of a Cognito identity pool are null, since such credentials do not exist here."""
-    session = principal.role_name or "administrator"
+    session = principal.session_name or principal.role_name
     identity = {
         "accountId": principal.account_id,
         "cognitoIdentityPoolId": None,

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headwater.deploy.denials import denial
 from headwater.deploy.managed_policies import MANAGED_POLICIES
-from headwater.errors import ServiceError, TemplateError
-from headwater.values.aws import principal_arn
+from headwater.errors import TemplateError
 from headwater.values.identity import AwsPrincipal
 from headwater.values.policy import Decision, PolicyDocument, decide
 
@@ -43,7 +43,7 @@ class Roles:
     checks_policies: bool = True
     _policies: dict[str, list[PolicyDocument]] = field(default_factory=dict)
     _keys: dict[str, AccessKey] = field(default_factory=dict)
-    _role_keys: dict[str | None, AccessKey] = field(default_factory=dict)
+    _function_keys: dict[tuple[str | None, str], AccessKey] = field(default_factory=dict)
     _decisions: dict[tuple[str, str, str], Decision] = field(default_factory=dict)
     _uses: dict[tuple[str, str, str, bool], int] = field(default_factory=dict)
     counts_all: bool = True
@@ -87,24 +87,25 @@ class Roles:
             if role == name
         ]
 
-    def issue_key(self, role_name: str | None) -> AccessKey:
+    def issue_key(self, role_name: str | None, session_name: str = "") -> AccessKey:
         """A fresh key pair of a role, or of the administrator for None."""
         access_key_id = "AKIA" + secrets.token_hex(8).upper()
-        principal = AwsPrincipal(access_key_id, self.account_id, role_name)
+        principal = AwsPrincipal(access_key_id, self.account_id, role_name, session_name)
         key = AccessKey(access_key_id, secrets.token_urlsafe(30), principal)
         self._keys[access_key_id] = key
         return key
 
-    def function_variables(self, role_arn: str, endpoint_url: str) -> dict[str, str]:
-        """What lets a function call AWS APIs with its role's rights.
+    def function_variables(self, role_arn: str, function_name: str, endpoint_url: str) -> dict[str, str]:
+        """What lets a function call AWS APIs with its role's rights, in a session named after it.
 
         A role the template does not have (of a function made through the Lambda API) is the administrator's.
         """
         name = role_arn.rsplit("/", 1)[-1]
         role = name if name in self._policies else None
-        if role not in self._role_keys:
-            self._role_keys[role] = self.issue_key(role)
-        key = self._role_keys[role]
+        session = (role, function_name)
+        if session not in self._function_keys:
+            self._function_keys[session] = self.issue_key(role, function_name)
+        key = self._function_keys[session]
         return {
             "AWS_ACCESS_KEY_ID": key.access_key_id,
             "AWS_SECRET_ACCESS_KEY": key.secret,
@@ -166,10 +167,11 @@ class Roles:
         No resource means that the request does not show one: then the action must be allowed on any.
         """
         if not resources and not self._allows_somewhere(principal, action):
-            raise _denied(principal, action, "*")
+            raise denial(principal, action, "*", is_explicit=False)
         for resource in resources:
-            if not self._decide(principal, action, resource).allowed:
-                raise _denied(principal, action, resource)
+            decision = self._decide(principal, action, resource)
+            if not decision.allowed:
+                raise denial(principal, action, resource, is_explicit=decision.is_explicit)
 
     def _allows_somewhere(self, principal: AwsPrincipal, action: str) -> bool:
         if principal.role_name is None or not self.checks_policies:
@@ -178,11 +180,3 @@ class Roles:
         is_allowed = any(statement.allows_action(action) for policy in policies for statement in policy.statements)
         self._count(principal.role_name, action, "*", is_allowed=is_allowed)
         return is_allowed
-
-
-def _denied(principal: AwsPrincipal, action: str, resource: str) -> ServiceError:
-    return ServiceError(
-        "AccessDeniedException",
-        f"User: {principal_arn(principal)} is not authorized to perform: {action} on resource: {resource} "
-        f"because no identity-based policy allows the {action} action",
-    )

@@ -166,7 +166,7 @@ def _events(services: _Services, site: Site, account: Account) -> _Events:
         log=logs.append,
         deliver=delivery.deliver_event,
         journal=StoredEvents(store),
-        credentials=lambda config: roles.function_variables(config.role_arn, site.endpoint_url),
+        credentials=lambda config: roles.function_variables(config.role_arn, config.name, site.endpoint_url),
     )
     delivery.topics = topics = Topics(
         store, **place, send=delivery.deliver, invoke=functions.invoke_event, clock=time.time

@@ -31,10 +31,11 @@ class Authorize(Protocol):
 
 
 def principal_arn(principal: AwsPrincipal) -> str:
-    """The caller as error messages and `GetCallerIdentity` name it; a role's session is named after the role."""
+    """The caller as error messages and `GetCallerIdentity` name it; without a name a session has its role's."""
     if principal.role_name is None:
         return f"arn:aws:iam::{principal.account_id}:user/administrator"
-    return f"arn:aws:sts::{principal.account_id}:assumed-role/{principal.role_name}/{principal.role_name}"
+    session = principal.session_name or principal.role_name
+    return f"arn:aws:sts::{principal.account_id}:assumed-role/{principal.role_name}/{session}"
 
 
 def service_of(arn: str) -> str:

@@ -9,11 +9,15 @@ AuthMode = Literal["API_KEY", "AWS_IAM", "AMAZON_COGNITO_USER_POOLS", "OPENID_CO
 
 @dataclass(frozen=True, slots=True)
 class AwsPrincipal:
-    """The owner of an access key. `role_name` is None for the administrator, who may do everything."""
+    """The owner of an access key. `role_name` is None for the administrator, who may do everything.
+
+    `session_name` tells who has assumed the role: a function by its name, a service by a name of its own.
+    """
 
     access_key_id: str
     account_id: str
     role_name: str | None = None
+    session_name: str = ""
 
     @property
     def is_administrator(self) -> bool:

@@ -16,6 +16,9 @@ from headwater.template.intrinsics import Resource
 from headwater.values.identity import AwsPrincipal
 from headwater.values.json_text import parse_json
 
+# As users of the service have published it: terraform-aws-modules/terraform-aws-appsync#7.
+_SESSION_NAME = "APPSYNC_ASSUME_ROLE"
+
 
 def data_source(deployment: Deployment, resource: Resource) -> Any:
     """The data source of an `AWS::AppSync::DataSource`. Raises: TemplateError for a kind that does not work here."""
@@ -39,7 +42,7 @@ def _principal(deployment: Deployment, properties: dict[str, Any]) -> AwsPrincip
     role_arn = str(properties.get("ServiceRoleArn", ""))
     if not role_arn:
         raise TemplateError("missing: the data source needs a role", property_path="ServiceRoleArn")
-    return AwsPrincipal("", deployment.options.account_id, role_arn.rsplit("/", 1)[-1])
+    return AwsPrincipal("", deployment.options.account_id, role_arn.rsplit("/", 1)[-1], _SESSION_NAME)
 
 
 def _lambda_source(deployment: Deployment, properties: dict[str, Any], principal: AwsPrincipal) -> LambdaSource:

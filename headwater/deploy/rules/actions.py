@@ -12,6 +12,7 @@ import msgspec
 
 from headwater.deploy.roles import Roles
 from headwater.deploy.rules.engine import ActionsFailedError, LocalRecords, Perform
+from headwater.deploy.rules.principal import rule_principal
 from headwater.deploy.topics.topics import Publication, Topics
 from headwater.errors import HeadwaterError, ServiceError
 from headwater.functions.service import FunctionService
@@ -21,7 +22,6 @@ from headwater.storage.dynamodb_service import DynamoDbService
 from headwater.storage.kinesis_service import KinesisService
 from headwater.storage.s3_service import S3Service
 from headwater.storage.sqs_service import SqsService
-from headwater.values.identity import AwsPrincipal
 from headwater.values.topics import TopicError
 
 _log = logging.getLogger(__name__)
@@ -96,7 +96,7 @@ class RuleActions:
     def _authorize(self, request: ActionRequest, action: str, service: str, resource: str) -> None:
         region, account_id = self._arn_prefix
         role_arn = str(request.parameters.get("RoleArn", ""))
-        principal = AwsPrincipal("", account_id, role_arn.rsplit("/", 1)[-1])
+        principal = rule_principal(account_id, role_arn)
         arn = resource if resource.startswith("arn:") else f"arn:aws:{service}:{region}:{account_id}:{resource}"
         self._roles.authorize(principal, action, [arn])
 

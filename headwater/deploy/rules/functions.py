@@ -10,6 +10,7 @@ from typing import Any
 from headwater.deploy.iot.shadows import Shadows
 from headwater.deploy.roles import Roles
 from headwater.deploy.rules.actions import to_attribute
+from headwater.deploy.rules.principal import rule_principal
 from headwater.errors import ServiceError
 from headwater.functions.service import FunctionService
 from headwater.rules import UNDEFINED, to_json
@@ -18,7 +19,6 @@ from headwater.rules.values import parse_json
 from headwater.server.aws.permissions import Account
 from headwater.shadow import ShadowError, ShadowName
 from headwater.storage.dynamodb_service import DynamoDbService
-from headwater.values.identity import AwsPrincipal
 
 LAMBDA_TIMEOUT_S = 2.0
 MAXIMUM_ITEM_BYTES = 8 * 1024
@@ -51,7 +51,7 @@ class RuleFunctions:
         return self._shadow(*call.arguments)
 
     def _authorize(self, role_arn: Any, action: str, resource: str) -> None:
-        principal = AwsPrincipal("", self._account.account_id, str(role_arn).rsplit("/", 1)[-1])
+        principal = rule_principal(self._account.account_id, str(role_arn))
         self._roles.authorize(principal, action, [resource])
 
     async def _invoke(self, function: Any, argument: Any) -> Any:

@@ -155,7 +155,10 @@ class AwsApi:
             )
         if not principal.is_administrator:
             for needed in self._needed(signature.service, request):
-                self._authorize(principal, needed.action, needed.resources)
+                try:
+                    self._authorize(principal, needed.action, needed.resources)
+                except ServiceError as error:
+                    raise _denial_of(signature.service, error) from error
         return await handler(request)
 
     def _needed(self, service: str, request: HttpRequest) -> list[Permission]:
@@ -200,7 +203,7 @@ class AwsApi:
             raise ServiceError("InvalidAction", f"STS {action!r} is not supported here, only GetCallerIdentity is")
         text = (
             '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
-            f"<Arn>{principal_arn(principal)}</Arn><UserId>{principal.access_key_id}</UserId>"
+            f"<Arn>{principal_arn(principal)}</Arn><UserId>{_user_id(principal)}</UserId>"
             f"<Account>{principal.account_id}</Account></GetCallerIdentityResult>"
             f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
         )
@@ -231,6 +234,18 @@ def _is_trusted(request: HttpRequest) -> bool:
         and request.header("sec-fetch-site") in ("", "same-origin", "none")
         and is_own_host(request.header("host"))
     )
+
+
+def _denial_of(service: str, error: ServiceError) -> ServiceError:
+    """A refusal as REST and query services give it; the data plane of IoT Core has one word for it."""
+    if service in ("iotdata", "iotdevicegateway"):
+        return ServiceError("ForbiddenException", "Forbidden", status=403)
+    return ServiceError("AuthorizationError" if service == "sns" else error.code, error.message, status=403)
+
+
+def _user_id(principal: AwsPrincipal) -> str:
+    name = principal.session_name or principal.role_name
+    return principal.access_key_id if principal.is_administrator else f"{principal.access_key_id}:{name}"
 
 
 def _unrecognized() -> ServiceError:
