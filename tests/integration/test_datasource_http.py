@@ -142,3 +142,57 @@ async def test_a_request_that_cannot_be_read_is_refused(request_object: dict[str
 def test_an_endpoint_that_is_no_url_is_refused_at_load() -> None:
     with pytest.raises(TemplateError, match="no http or https URL"):
         HttpSource("ftp://x", now=lambda: 0.0)
+
+
+@pytest.mark.parametrize(
+    ("request_object", "message"),
+    [
+        ({"method": "HEAD", "resourcePath": "/"}, "Unsupported method 'HEAD'. Supported methods: GET, POST, PUT, "),
+        ({"method": "GET", "resourcePath": 5}, "Expected string for field '$[resourcePath]' but got 'NUMBER' instead."),
+        ({"method": "GET", "resourcePath": "/", "params": 5}, "Expected JSON object for field '$[params]' but got"),
+        (
+            {"method": "GET", "resourcePath": "/", "params": {"query": "a=b"}},
+            "field '$[params][query]' but got 'STRING'",
+        ),
+        (
+            {"method": "GET", "resourcePath": "/", "params": {"headers": []}},
+            "field '$[params][headers]' but got 'ARRAY'",
+        ),
+        (
+            {
+                "method": "POST",
+                "resourcePath": "/",
+                "params": {"headers": {"Content-Type": "text/plain; charset=ascii"}, "body": "é"},
+            },
+            "The body cannot be written in ascii",
+        ),
+    ],
+)
+async def test_a_request_that_cannot_be_sent_is_a_mapping_template_error(request_object: Any, message: str) -> None:
+    with pytest.raises(RequestError) as failure:
+        await source(1).execute(request_object, CALL)
+
+    assert failure.value.error_type == "MappingTemplate"
+    assert message in failure.value.message
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "text"),
+    [
+        ("text/plain; charset=ISO-8859-1", b"\xe9", "é"),
+        ('application/json;charset="utf-16"', '{"a":"é"}'.encode("utf-16"), '{"a":"é"}'),
+        ("text/plain; charset=base64", b"caf\xc3\xa9", "café"),
+        ("text/plain; charset=unheard-of", b"caf\xc3\xa9", "café"),
+        ("text/plain; format=flowed", b"caf\xc3\xa9", "café"),
+    ],
+)
+async def test_bodies_are_in_the_charset_of_their_content_type(content_type: str, body: bytes, text: str) -> None:
+    seen: list[bytes] = []
+    reply = f"HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    params = {"headers": {"Content-Type": content_type, "User-Agent": "mine"}, "body": text}
+    async with server(reply, seen) as port:
+        result = await source(port).execute({"method": "POST", "resourcePath": "/", "params": params}, CALL)
+
+    assert result["body"] == text
+    assert seen[0].endswith(b"\r\n\r\n" + body)
+    assert b"user-agent" not in seen[0]

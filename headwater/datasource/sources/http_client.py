@@ -31,7 +31,6 @@ async def send_request(
     port: int,
     request: bytes,
     *,
-    is_head: bool,
     ssl_context: ssl.SSLContext | None,
     allows: AllowsHost,
 ) -> HttpReply:
@@ -54,7 +53,7 @@ async def send_request(
     try:
         writer.write(request)
         await writer.drain()
-        return await _read_reply(reader, is_head=is_head)
+        return await _read_reply(reader)
     except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
         raise HttpFault(f"The reply of {host}:{port} cannot be read: {error}") from error
     finally:
@@ -74,7 +73,7 @@ async def _checked_address(host: str, port: int, allows: AllowsHost) -> str:
     return addresses[0]
 
 
-async def _read_reply(reader: asyncio.StreamReader, *, is_head: bool) -> HttpReply:
+async def _read_reply(reader: asyncio.StreamReader) -> HttpReply:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
     status_line, *lines = head.rstrip("\r\n").split("\r\n")
     parts = status_line.split(" ", 2)
@@ -87,8 +86,8 @@ async def _read_reply(reader: asyncio.StreamReader, *, is_head: bool) -> HttpRep
         headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
     status = int(parts[1])
     if 100 <= status < 200:
-        return await _read_reply(reader, is_head=is_head)
-    if is_head or status in (204, 304):
+        return await _read_reply(reader)
+    if status in (204, 304):
         return HttpReply(status, headers, b"")
     return HttpReply(status, headers, await _read_body(reader, headers))
 

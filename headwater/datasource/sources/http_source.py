@@ -13,11 +13,11 @@ from headwater.datasource.sources.http_client import AllowsHost, HttpFault, Http
 from headwater.datasource.sources.signing import SigningConfig, sign
 from headwater.errors import DataSourceError, TemplateError
 
-METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS")
+METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH")
 # AppSync sets these itself.
 RESTRICTED_HEADERS = frozenset(
     "transfer-encoding connection host expect keep-alive upgrade proxy-authenticate proxy-authorization te "
-    "content-length".split()
+    "content-length user-agent".split()
 )
 TEXT_TYPES = ("json", "xml", "soap", "x-amz-json-1.0", "x-amz-json-1.1", "vnd.api+json", "x-ndjson")
 TIMEOUT_S = 30.0
@@ -61,14 +61,13 @@ class HttpSource:
         method = require(request, "method", str)
         if method not in METHODS:
             raise malformed(f"Unsupported method '{method}'. Supported methods: {', '.join(METHODS)}.")
-        message = self._message(method, require(request, "resourcePath", str), request.get("params") or {})
+        message = self._message(method, require(request, "resourcePath", str), _object(request, "params", "$"))
         try:
             async with asyncio.timeout(self._timeout_s):
                 reply = await send_request(
                     self._host,
                     self._port,
                     message,
-                    is_head=method == "HEAD",
                     ssl_context=self._ssl,
                     allows=self._allows,
                 )
@@ -82,9 +81,10 @@ class HttpSource:
         if not resource_path.startswith("/"):
             raise malformed(f"The resourcePath '{resource_path}' has to begin with /.")
         path = quote(self._base_path + resource_path, safe="/-_.~!$&'()*+,;=:@%")
-        query = [(name, _parameter(value)) for name, value in (params.get("query") or {}).items() if value is not None]
-        body = _body_bytes(params.get("body"))
-        headers = {"host": self._authority, **self._given_headers(params.get("headers") or {})}
+        given = _object(params, "query", "$[params]")
+        query = [(name, _parameter(value)) for name, value in given.items() if value is not None]
+        headers = {"host": self._authority, **self._given_headers(_object(params, "headers", "$[params]"))}
+        body = _body_bytes(params.get("body"), headers.get("content-type", ""))
         if body and "content-type" not in headers:
             headers["content-type"] = "application/json"
         if self._signing is not None:
@@ -111,19 +111,45 @@ def _parameter(value: Any) -> str:
     return orjson.dumps(value).decode()
 
 
-def _body_bytes(body: Any) -> bytes:
+def _object(request: dict[str, Any], name: str, path: str) -> dict[str, Any]:
+    """An optional member that is an object; an empty one if it is absent."""
+    return {} if request.get(name) is None else require(request, name, dict, path)
+
+
+def _charset(content_type: str) -> str:
+    """The charset a content type names, UTF-8 if it names none or one that is not known."""
+    for parameter in content_type.split(";")[1:]:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "charset":
+            charset = value.strip().strip("\"'")
+            try:
+                " ".encode(charset)
+            except (LookupError, ValueError):
+                break
+            return charset.lower()
+    return "utf-8"
+
+
+def _body_bytes(body: Any, content_type: str) -> bytes:
     if body is None:
         return b""
-    return body.encode() if isinstance(body, str) else orjson.dumps(body)
+    text = body if isinstance(body, str) else orjson.dumps(body).decode()
+    charset = _charset(content_type)
+    try:
+        return text.encode(charset)
+    except UnicodeEncodeError as error:
+        raise malformed(f"The body cannot be written in {charset}: {error.reason}.") from error
 
 
 def _body_text(reply: HttpReply) -> str:
-    content_type = reply.headers.get("content-type", "").split(";")[0].strip().lower()
+    header = reply.headers.get("content-type", "")
+    content_type = header.split(";")[0].strip().lower()
     kind, _, subtype = content_type.partition("/")
     is_text = not content_type or kind == "text" or subtype in TEXT_TYPES or subtype.endswith(("+json", "+xml"))
     if not is_text:
         raise DataSourceError(f"Replies of type {content_type} are not supported", "Http:UnsupportedContentType")
+    charset = _charset(header)
     try:
-        return reply.body.decode()
+        return reply.body.decode(charset)
     except UnicodeDecodeError as error:
-        raise DataSourceError(f"The reply's body is not UTF-8: {error}", "Http:UnsupportedContentType") from error
+        raise DataSourceError(f"The reply's body is not {charset}: {error}", "Http:UnsupportedContentType") from error
