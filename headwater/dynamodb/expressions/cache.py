@@ -10,6 +10,9 @@ from headwater.dynamodb.expressions.updates import CompiledUpdate, compile_updat
 
 T = TypeVar("T")
 MAX_ENTRIES = 2048
+# Longer placeholders than this in all are not kept.
+_MAX_PLACEHOLDER_CHARACTERS = 4096
+Compiled = CompiledCondition | CompiledUpdate | CompiledProjection
 
 
 class ExpressionCache:
@@ -17,6 +20,25 @@ class ExpressionCache:
 
     def __init__(self) -> None:
         self._entries: dict[tuple[Any, ...], Any] = {}
+        self._accepted: dict[tuple[Any, ...], Mapping[str, Compiled]] = {}
+
+    def accepted(self, shape: tuple[Any, ...]) -> Mapping[str, Compiled] | None:
+        """The expressions, by parameter, of a request that was right and has left `accept` the same shape."""
+        try:
+            return self._accepted.get(shape)
+        except TypeError:  # something of another JSON type than text, which its own check will name
+            return None
+
+    def accept(self, shape: tuple[Any, ...], compiled: Mapping[str, Compiled]) -> None:
+        """Remember that nothing but the values of such a request can be wrong.
+
+        A shape is all of its expressions and placeholders, without the values.
+        """
+        if sum(len(text) for part in shape if part for text in part if text) > _MAX_PLACEHOLDER_CHARACTERS:
+            return
+        if len(self._accepted) >= MAX_ENTRIES:
+            del self._accepted[next(iter(self._accepted))]
+        self._accepted[shape] = compiled
 
     def condition(self, text: str, names: Mapping[str, str], parameter: str) -> CompiledCondition:
         """A condition, filter or key condition expression. Raises: ExpressionFault."""

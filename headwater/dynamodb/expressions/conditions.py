@@ -56,6 +56,8 @@ class CompiledCondition:
     path_heads: frozenset[str]
     nested_heads: frozenset[str]
     checks: tuple[ValueCheck, ...]
+    # Those of the checks that need more than that the values are there.
+    type_checks: tuple[ValueCheck, ...]
 
     def bind(self, values: Values) -> None:
         """Check the request's values against the expression.
@@ -63,6 +65,11 @@ class CompiledCondition:
         Raises: ExpressionFault for a missing value or one of a type that can never fit.
         """
         for check in self.checks:
+            check(values)
+
+    def bind_again(self, values: Values) -> None:
+        """As `bind`, for values of names it has seen. Raises: ExpressionFault."""
+        for check in self.type_checks:
             check(values)
 
 
@@ -82,6 +89,7 @@ def compile_condition(text: str, names: Mapping[str, str], parameter: str) -> Co
         frozenset(parser.path_heads),
         frozenset(parser.nested_heads),
         tuple(parser.checks),
+        tuple(parser.type_checks),
     )
 
 
@@ -91,6 +99,7 @@ class _ConditionParser(OperandParser):
     def __init__(self, cursor: Cursor, names: Mapping[str, str], faults: Faults) -> None:
         super().__init__(cursor, names, faults)
         self.checks: list[ValueCheck] = []
+        self.type_checks: list[ValueCheck] = []
         self._type_checks: list[ValueCheck] = []
         self._checked_values = 0
         self._values_before_fault = 0
@@ -112,6 +121,7 @@ class _ConditionParser(OperandParser):
         messages = [found.pop(kind) for kind in _FAULTS_OF_ONE if kind in found]
         self._checked_values = len(self.used_values)
         type_checks, self._type_checks = tuple(self._type_checks), []
+        self.type_checks += type_checks
         if not (messages or used or type_checks):
             return
 

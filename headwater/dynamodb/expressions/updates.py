@@ -69,6 +69,11 @@ class CompiledUpdate:
         for check in self.checks:
             check(values)
 
+    def bind_again(self, values: Values) -> None:
+        """As `bind`, for values of names it has seen. Raises: ExpressionFault."""
+        for check in self.checks:
+            check(values)
+
     def apply(self, item: Item, values: Values) -> Item:
         """The item after the update; the given one is unchanged.
 

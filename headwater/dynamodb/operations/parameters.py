@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from headwater.dynamodb.expressions.cache import ExpressionCache
+from headwater.dynamodb.expressions.cache import Compiled, ExpressionCache
 from headwater.dynamodb.expressions.conditions import CompiledCondition
 from headwater.dynamodb.expressions.paths import CompiledProjection
 from headwater.dynamodb.expressions.tokens import ExpressionFault, expression_error
@@ -16,6 +16,7 @@ from headwater.dynamodb.items.attributes import (
     Value,
     check_name,
     normalise_value,
+    normalise_values,
     wrong_type,
 )
 from headwater.errors import ServiceError
@@ -48,18 +49,26 @@ class ExpressionParameters:
         self._used_values: set[str] = set()
         self.nested_heads: set[str] = set()
         _check_mixture(request, expressions, legacy)
+        self._shape = _shape(request, expressions)
+        self._accepted = None if self._shape is None else cache.accepted(self._shape)
+        self._compiled: dict[str, Compiled] = {}
 
     def read_placeholders(self) -> None:
         """Check ExpressionAttributeNames and ExpressionAttributeValues. Raises: ServiceError `ValidationException`."""
         names = self._request.get("ExpressionAttributeNames")
         if names is not None:
-            self._names = _check_names(names)
+            self._names = names if self._accepted is not None else _check_names(names)
         values = self._request.get("ExpressionAttributeValues")
         if values is not None:
+            if self._accepted is None:
+                _check_value_keys(values)
             self._values = _check_values(values)
 
     def compiled_condition(self, parameter: str) -> CompiledCondition | None:
         """A condition with its values bound, or None if the request has none."""
+        if self._accepted is not None:
+            again: CompiledCondition | None = self._bound_again(parameter)
+            return again
         text = self._text(parameter)
         if text is None:
             return None
@@ -69,6 +78,7 @@ class ExpressionParameters:
         except ExpressionFault as fault:
             raise expression_error(parameter, fault) from None
         self._use(condition.used_names, condition.used_values, condition.nested_heads)
+        self._compiled[parameter] = condition
         return condition
 
     def condition(self, parameter: str) -> Matches | None:
@@ -83,6 +93,9 @@ class ExpressionParameters:
 
     def update(self, parameter: str = "UpdateExpression") -> CompiledUpdate | None:
         """The update with its values bound."""
+        if self._accepted is not None:
+            again: CompiledUpdate | None = self._bound_again(parameter)
+            return again
         text = self._text(parameter)
         if text is None:
             return None
@@ -92,10 +105,14 @@ class ExpressionParameters:
         except ExpressionFault as fault:
             raise expression_error(parameter, fault) from None
         self._use(update.used_names, update.used_values, update.nested_heads)
+        self._compiled[parameter] = update
         return update
 
     def projection(self, parameter: str = "ProjectionExpression") -> CompiledProjection | None:
         """The projection."""
+        if self._accepted is not None:
+            again: CompiledProjection | None = self._known(parameter)
+            return again
         text = self._text(parameter)
         if text is None:
             return None
@@ -104,6 +121,7 @@ class ExpressionParameters:
         except ExpressionFault as fault:
             raise expression_error(parameter, fault) from None
         self._use(projection.used_names, (), projection.nested_heads)
+        self._compiled[parameter] = projection
         return projection
 
     @property
@@ -113,6 +131,8 @@ class ExpressionParameters:
 
     def finish(self) -> None:
         """Refuse placeholders that no expression used. Raises: ServiceError `ValidationException`."""
+        if self._accepted is not None:
+            return
         for member, given, used in (
             ("ExpressionAttributeNames", self._names, self._used_names),
             ("ExpressionAttributeValues", self._values, self._used_values),
@@ -120,6 +140,25 @@ class ExpressionParameters:
             unused = [name for name in given if name not in used]
             if unused:
                 raise RequestFault(f"Value provided in {member} unused in expressions: keys: {{{', '.join(unused)}}}")
+        if self._shape is not None:
+            self._cache.accept(self._shape, self._compiled)
+
+    def _bound_again(self, parameter: str) -> Any:
+        """An expression of a request whose like was accepted, so that at most its values do not fit."""
+        found = self._known(parameter)
+        if found is not None:
+            try:
+                found.bind_again(self._values)
+            except ExpressionFault as fault:
+                raise expression_error(parameter, fault) from None
+        return found
+
+    def _known(self, parameter: str) -> Any:
+        assert self._accepted is not None
+        found = self._accepted.get(parameter)
+        if found is not None and found.nested_heads:
+            self.nested_heads.update(found.nested_heads)
+        return found
 
     def _text(self, parameter: str) -> str | None:
         text = self._request.get(parameter)
@@ -131,6 +170,21 @@ class ExpressionParameters:
         self._used_names.update(names)
         self._used_values.update(values)
         self.nested_heads.update(nested_heads)
+
+
+def _shape(request: Mapping[str, Any], expressions: tuple[str, ...]) -> tuple[Any, ...] | None:
+    """What of a request's expressions is more than their values; None for a request without any."""
+    texts = tuple([request.get(name) for name in expressions])
+    if not any(texts):
+        return None
+    names, values = request.get("ExpressionAttributeNames"), request.get("ExpressionAttributeValues")
+    return (
+        expressions,
+        texts,
+        tuple(names) if isinstance(names, dict) else names,
+        tuple(names.values()) if isinstance(names, dict) else None,
+        tuple(values) if isinstance(values, dict) else values,
+    )
 
 
 def _check_mixture(request: Mapping[str, Any], expressions: tuple[str, ...], legacy: tuple[str, ...]) -> None:
@@ -172,7 +226,7 @@ def _check_names(names: Any) -> Mapping[str, str]:
     return names
 
 
-def _check_values(values: Any) -> Mapping[str, Value]:
+def _check_value_keys(values: Any) -> None:
     if not isinstance(values, dict):
         raise wrong_type(values, "Map")
     if not values:
@@ -180,10 +234,18 @@ def _check_values(values: Any) -> Mapping[str, Value]:
     for key in values:
         if not _VALUE_KEY.match(key):
             raise validation(f'ExpressionAttributeValues contains invalid key: Syntax error; key: "{key}"')
-    result = {}
+
+
+def _check_values(values: dict[str, Any]) -> Mapping[str, Value]:
+    try:
+        return normalise_values(values)[0]
+    except ServiceError as error:
+        if error.code != "ValidationException":
+            raise
+    # Something is wrong, and its message names where.
     for key, value in values.items():
         try:
-            result[key] = normalise_value(value)[0]
+            normalise_value(value)
         except ServiceError as error:
             if error.code != "ValidationException":
                 raise
@@ -191,4 +253,4 @@ def _check_values(values: Any) -> Mapping[str, Value]:
             if isinstance(error, RequestFault):
                 raise RequestFault(message, error.unopened) from None
             raise validation(message) from None
-    return result
+    raise AssertionError("no value is wrong that was wrong before")

@@ -132,3 +132,40 @@ def test_a_deeply_nested_expression_is_refused_and_not_a_crash(table: Any, text:
 
 def test_partiql_is_refused_by_name(table: Any) -> None:
     assert table.error("ExecuteStatement", Statement="select").code == "UnknownOperationException"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {":s": {"S": "text"}},
+        {":limit": {"SS": ["a"]}},
+        {":n": {"N": "one"}},
+        {":n": {"N": "1", "S": "1"}},
+        {":n": 1},
+        {":more": {"N": "1"}},
+        {":n": None},
+    ],
+)
+def test_values_are_checked_alike_when_the_expressions_were_right_before(
+    dynamodb: Any, changed: dict[str, Any]
+) -> None:
+    def request(**values: Any) -> dict[str, Any]:
+        given = {":n": {"N": "1"}, ":s": {"SS": ["a"]}, ":limit": {"N": "5"}, **values}
+        return {
+            "TableName": "tab",
+            "Key": {"PK": {"S": "a"}, "SK": {"S": "b"}},
+            "UpdateExpression": "SET #n = :n ADD tags :s",
+            "ConditionExpression": "attribute_not_exists(#n) OR #n < :limit",
+            "ExpressionAttributeNames": {"#n": "n"},
+            "ExpressionAttributeValues": {name: value for name, value in given.items() if value is not None},
+        }
+
+    dynamodb.create()
+    first = dynamodb.error("UpdateItem", **request(**changed))
+    dynamodb("UpdateItem", **request())
+    dynamodb("UpdateItem", **request())
+
+    again = dynamodb.error("UpdateItem", **request(**changed))
+
+    assert (again.code, again.message) == (first.code, first.message)
+    assert again.code in {"ValidationException", "SerializationException"}
