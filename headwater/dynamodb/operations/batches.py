@@ -11,7 +11,14 @@ from headwater.dynamodb.faults import NO_SCHEMA_MATCH, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
 from headwater.dynamodb.items.changes import delete_item, replace_item, size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_nested_keys, key_of, key_of_item
-from headwater.dynamodb.operations.capacity import consumed, index_write_units, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.capacity import (
+    consumed,
+    index_write_units,
+    is_wanted,
+    metrics_by_table,
+    read_units,
+    write_units,
+)
 from headwater.dynamodb.operations.legacy import attributes_to_get
 from headwater.dynamodb.operations.parameters import ExpressionParameters
 from headwater.dynamodb.session import Request, Response, Session
@@ -49,7 +56,12 @@ def batch_write_item(session: Session, request: Request) -> Response:
     tables = {name: session.table(name) for name in requests}
     for name, (item, size, is_put) in prepared:
         table = tables[name]
-        key = _write_key(table, item, is_put=is_put)
+        try:
+            key = _write_key(table, item, is_put=is_put)
+        except ServiceError:
+            if sum(other == name and change[0] == item for other, change in prepared) > 1:
+                raise validation(_DUPLICATES) from None
+            raise
         if key in seen:
             raise validation(_DUPLICATES)
         seen.add(key)
@@ -66,6 +78,7 @@ def batch_write_item(session: Session, request: Request) -> Response:
         if wants_capacity:
             used[table.name][1].add(table, old_raw, change)
     response: Response = {"UnprocessedItems": {}}
+    response |= metrics_by_table(request, ((tables[name], change[0]) for name, change in prepared))
     if wants_capacity:
         response["ConsumedCapacity"] = [
             consumed(request, table, units.table, units.indexes) for table, units in used.values()

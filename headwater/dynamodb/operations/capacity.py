@@ -1,6 +1,6 @@
-"""ConsumedCapacity: what an operation would have used."""
+"""ConsumedCapacity and ItemCollectionMetrics: what an operation would have used, and of which collections."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import ceil
 from typing import Any
 
@@ -79,6 +79,28 @@ def consumed(
         if entries:
             document[member] = entries
     return document
+
+
+def collection_metrics(request: Mapping[str, Any], table: Table, keys: Item) -> dict[str, Any] | None:
+    """The ItemCollectionMetrics of one write; None unless they are asked for and the table has a local index."""
+    if request.get("ReturnItemCollectionMetrics") != "SIZE" or all(index.is_global for index in table.indexes):
+        return None
+    # The service tells whole gigabytes: a collection of a few items is between 0 and 1 of them.
+    return {
+        "ItemCollectionKey": {table.keys.partition: keys[table.keys.partition]},
+        "SizeEstimateRangeGB": [0.0, 1.0],
+    }
+
+
+def metrics_by_table(request: Mapping[str, Any], writes: Iterable[tuple[Table, Item]]) -> dict[str, Any]:
+    """The ItemCollectionMetrics member of several writes, each collection once; nothing if there are none."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if request.get("ReturnItemCollectionMetrics") == "SIZE":
+        for table, keys in writes:
+            metrics = collection_metrics(request, table, keys)
+            if metrics is not None and metrics not in found.setdefault(table.name, []):
+                found[table.name].append(metrics)
+    return {"ItemCollectionMetrics": found} if found else {}
 
 
 def _units(units: float, read_or_write: str) -> dict[str, float]:

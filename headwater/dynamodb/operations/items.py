@@ -13,7 +13,14 @@ from headwater.dynamodb.items.changes import delete_item as remove
 from headwater.dynamodb.items.changes import put_item as store
 from headwater.dynamodb.items.changes import replace_item, size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_index_key, check_nested_keys, key_of, key_of_item
-from headwater.dynamodb.operations.capacity import consumed, index_write_units, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.capacity import (
+    collection_metrics,
+    consumed,
+    index_write_units,
+    is_wanted,
+    read_units,
+    write_units,
+)
 from headwater.dynamodb.operations.legacy import attribute_updates, attributes_to_get, expected
 from headwater.dynamodb.operations.parameters import ExpressionParameters, Matches
 from headwater.dynamodb.session import Request, Response, Session
@@ -278,9 +285,7 @@ def _write_capacity(request: Request, table: Table, change: Change) -> dict[str,
 
 
 def _with_metrics(response: Response, request: Request, table: Table, key: Item) -> Response:
-    if request.get("ReturnItemCollectionMetrics") == "SIZE" and any(not index.is_global for index in table.indexes):
-        response["ItemCollectionMetrics"] = {
-            "ItemCollectionKey": {table.keys.partition: key[table.keys.partition]},
-            "SizeEstimateRangeGB": [0.0, 1.0],
-        }
+    metrics = collection_metrics(request, table, key)
+    if metrics is not None:
+        response["ItemCollectionMetrics"] = metrics
     return response

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -13,7 +13,14 @@ from headwater.dynamodb.faults import NOT_VALID, validation
 from headwater.dynamodb.items.attributes import MAX_ITEM_BYTES, Item, normalise_item
 from headwater.dynamodb.items.changes import delete_item, put_item, size_of_stored, unpack_item
 from headwater.dynamodb.items.schema import check_nested_keys, key_of, key_of_item
-from headwater.dynamodb.operations.capacity import consumed, is_wanted, read_units, write_units
+from headwater.dynamodb.operations.capacity import (
+    consumed,
+    index_write_units,
+    is_wanted,
+    metrics_by_table,
+    read_units,
+    write_units,
+)
 from headwater.dynamodb.operations.items import apply_update, check_update
 from headwater.dynamodb.operations.parameters import ExpressionParameters, Matches
 from headwater.dynamodb.session import Request, Response, Session
@@ -43,6 +50,7 @@ class _Action:
     table: Table | None = None
     key: bytes = b""
     old_raw: bytes | None = None
+    new: Item | None = None
 
 
 def transact_write_items(session: Session, request: Request) -> Response:
@@ -148,6 +156,7 @@ def _perform(session: Session, action: _Action) -> None:
     table = action.table
     assert table is not None
     if action.kind == "Put":
+        action.new = action.item
         put_item(session, table, action.key, action.old_raw, action.item, action.size)
     elif action.kind == "Delete" and action.old_raw is not None:
         delete_item(session, table, action.key, action.old_raw)
@@ -157,7 +166,7 @@ def _perform(session: Session, action: _Action) -> None:
         if old is None and action.update is not None and action.update.only_removes:
             return
         change = apply_update(session, table, action.key, action.item, action.old_raw, old, action.update, values)
-        action.size = change.new_size
+        action.size, action.new = change.new_size, change.new
 
 
 def _token(request: Request) -> tuple[bytes | None, str]:
@@ -185,22 +194,42 @@ def _is_repeated(session: Session, token_key: bytes, digest: str) -> bool:
 
 
 def _answer(request: Request, actions: list[_Action], session: Session, *, is_repeated: bool) -> Response:
-    if not is_wanted(request):
-        return {}
-    units: dict[str, tuple[Table, float]] = {}
-    for action in actions:
-        table = action.table or session.table(action.request["TableName"])
-        old_size = size_of_stored(action.old_raw) if action.old_raw else 0
+    located = [(action, action.table or session.table(action.request["TableName"])) for action in actions]
+    response: Response = {}
+    if is_wanted(request):
+        member = "ReadCapacityUnits" if is_repeated else "WriteCapacityUnits"
+        used: dict[str, _Used] = {}
+        for action, table in located:
+            used.setdefault(table.name, _Used(table)).add(action, is_repeated=is_repeated)
+        response["ConsumedCapacity"] = [
+            consumed(request, entry.table, entry.units, entry.indexes, read_or_write=member) for entry in used.values()
+        ]
+    response |= metrics_by_table(
+        request, [(table, action.item) for action, table in located if action.kind != "ConditionCheck"]
+    )
+    return response
+
+
+@dataclass(slots=True)
+class _Used:
+    """Capacity units of one table's part of a transaction: what is written is paid twice."""
+
+    table: Table
+    units: float = 0.0
+    indexes: dict[str, float] = field(default_factory=dict)
+
+    def add(self, action: _Action, *, is_repeated: bool) -> None:
         new_size = 0 if action.kind in {"Delete", "ConditionCheck"} else action.size
         if is_repeated:
-            used = read_units(new_size, is_consistent=True, is_transaction=True)
-        else:
-            used = write_units(old_size, new_size, is_transaction=True)
-        units[table.name] = (table, units.get(table.name, (table, 0.0))[1] + used)
-    member = "ReadCapacityUnits" if is_repeated else "WriteCapacityUnits"
-    return {
-        "ConsumedCapacity": [consumed(request, table, used, read_or_write=member) for table, used in units.values()]
-    }
+            self.units += read_units(new_size, is_consistent=True, is_transaction=True)
+            return
+        old_raw = action.old_raw
+        self.units += write_units(size_of_stored(old_raw) if old_raw else 0, new_size, is_transaction=True)
+        if not self.table.indexes or action.kind == "ConditionCheck":
+            return
+        old = unpack_item(old_raw) if old_raw else None
+        for name, units in index_write_units(self.table, old, action.new).items():
+            self.indexes[name] = self.indexes.get(name, 0.0) + 2 * units
 
 
 @dataclass(slots=True)

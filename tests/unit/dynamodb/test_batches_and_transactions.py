@@ -225,3 +225,91 @@ def test_a_provisioned_table_has_the_partitions_of_its_throughput(
     assert (given == 4) is is_one_partition
     assert given + left == 16
     assert given >= 4 < left
+
+
+@pytest.fixture
+def indexed(dynamodb: Any) -> Any:
+    """A table `tab` with a local and a global index, and one `plain` without."""
+    projection = {"ProjectionType": "ALL"}
+    dynamodb.create(
+        AttributeDefinitions=[{"AttributeName": "n", "AttributeType": "N"}],
+        LocalSecondaryIndexes=[
+            {
+                "IndexName": "local",
+                "KeySchema": [
+                    {"AttributeName": "PK", "KeyType": "HASH"},
+                    {"AttributeName": "n", "KeyType": "RANGE"},
+                ],
+                "Projection": projection,
+            }
+        ],
+        GlobalSecondaryIndexes=[
+            {"IndexName": "global", "KeySchema": [{"AttributeName": "n", "KeyType": "HASH"}], "Projection": projection}
+        ],
+    )
+    dynamodb.create("plain")
+    return dynamodb
+
+
+def _of(partition: str, sort: str, **more: Any) -> dict[str, Any]:
+    return {"PK": {"S": partition}, "SK": {"S": sort}, **more}
+
+
+def _metrics(partition: str) -> dict[str, Any]:
+    return {"ItemCollectionKey": {"PK": {"S": partition}}, "SizeEstimateRangeGB": [0.0, 1.0]}
+
+
+def test_a_batch_tells_the_collections_it_wrote_to_once_each(indexed: Any) -> None:
+    puts = [{"PutRequest": {"Item": _of(partition, sort)}} for partition, sort in ("ax", "ay", "bx")]
+    deletes = [{"DeleteRequest": {"Key": _of("c", "x")}}]
+
+    answer = indexed(
+        "BatchWriteItem",
+        RequestItems={"tab": [*puts, *deletes], "plain": puts},
+        ReturnItemCollectionMetrics="SIZE",
+    )
+
+    assert answer["ItemCollectionMetrics"] == {"tab": [_metrics("a"), _metrics("b"), _metrics("c")]}
+
+
+def test_a_transaction_tells_collections_and_the_units_of_indexes(indexed: Any) -> None:
+    answer = indexed(
+        "TransactWriteItems",
+        TransactItems=[
+            {"Put": {"TableName": "tab", "Item": _of("a", "x", n={"N": "1"})}},
+            {
+                "ConditionCheck": {
+                    "TableName": "tab",
+                    "Key": _of("z", "x"),
+                    "ConditionExpression": "attribute_not_exists(PK)",
+                }
+            },
+            {"Put": {"TableName": "plain", "Item": _of("a", "x")}},
+        ],
+        ReturnItemCollectionMetrics="SIZE",
+        ReturnConsumedCapacity="INDEXES",
+    )
+
+    assert answer["ItemCollectionMetrics"] == {"tab": [_metrics("a")]}
+    two = {"CapacityUnits": 2.0, "WriteCapacityUnits": 2.0}
+    assert answer["ConsumedCapacity"] == [
+        {
+            "TableName": "tab",
+            "CapacityUnits": 8.0,
+            "WriteCapacityUnits": 8.0,
+            "Table": {"CapacityUnits": 4.0, "WriteCapacityUnits": 4.0},
+            "GlobalSecondaryIndexes": {"global": two},
+            "LocalSecondaryIndexes": {"local": two},
+        },
+        {"TableName": "plain", **two, "Table": two},
+    ]
+
+
+def test_two_equal_deletes_are_duplicates_before_their_keys_are_wrong(table: Any) -> None:
+    delete = {"DeleteRequest": {"Key": {"PK": {"S": "a"}}}}
+
+    once = table.message("BatchWriteItem", RequestItems={"tab": [delete]})
+    twice = table.message("BatchWriteItem", RequestItems={"tab": [delete, delete]})
+
+    assert once == "The provided key element does not match the schema"
+    assert twice == "Provided list of item keys contains duplicates"
