@@ -56,6 +56,12 @@ class StreamRecord:
     size_bytes: int
     body: dict[str, Any]
 
+    @property
+    def creation_s(self) -> float:
+        """ApproximateCreationDateTime."""
+        moment: float = self.body["dynamodb"]["ApproximateCreationDateTime"]
+        return moment
+
 
 def sequence_text(sequence: int) -> str:
     """A sequence number as the service spells it; texts of equal length sort as the numbers."""
@@ -234,7 +240,9 @@ def describe_stream(session: Session, request: Request) -> Response:
     sequences = {"StartingSequenceNumber": sequence_text(view.first)}
     if view.closed_at is not None:
         sequences["EndingSequenceNumber"] = sequence_text(view.closed_at)
-    shards = [{"ShardId": view.shard_id, "SequenceNumberRange": sequences}]
+    # One shard a stream, which never splits: asked for the children of a shard, there are none.
+    has_shards = _is_for_all_shards(request.get("ShardFilter"))
+    shards = [{"ShardId": view.shard_id, "SequenceNumberRange": sequences}] if has_shards else []
     after = request.get("ExclusiveStartShardId")
     description = {
         "StreamArn": view.arn,
@@ -249,6 +257,15 @@ def describe_stream(session: Session, request: Request) -> Response:
     return {"StreamDescription": description}
 
 
+def _is_for_all_shards(shard_filter: dict[str, Any] | None) -> bool:
+    if shard_filter is None:
+        return True
+    for member in ("Type", "ShardId"):
+        if shard_filter.get(member) is None:
+            raise validation(f"{member} must be provided in ShardFilter")
+    return False
+
+
 def get_shard_iterator(session: Session, request: Request) -> Response:
     """GetShardIterator."""
     view = find_stream(session.transaction, session.catalog, request["StreamArn"])
@@ -258,27 +275,45 @@ def get_shard_iterator(session: Session, request: Request) -> Response:
             f"Requested resource not found: Shard: {request['ShardId']} in Stream: {view.arn} not found",
         )
     kind = request["ShardIteratorType"]
-    given = request.get("SequenceNumber")
-    if given is not None and kind in {"TRIM_HORIZON", "LATEST"}:
+    given, moment = request.get("SequenceNumber"), request.get("Timestamp")
+    if given is not None and kind in {"TRIM_HORIZON", "LATEST", "AT_TIMESTAMP"}:
         raise validation(f"SequenceNumber may not be provided when ShardIteratorType is {kind}")
+    if moment is not None and kind != "AT_TIMESTAMP":
+        raise validation(f"Timestamp may not be provided when ShardIteratorType is {kind}")
     if kind == "TRIM_HORIZON":
         position = 0
     elif kind == "LATEST":
-        position = last_sequence(session.transaction, view) or _last_of_table(session, view)
-        position += 1
+        position = _last_of_stream(session, view) + 1
     elif kind in {"AT_SEQUENCE_NUMBER", "AFTER_SEQUENCE_NUMBER"}:
         if given is None:
             raise validation(f"SequenceNumber must be provided when ShardIteratorType is {kind}")
         position = parse_sequence(given) + (kind == "AFTER_SEQUENCE_NUMBER")
     else:
-        raise validation(
-            f"1 validation error detected: Value '{kind}' at 'shardIteratorType' failed to satisfy constraint: Member "
-            "must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_SEQUENCE_NUMBER, TRIM_HORIZON]"
-        )
+        if moment is None:
+            raise validation(f"Timestamp must be provided when ShardIteratorType is {kind}")
+        if moment > session.now:
+            raise validation(f"Timestamp may not be in the future: {moment}")
+        position = _sequence_at(session, view, moment)
     return {"ShardIterator": _iterator(view, position, session.now)}
 
 
-def _last_of_table(session: Session, view: StreamView) -> int:
+def _sequence_at(session: Session, view: StreamView, moment: float) -> int:
+    """The sequence number of the first record made at that time or later, by halves: times rise with the numbers."""
+    low, high = 1, _last_of_stream(session, view) + 1
+    while low < high:
+        middle = (low + high) // 2
+        number, raw = next(stored_after(session.transaction, view, middle - 1), (high, b""))
+        if number >= high or decode_record(view, "", number, raw).creation_s >= moment:
+            high = middle
+        else:
+            low = number + 1
+    return low
+
+
+def _last_of_stream(session: Session, view: StreamView) -> int:
+    last = last_sequence(session.transaction, view)
+    if last:
+        return last
     table = session.catalog.find(session.transaction, view.table_name)
     return 0 if table is None else counters(session.transaction, table)[0]
 

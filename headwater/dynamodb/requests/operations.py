@@ -443,13 +443,15 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
     },
     "TagResource": {"ResourceArn": _STRING, "Tags": _list(_TAG)},
     "UntagResource": {"ResourceArn": _STRING, "TagKeys": _list(_STRING)},
-    "ListTagsOfResource": {"ResourceArn": _STRING},
+    "ListTagsOfResource": {"ResourceArn": _STRING, "NextToken": _STRING},
     "DescribeLimits": {},
     "DescribeEndpoints": {},
 }
 _ARN = Shape("string", is_required=True, minimum=37, maximum=1024)
 _SHARD_ID = Shape("string", is_required=True, minimum=28, maximum=65)
-_ITERATOR_TYPE = _choice("AFTER_SEQUENCE_NUMBER", "LATEST", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON", is_required=True)
+_ITERATOR_TYPE = _choice(
+    "AFTER_SEQUENCE_NUMBER", "LATEST", "AT_SEQUENCE_NUMBER", "TRIM_HORIZON", "AT_TIMESTAMP", is_required=True
+)
 _STREAMS_INPUTS: Mapping[str, Mapping[str, Shape]] = {
     "ListStreams": {
         "TableName": Shape("string", pattern=_NAME, minimum=3, maximum=1024),
@@ -460,12 +462,16 @@ _STREAMS_INPUTS: Mapping[str, Mapping[str, Shape]] = {
         "StreamArn": _ARN,
         "Limit": Shape("number", minimum=1, maximum=100, java="Integer"),
         "ExclusiveStartShardId": Shape("string", minimum=28, maximum=65),
+        "ShardFilter": _structure(
+            "ShardFilter", Type=_choice("CHILD_SHARDS"), ShardId=Shape("string", minimum=28, maximum=65)
+        ),
     },
     "GetShardIterator": {
         "StreamArn": _ARN,
         "ShardId": _SHARD_ID,
         "ShardIteratorType": _ITERATOR_TYPE,
         "SequenceNumber": Shape("string", minimum=21, maximum=40),
+        "Timestamp": _TIME,
     },
     "GetRecords": {
         "ShardIterator": Shape("string", is_required=True, minimum=1, maximum=2048),
@@ -482,17 +488,19 @@ _OVERRIDES = (
     "OnDemandThroughputOverride",
     "ProvisionedThroughputOverride",
     "SSESpecificationOverride",
+    "VectorIndexOverride",
 )
 # Members of the API that would change what a caller sees and have no effect here.
 UNSUPPORTED: Mapping[str, tuple[str, ...]] = {
-    "CreateTable": ("GlobalTableSettingsReplicationMode", "GlobalTableSourceArn", "ResourcePolicy"),
+    "CreateTable": ("GlobalTableSettingsReplicationMode", "GlobalTableSourceArn", "ResourcePolicy", "VectorIndexes"),
     "UpdateTable": (
+        "DisassociationProtectionEnabled",
         "GlobalTableSettingsReplicationMode",
         "GlobalTableWitnessUpdates",
         "MultiRegionConsistency",
         "ReplicaUpdates",
+        "VectorIndexUpdates",
     ),
-    "DescribeStream": ("ShardFilter",),
     "RestoreTableFromBackup": _OVERRIDES,
     "RestoreTableToPointInTime": _OVERRIDES,
 }

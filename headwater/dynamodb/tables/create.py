@@ -18,6 +18,7 @@ MAX_TAGS = 50
 MAX_KEY_ATTRIBUTES = 4
 MAX_TAG_KEY = 128
 MAX_TAG_VALUE = 256
+_KEY_ID = re.compile(r"(?:mrk-)?[0-9a-f-]{32,36}\Z")
 _TAG_TEXT = re.compile(r"[\w\s+\-=.:/@]*\Z")
 MAX_CAPACITY_UNITS = 1_000_000_000_000
 
@@ -112,12 +113,28 @@ def _description(session: Session, request: Request) -> dict[str, Any]:
     table_class = request.get("TableClass")
     if table_class is not None:
         description["TableClassSummary"] = {"TableClass": table_class}
-    sse = request.get("SSESpecification")
-    if sse is not None and sse.get("Enabled"):
-        key = sse.get("KMSMasterKeyId") or f"arn:aws:kms:{session.catalog.region}:{session.catalog.account_id}:key/aws"
-        description["SSEDescription"] = {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key}
+    if request.get("SSESpecification") is not None:
+        set_encryption(session, description, request["SSESpecification"])
     description["DeletionProtectionEnabled"] = bool(request.get("DeletionProtectionEnabled"))
     return description
+
+
+def set_encryption(session: Session, description: dict[str, Any], specification: Mapping[str, Any]) -> None:
+    """Describe the encryption asked for; switched off there is the service's own, which no description shows.
+
+    Raises: ServiceError `ValidationException` for a key without KMS.
+    """
+    key = specification.get("KMSMasterKeyId")
+    if not specification.get("Enabled"):
+        if key is not None or specification.get("SSEType") is not None:
+            raise invalid("SSEType and KMSMasterKeyId can only be specified when Enabled is true")
+        description.pop("SSEDescription", None)
+        return
+    if specification.get("SSEType") == "AES256":
+        raise invalid("SSEType AES256 is not supported")
+    if key is None or _KEY_ID.match(key):
+        key = f"arn:aws:kms:{session.catalog.region}:{session.catalog.account_id}:key/{key or 'aws'}"
+    description["SSEDescription"] = {"Status": "ENABLED", "SSEType": "KMS", "KMSMasterKeyArn": key}
 
 
 def index_description(table_arn: str, index: Mapping[str, Any], *, is_global: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from headwater.dynamodb.tables.create import (
     checked_tags,
     enable_stream,
     index_description,
+    set_encryption,
     throughput,
 )
 from headwater.dynamodb.tables.describe import describe, find
@@ -78,6 +79,8 @@ def update_table(session: Session, request: Request) -> Response:
             description[member] = {**description.get(member, {}), **request[member]}
     if request.get("TableClass") is not None:
         description["TableClassSummary"] = {"TableClass": request["TableClass"]}
+    if request.get("SSESpecification") is not None:
+        set_encryption(session, description, request["SSESpecification"])
     if request.get("StreamSpecification") is not None:
         _update_stream(session, table, document, request["StreamSpecification"])
     for update in request.get("GlobalSecondaryIndexUpdates") or ():
@@ -148,7 +151,8 @@ def _update_billing(session: Session, description: dict[str, Any], request: Requ
             "BillingMode": mode,
             "LastUpdateToPayPerRequestDateTime": session.now,
         }
-        description["ProvisionedThroughput"] = throughput(None)
+        for entry in (description, *description.get("GlobalSecondaryIndexes", ())):
+            entry["ProvisionedThroughput"] = throughput(None)
         return
     if mode == "PROVISIONED" and summary is not None:
         summary["BillingMode"] = mode
@@ -316,11 +320,28 @@ def untag_resource(session: Session, request: Request) -> Response:
 
 
 def list_tags_of_resource(session: Session, request: Request) -> Response:
-    """ListTagsOfResource: all of them, of which there are 50 at most."""
+    """ListTagsOfResource: ten a page, as moto has it; the reference tells no size of a page."""
     table = _table_of_arn(session, _resource_arn(session, request, "ListTagsOfResource"))
-    return {"Tags": [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]}
+    tags = [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]
+    start = _tags_before(request.get("NextToken"))
+    response: Response = {"Tags": tags[start : start + _TAGS_A_PAGE]}
+    if len(tags) > start + _TAGS_A_PAGE:
+        response["NextToken"] = f"{_TAGS_TOKEN}{start + _TAGS_A_PAGE}"
+    return response
 
 
+def _tags_before(token: str | None) -> int:
+    """How many tags the pages before had."""
+    if token is None:
+        return 0
+    number = token.removeprefix(_TAGS_TOKEN)
+    if not token.startswith(_TAGS_TOKEN) or not (number.isascii() and number.isdecimal() and len(number) <= 2):
+        raise validation("Invalid NextToken")
+    return int(number)
+
+
+_TAGS_A_PAGE = 10
+_TAGS_TOKEN = "tags-"
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+\Z")
 _TABLE_ARN = re.compile(r"arn:aws:dynamodb:.+:([0-9]+):table/([^/]{3,})\Z")
 
@@ -330,7 +351,7 @@ def _resource_arn(session: Session, request: Request, operation: str, member: st
     arn = request.get("ResourceArn")
     if arn is None:
         raise validation("Invalid TableArn")
-    if not _ANY_ARN.match(arn):
+    if not _ANY_ARN.match(arn) or _account_of(arn) not in {None, session.catalog.account_id}:
         raise ServiceError(
             "AccessDeniedException",
             f"User: arn:aws:iam::{session.catalog.account_id}:root is not authorized to perform: "
@@ -344,11 +365,16 @@ def _resource_arn(session: Session, request: Request, operation: str, member: st
     return str(arn)
 
 
+def _account_of(arn: str) -> str | None:
+    match = _TABLE_ARN.match(arn)
+    return match and match.group(1)
+
+
 def _table_of_arn(session: Session, arn: str, *, shows_arn: bool = True) -> Table:
     match = _TABLE_ARN.match(arn)
     assert match is not None
     table = session.catalog.find(session.transaction, match.group(2))
-    if table is None or match.group(1) != session.catalog.account_id:
+    if table is None:
         detail = f": ResourcArn: {arn} not found" if shows_arn else ""
         raise ServiceError("ResourceNotFoundException", f"Requested resource not found{detail}")
     return table

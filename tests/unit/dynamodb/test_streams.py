@@ -251,3 +251,51 @@ def test_a_deleted_table_leaves_nothing_behind_after_the_sweep(table: Any) -> No
     keys = table.store.read(lambda transaction: [key for key, _ in transaction.scan("dynamodb")])
     assert keys == [b"\x00space"]
     assert table.store.read(lambda transaction: list(transaction.scan("dynamodb-streams"))) == []
+
+
+@pytest.mark.parametrize(("moment", "first"), [(0, 0), (100, 0), (101, 1), (160, 1), (161, 2), (220, 2), (221, None)])
+def test_an_iterator_at_a_time_begins_with_the_first_record_made_then_or_later(
+    table: Any, moment: int, first: int | None
+) -> None:
+    begin = table.now
+    for position in range(3):
+        table.now = begin + 100 + 60 * position
+        put(table, n={"N": str(position)})
+    table.now += 60
+
+    found = records(table, kind="AT_TIMESTAMP", Timestamp=begin + moment)["Records"]
+
+    seen = [int(record["dynamodb"]["NewImage"]["n"]["N"]) for record in found]
+    assert seen == ([] if first is None else list(range(first, 3)))
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        ({"ShardIteratorType": "AT_TIMESTAMP"}, "Timestamp must be provided when ShardIteratorType is AT_TIMESTAMP"),
+        (
+            {"ShardIteratorType": "LATEST", "Timestamp": 1},
+            "Timestamp may not be provided when ShardIteratorType is LATEST",
+        ),
+        ({"ShardIteratorType": "AT_TIMESTAMP", "Timestamp": 9e9}, "Timestamp may not be in the future: 9000000000.0"),
+    ],
+)
+def test_an_iterator_at_a_time_needs_a_time_that_was(table: Any, request_: dict[str, Any], message: str) -> None:
+    arn = arn_of(table)
+    shard = table.stream("DescribeStream", StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+
+    with pytest.raises(ServiceError) as caught:
+        table.stream("GetShardIterator", StreamArn=arn, ShardId=shard, **request_)
+
+    assert caught.value.message == message
+
+
+def test_the_only_shard_of_a_stream_has_no_children(table: Any) -> None:
+    arn = arn_of(table)
+    shard = table.stream("DescribeStream", StreamArn=arn)["StreamDescription"]["Shards"][0]["ShardId"]
+
+    children = table.stream("DescribeStream", StreamArn=arn, ShardFilter={"Type": "CHILD_SHARDS", "ShardId": shard})
+    with pytest.raises(ServiceError, match="ShardId must be provided in ShardFilter"):
+        table.stream("DescribeStream", StreamArn=arn, ShardFilter={"Type": "CHILD_SHARDS"})
+
+    assert children["StreamDescription"]["Shards"] == []

@@ -129,12 +129,74 @@ def test_warm_throughput_below_the_initial_one_is_refused(dynamodb: Any) -> None
         dynamodb.create("cold", WarmThroughput={"ReadUnitsPerSecond": 12000, "WriteUnitsPerSecond": 3000})
 
 
-def test_all_tags_come_at_once(dynamodb: Any) -> None:
+def test_tags_come_ten_a_page(dynamodb: Any) -> None:
     arn = dynamodb.create()["TableDescription"]["TableArn"]
-    tags = [{"Key": f"k{number:02}", "Value": "v"} for number in range(50)]
+    tags = [{"Key": f"k{number:02}", "Value": "v"} for number in range(21)]
     dynamodb("TagResource", ResourceArn=arn, Tags=tags)
 
-    assert dynamodb("ListTagsOfResource", ResourceArn=arn) == {"Tags": tags}
+    pages = [dynamodb("ListTagsOfResource", ResourceArn=arn)]
+    while "NextToken" in pages[-1]:
+        pages.append(dynamodb("ListTagsOfResource", ResourceArn=arn, NextToken=pages[-1]["NextToken"]))
+
+    assert [page["Tags"] for page in pages] == [tags[:10], tags[10:20], tags[20:]]
+
+
+@pytest.mark.parametrize("token", ["", "tags-", "tags--1", "tags-\u0661", "tags-100", "x"])
+def test_a_token_that_no_page_gave_is_refused(dynamodb: Any, token: str) -> None:
+    arn = dynamodb.create()["TableDescription"]["TableArn"]
+
+    assert dynamodb.message("ListTagsOfResource", ResourceArn=arn, NextToken=token) == "Invalid NextToken"
+
+
+def test_tags_of_a_table_in_another_account_are_not_shown(dynamodb: Any) -> None:
+    other = "arn:aws:dynamodb:us-east-1:000000000000:table/tab"
+
+    assert dynamodb.error("ListTagsOfResource", ResourceArn=other).code == "AccessDeniedException"
+
+
+KEY_ARN = "arn:aws:kms:us-east-1:123456789012:key/"
+KEY_ID = "eb30c228-fa25-4b27-94f6-d0f34b880a47"
+
+
+@pytest.mark.parametrize(("given", "arn"), [(None, KEY_ARN + "aws"), (KEY_ID, KEY_ARN + KEY_ID), (KEY_ARN, KEY_ARN)])
+def test_encryption_is_described_and_switched_off_again(dynamodb: Any, given: str | None, arn: str) -> None:
+    dynamodb.create()
+    specification = {"Enabled": True, "SSEType": "KMS", "KMSMasterKeyId": given}
+
+    on = dynamodb("UpdateTable", TableName="tab", SSESpecification=specification)
+    off = dynamodb("UpdateTable", TableName="tab", SSESpecification={"Enabled": False})
+
+    assert on["TableDescription"]["SSEDescription"] == {
+        "Status": "ENABLED",
+        "SSEType": "KMS",
+        "KMSMasterKeyArn": arn,
+    }
+    assert "SSEDescription" not in off["TableDescription"]
+
+
+def test_a_table_made_on_demand_takes_its_indexes_along(dynamodb: Any) -> None:
+    units = {"ReadCapacityUnits": 3, "WriteCapacityUnits": 4}
+    dynamodb(
+        "CreateTable",
+        TableName="tab",
+        AttributeDefinitions=[{"AttributeName": "PK", "AttributeType": "S"}],
+        KeySchema=[{"AttributeName": "PK", "KeyType": "HASH"}],
+        ProvisionedThroughput=units,
+        GlobalSecondaryIndexes=[
+            {
+                "IndexName": "same",
+                "KeySchema": [{"AttributeName": "PK", "KeyType": "HASH"}],
+                "Projection": {"ProjectionType": "ALL"},
+                "ProvisionedThroughput": units,
+            }
+        ],
+    )
+
+    updated = dynamodb("UpdateTable", TableName="tab", BillingMode="PAY_PER_REQUEST")["TableDescription"]
+
+    none = {"NumberOfDecreasesToday": 0, "ReadCapacityUnits": 0, "WriteCapacityUnits": 0}
+    assert updated["ProvisionedThroughput"] == none
+    assert updated["GlobalSecondaryIndexes"][0]["ProvisionedThroughput"] == none
 
 
 def test_members_that_would_have_no_effect_are_refused(dynamodb: Any) -> None:
