@@ -1,8 +1,10 @@
 """What the engine and the parts around it exchange: requests, resolver calls, results and limits."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from headwater.engine.execution.faults import Path, path_list
 from headwater.errors import RequestError
@@ -30,9 +32,8 @@ class Limits:
     max_plan_fields: int = 20_000
 
 
-# What is made for each request or field is not frozen: that costs 1 µs an instance. Nothing changes it afterwards.
-@dataclass(slots=True)
-class GraphQLRequest:
+# What is made for each request or field is a Struct: that costs a third of a dataclass, of a frozen one a tenth.
+class GraphQLRequest(msgspec.Struct):
     """One operation as a client sends it; `variables` are raw JSON values."""
 
     query: str
@@ -40,8 +41,7 @@ class GraphQLRequest:
     operation_name: str | None = None
 
 
-@dataclass(slots=True)
-class RequestContext:
+class RequestContext(msgspec.Struct):
     """Everything resolvers may know of the request; `now` is in epoch seconds.
 
     `extensions` becomes the response's `extensions`; `invalidations` collects `extensions.invalidateSubscriptions`,
@@ -51,13 +51,13 @@ class RequestContext:
     """
 
     caller: GraphQLCaller
-    headers: dict[str, str | list[str]] = field(default_factory=dict)
+    headers: dict[str, str | list[str]] = msgspec.field(default_factory=dict)
     request_id: str = ""
     now: float = 0.0
     domain_name: str | None = None
-    extensions: dict[str, Any] = field(default_factory=dict)
-    invalidations: list[Any] = field(default_factory=list)
-    response_headers: dict[str, str] = field(default_factory=dict)
+    extensions: dict[str, Any] = msgspec.field(default_factory=dict)
+    invalidations: list[Any] = msgspec.field(default_factory=list)
+    response_headers: dict[str, str] = msgspec.field(default_factory=dict)
     tokens: int = 1
     traces: list[dict[str, Any]] | None = None
 
@@ -75,8 +75,7 @@ class SelectionInfo(Protocol):
     def variables(self) -> dict[str, Any]: ...
 
 
-@dataclass(slots=True)
-class FieldCall:
+class FieldCall(msgspec.Struct):
     """One resolution of one field; `source` is the parent object's value, None at the root."""
 
     parent_type: str
@@ -120,8 +119,7 @@ class FieldResolver(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class PublishedMutation:
+class PublishedMutation(msgspec.Struct):
     """A completed mutation field that has subscriptions.
 
     `response` is the field's completed response keyed by real field names. `selected` is the selection the mutation
@@ -133,8 +131,7 @@ class PublishedMutation:
     selected: Mapping[str, Any]
 
 
-@dataclass(slots=True)
-class GraphQLResult:
+class GraphQLResult(msgspec.Struct):
     """An answer: `body` is the response document, `status` the HTTP status the service gives it.
 
     `is_refused` tells that nothing was executed.

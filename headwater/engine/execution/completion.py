@@ -1,7 +1,8 @@
 """Complete values by their plan: nulls, lists, leaves, errors with paths, and the resolver jobs that remain."""
 
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from headwater.engine.calls import RequestContext
 from headwater.engine.execution.codegen import Bail
@@ -15,8 +16,7 @@ class Bubble(Exception):
     """A required value is null; its error is recorded."""
 
 
-@dataclass(slots=True)
-class Slot:
+class Slot(msgspec.Struct):
     """A place in the response: `container[key]`. `parent` is the slot of the container, None for `data`.
 
     Completion never waits: fields with resolvers become jobs, which remember their slot. A null that may not stand
@@ -39,8 +39,7 @@ class Slot:
             slot.container[slot.key] = None
 
 
-@dataclass(slots=True)
-class Job:
+class Job(msgspec.Struct):
     """One field to resolve; its value goes to `slot`."""
 
     plan: FieldPlan
@@ -49,8 +48,7 @@ class Job:
     slot: Slot
 
 
-@dataclass(slots=True)
-class Run:
+class Run(msgspec.Struct):
     """One execution. `tracked` remembers which plan made an object of an abstract type, by the object's id.
 
     `introspection` holds the answers of `__schema` and `__type` fields by response key.
@@ -60,10 +58,10 @@ class Run:
     variables: dict[str, Any]
     raw_variables: dict[str, Any]
     max_resolvers: int
-    errors: list[dict[str, Any]] = field(default_factory=list)
-    jobs: list[Job] = field(default_factory=list)
-    tracked: dict[int, tuple[dict[str, Any], ObjectPlan]] = field(default_factory=dict)
-    introspection: dict[str, Any] = field(default_factory=dict)
+    errors: list[dict[str, Any]] = msgspec.field(default_factory=list)
+    jobs: list[Job] = msgspec.field(default_factory=list)
+    tracked: dict[int, tuple[dict[str, Any], ObjectPlan]] = msgspec.field(default_factory=dict)
+    introspection: dict[str, Any] = msgspec.field(default_factory=dict)
     resolver_count: int = 0
     is_data_null: bool = False
 
