@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import uuid4
 from weakref import WeakValueDictionary
 
-from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX, check
+from headwater.dynamodb.api import OPERATIONS, TARGET_PREFIX, Operation, check
 from headwater.dynamodb.expressions.cache import ExpressionCache
 from headwater.dynamodb.items.changes import conclude
 from headwater.dynamodb.session import Session
@@ -16,11 +17,19 @@ from headwater.dynamodb.tables.backfill import continue_backfill
 from headwater.dynamodb.tables.model import Catalog
 from headwater.errors import ServiceError
 from headwater.storage.dynamodb_streams_service import DynamoDbStreamSource, RecentRecords
-from headwater.storage.store import Store
+from headwater.storage.store import Done, Store, settle
 from headwater.values.identity import AwsPrincipal
 from headwater.values.transaction import WriteTransaction
 
 Wake = Callable[[], None]
+
+
+def _checked(operation: str, request: dict[str, Any]) -> Operation:
+    known = OPERATIONS.get(operation)
+    if known is None:
+        raise ServiceError("UnknownOperationException", f"DynamoDB operation {operation} is not supported here")
+    check(operation, request)
+    return known
 
 
 class DynamoDbService:
@@ -47,18 +56,33 @@ class DynamoDbService:
 
         Raises: ServiceError.
         """
-        known = OPERATIONS.get(operation)
-        if known is None:
-            raise ServiceError("UnknownOperationException", f"DynamoDB operation {operation} is not supported here")
-        check(operation, request)
-        now = self._clock()
+        known = _checked(operation, request)
         if not known.is_write:
-            catalog, expressions = self._read_caches
-            run = known.run
-            # A read never calls the writing half of its transaction.
-            return self._store.read(lambda transaction: run(Session(transaction, catalog, expressions, now), request))  # type: ignore[arg-type]
+            return self._read(known, request)
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._write(known, request, partial(settle, answer))
+        return await answer
+
+    def start(self, operation: str, request: dict[str, Any], done: Done) -> dict[str, Any] | None:
+        """As `call`, without a coroutine: the answer, or None and `done` gets it after the commit.
+
+        Raises: ServiceError, for what is known at once.
+        """
+        known = _checked(operation, request)
+        if not known.is_write:
+            return self._read(known, request)
+        self._write(known, request, done)
+        return None
+
+    def _read(self, known: Operation, request: dict[str, Any]) -> dict[str, Any]:
+        catalog, expressions = self._read_caches
+        run, now = known.run, self._clock()
+        # A read never calls the writing half of its transaction.
+        return self._store.read(lambda transaction: run(Session(transaction, catalog, expressions, now), request))  # type: ignore[arg-type]
+
+    def _write(self, known: Operation, request: dict[str, Any], done: Done) -> None:
         catalog, expressions = self._write_caches
-        session = Session(None, catalog, expressions, now, str(uuid4()) if known.needs_id else "")  # type: ignore[arg-type]
+        session = Session(None, catalog, expressions, self._clock(), str(uuid4()) if known.needs_id else "")  # type: ignore[arg-type]
 
         def write(transaction: WriteTransaction) -> dict[str, Any]:
             session.begin(transaction)
@@ -66,12 +90,19 @@ class DynamoDbService:
             conclude(session)
             return response
 
-        response = await self._store.write(write)
+        def written(is_value: bool, outcome: Any) -> None:
+            done(is_value, outcome)
+            if is_value:
+                self._follow(session)
+
+        self._store.submit(write, written)
+
+    def _follow(self, session: Session) -> None:
+        """Do what a commit asks for."""
         if session.changed_streams:
             self._wake(session.changed_streams)
         if session.has_backfill and (self._backfilling is None or self._backfilling.done()):
             self._backfilling = asyncio.get_running_loop().create_task(self.backfill())
-        return response
 
     async def backfill(self) -> None:
         """Fill the indexes and times to live of tables that had items before them, in small commits."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -27,14 +28,18 @@ _log = logging.getLogger(__name__)
 _Outcome = tuple[bool, Any]
 
 
+# Gets an operation's outcome after the commit: true and its value, or false and what it raised.
+Done = Callable[[bool, Any], None]
+
+
 class _Job:
-    """One queued operation and the future its caller awaits."""
+    """One queued operation and who gets its outcome."""
 
-    __slots__ = ("future", "operation")
+    __slots__ = ("done", "operation")
 
-    def __init__(self, operation: Callable[[WriteTransaction], Any], future: "asyncio.Future[Any]") -> None:
+    def __init__(self, operation: Callable[[WriteTransaction], Any], done: Done) -> None:
         self.operation = operation
-        self.future = future
+        self.done = done
 
 
 class Store:
@@ -95,15 +100,18 @@ class Store:
         a function of the transaction and its arguments only.
         Raises: what the operation raises; ServiceError `InternalServerError` if the disk or the map is full.
         """
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self.submit(operation, partial(settle, future))
+        return await future
+
+    def submit(self, operation: Callable[[WriteTransaction], Any], done: Done) -> None:
+        """As `write`, without a coroutine: `done` is called on the event loop when the outcome is known."""
         if self._is_closed:
             raise LocalProtocolError("the store is closed")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-        self._queue.append(_Job(operation, future))
+        self._queue.append(_Job(operation, done))
         if not self._is_scheduled:
             self._is_scheduled = True
-            loop.call_soon(self._commit_queue)
-        return await future
+            asyncio.get_running_loop().call_soon(self._commit_queue)
 
     def read(self, operation: Callable[[ReadTransaction], T]) -> T:
         """Run an operation on a snapshot of everything committed, at once; it must not keep the transaction."""
@@ -240,12 +248,20 @@ def _run_operations(batch: list[_Job], wrapped: LmdbTransaction) -> tuple[list[_
 
 def _answer(batch: list[_Job], outcomes: list[_Outcome]) -> None:
     for job, (is_value, outcome) in zip(batch, outcomes, strict=True):
-        if job.future.done():
-            continue  # its caller was cancelled; the change stands, as it would for a dropped connection
-        if is_value:
-            job.future.set_result(outcome)
-        else:
-            job.future.set_exception(outcome)
+        try:
+            job.done(is_value, outcome)
+        except Exception:  # whoever else wrote in this group has to hear of it
+            _log.exception("the outcome of a write could not be handed on")
+
+
+def settle(future: "asyncio.Future[Any]", is_value: bool, outcome: Any) -> None:
+    """Give a future an outcome; a caller that was cancelled gets none, and its change stands."""
+    if future.done():
+        return
+    if is_value:
+        future.set_result(outcome)
+    else:
+        future.set_exception(outcome)
 
 
 def _open_environment(path: Path, sync: SyncPolicy, map_size_bytes: int) -> lmdb.Environment:

@@ -1,7 +1,7 @@
 """What the AWS API front needs of a service, whichever store or process is behind it."""
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 from headwater.values.identity import AwsPrincipal
 
@@ -18,6 +18,20 @@ class AwsService(Protocol):
         """Answer one operation; blobs may be `bytes` or base64 text in the request and are `bytes` in the answer.
 
         Raises: ServiceError, also `UnknownOperationException` for an operation the service does not have.
+        """
+        ...
+
+
+@runtime_checkable
+class PromptAwsService(AwsService, Protocol):
+    """A service that also answers without a coroutine, which costs more than many an operation."""
+
+    def start(
+        self, operation: str, request: dict[str, Any], done: Callable[[bool, Any], None]
+    ) -> dict[str, Any] | None:
+        """The answer; or None, and `done` gets true and the answer, or false and what `call` would raise.
+
+        Raises: ServiceError, for what is known at once.
         """
         ...
 

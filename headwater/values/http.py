@@ -50,5 +50,5 @@ class HttpResponse:
         yield
 
 
-# A coroutine function, or a function that returns a coroutine or an answer that is there already.
+# A coroutine function, or a function that returns a coroutine, a future, or an answer that is there already.
 HttpHandler = Callable[[HttpRequest], Awaitable[HttpResponse]]

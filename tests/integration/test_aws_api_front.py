@@ -1,8 +1,9 @@
 """The AWS endpoint by values: routing, protocols, credentials, permissions, error documents."""
 
+import asyncio
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +29,7 @@ class Echo:
 
     def __init__(self, target_prefix: str) -> None:
         self.target_prefix = target_prefix
-        self.error: ServiceError | None = None
+        self.error: Exception | None = None
         self.answer: dict[str, Any] = {}
         self.principals: list[AwsPrincipal] = []
 
@@ -39,12 +40,26 @@ class Echo:
         return self.answer or {"Operation": operation, **request}
 
 
+class PromptEcho(Echo):
+    """Answers without a coroutine: at once, or as `Later` in the next turn of the loop."""
+
+    def start(
+        self, operation: str, request: dict[str, Any], done: Callable[[bool, Any], None]
+    ) -> dict[str, Any] | None:
+        answer = {"Operation": operation, **request}
+        if operation == "Now":
+            return answer
+        outcome = (self.error is None, self.error or answer)
+        asyncio.get_running_loop().call_soon(done, *outcome)
+        return None
+
+
 class Front:
     """An AWS endpoint with an echo behind each service and one role that may do as its policy says."""
 
-    def __init__(self, *statements: dict[str, Any]) -> None:
+    def __init__(self, *statements: dict[str, Any], service: type[Echo] = Echo) -> None:
         prefixes = ("DynamoDB_20120810", "DynamoDBStreams_20120810", "Kinesis_20131202", "AmazonSQS")
-        self.services = {prefix: Echo(prefix) for prefix in prefixes}
+        self.services = {prefix: service(prefix) for prefix in prefixes}
         roles = Roles("123456789012")
         document = {"Version": "2012-10-17", "Statement": list(statements)}
         roles.add_role("ingest", {"Policies": [{"PolicyDocument": document}]})
@@ -382,3 +397,30 @@ async def test_a_burst_of_failures_is_one_line_in_the_log(caplog: pytest.LogCapt
     assert [(record.getMessage(), record.exc_info) for record in caplog.records] == [
         ("DynamoDB_20120810.PutItem failed: InternalServerError: the disk is full (1 since the last report)", None)
     ]
+
+
+@pytest.mark.parametrize("operation", ["Now", "Later"])
+async def test_a_service_may_answer_without_a_coroutine(operation: str) -> None:
+    front = Front(service=PromptEcho)
+
+    response = await front.send(f"DynamoDB_20120810.{operation}", b'{"Limit":3}')
+
+    assert json.loads(response.body) == {"Operation": operation, "Limit": 3}
+
+
+async def test_an_error_that_comes_later_is_the_answer_too() -> None:
+    front = Front(service=PromptEcho)
+    front.services["DynamoDB_20120810"].error = ServiceError("ConditionalCheckFailedException", "no")
+
+    response = await front.send("DynamoDB_20120810.Later")
+
+    assert response.status == 400
+    assert json.loads(response.body)["message"] == "no"
+
+
+async def test_what_is_no_error_of_the_service_is_left_to_the_server() -> None:
+    front = Front(service=PromptEcho)
+    front.services["DynamoDB_20120810"].error = ZeroDivisionError()
+
+    with pytest.raises(ZeroDivisionError):
+        await front.send("DynamoDB_20120810.Later")

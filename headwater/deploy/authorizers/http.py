@@ -3,7 +3,7 @@
 Source: AWS IoT Core Developer Guide, "Connecting to AWS IoT Core by using custom authentication", "HTTP".
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs
 
 from headwater.auth.sigv4 import SignableRequest, find_signature
@@ -43,20 +43,24 @@ class CustomHttp:
     def in_front_of(self, others: HttpHandler) -> HttpHandler:
         """Handle what an authorizer decides on, hand on everything else."""
 
-        async def handle(request: HttpRequest) -> HttpResponse:
+        # No coroutine of its own: every request to the AWS endpoint passes here.
+        def handle(request: HttpRequest) -> Awaitable[HttpResponse]:
             presented = _presented(request)
             name = None
             if presented is not None:
                 name = self._custom.authorizer_of(presented, "http", is_bare=True)
             if presented is None or name is None:
-                return await others(request)
-            try:
-                self._check(request, await self._grant(request, name, presented))
-            except ServiceError as error:
-                return error_answer(error)
-            return await self._publish(request)
+                return others(request)
+            return self._publish_if_granted(request, name, presented)
 
         return handle
+
+    async def _publish_if_granted(self, request: HttpRequest, name: str, presented: Presented) -> HttpResponse:
+        try:
+            self._check(request, await self._grant(request, name, presented))
+        except ServiceError as error:
+            return error_answer(error)
+        return await self._publish(request)
 
     async def _grant(self, request: HttpRequest, name: str, presented: Presented) -> Grant:
         """The authorizer's answer; kept for the connection if the authorizer says so.

@@ -1,10 +1,14 @@
 """The AWS endpoint: one address for every service, found by target header, signature scope and path."""
 
+import asyncio
 import itertools
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 from urllib.parse import parse_qs
 
 from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
@@ -15,6 +19,7 @@ from headwater.server.aws.wire import (
     CBOR_TYPE,
     JSON_TYPES,
     PLAIN_JSON,
+    WireForm,
     decode_body,
     encode_answer,
     encode_error,
@@ -23,7 +28,7 @@ from headwater.server.aws.wire import (
     media_type,
     xml_response,
 )
-from headwater.values.aws import Authorize, AwsService, principal_arn
+from headwater.values.aws import Authorize, AwsService, PromptAwsService, principal_arn
 from headwater.values.http import HttpHandler, HttpRequest, HttpResponse
 from headwater.values.identity import AwsPrincipal
 from headwater.values.loopback import is_loopback, is_own_host, is_own_origin
@@ -37,6 +42,20 @@ _SIGNED = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/,\s]+)/\d{8}/[^/,\s]+/[^/,\s]+/aws4_request, ?SignedHeaders=[^,\s]+, ?"
     r"Signature=[0-9a-f]{64}\Z"
 )
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call of the JSON protocols and how it is answered."""
+
+    target_prefix: str
+    operation: str
+    form: WireForm
+    content_type: str
+    request_id: str
+    body: dict[str, Any] = field(default_factory=dict)
+
+
 FindSecret = Callable[[str], tuple[AwsPrincipal, str] | None]
 RestPermissions = Callable[[HttpRequest, Account], list[Permission]]
 
@@ -63,6 +82,9 @@ class AwsApi:
         rest_permissions: Mapping[str, RestPermissions] | None = None,
     ) -> None:
         self._services = {service.target_prefix: service for service in services}
+        self._prompt = {
+            prefix: service for prefix, service in self._services.items() if isinstance(service, PromptAwsService)
+        }
         self._rest_services = dict(rest_services or {})
         self._rest_permissions = dict(rest_permissions or {})
         self._account = Account(region, account_id)
@@ -77,12 +99,14 @@ class AwsApi:
         self._request_prefix = os.urandom(8).hex()
         self._request_numbers = itertools.count(1)
 
-    async def handle(self, request: HttpRequest) -> HttpResponse:
+    def handle(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Answer one request; every refusal is an error document of the service it was meant for."""
         target, _, operation = request.header("x-amz-target").partition(".")
         service = self._services.get(target)
-        if service is not None:
-            return await self._json(service, operation, request, self._request_id(form_of(target).has_long_ids))
+        return self._handle_other(request) if service is None else self._json(service, operation, request)
+
+    async def _handle_other(self, request: HttpRequest) -> HttpResponse:
+        target = request.header("x-amz-target").partition(".")[0]
         request_id = self._request_id()
         try:
             if not request.header("authorization"):
@@ -100,23 +124,56 @@ class AwsApi:
                 return encode_error(error, form_of(target), self._answer_type(request), request_id)
             return encode_xml_error(error, request_id)
 
-    async def _json(self, service: AwsService, operation: str, request: HttpRequest, request_id: str) -> HttpResponse:
-        form = form_of(service.target_prefix)
-        content_type = self._answer_type(request)
+    def _json(self, service: AwsService, operation: str, request: HttpRequest) -> Awaitable[HttpResponse]:
+        """Answer a call of the JSON protocols, without a coroutine where the service does not need one."""
+        prefix = service.target_prefix
+        form = form_of(prefix)
+        call = _Call(prefix, operation, form, self._answer_type(request), self._request_id(form.has_long_ids))
         try:
-            body = decode_body(request.body, content_type)
+            call.body = decode_body(request.body, call.content_type)
             principal = self._unverified(request) or self._authenticate(request)[0]
             if not principal.is_administrator:
-                for needed in permissions_of(service.target_prefix, operation, body, self._account):
+                for needed in permissions_of(prefix, operation, call.body, self._account):
                     self._authorize(principal, needed.action, needed.resources)
-            answer = await service.call(operation, body, principal)
-            if operation.startswith(("Create", "Delete", "Restore")):
-                self._made.note(service.target_prefix, operation, body, answer)
+            prompt = self._prompt.get(prefix)
+            if prompt is None:
+                return self._wait_for(service, call, principal)
+            response: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
+            answer = prompt.start(operation, call.body, partial(self._give, response, call))
         except ServiceError as error:
-            if error.status >= 500:
-                self._report(f"{service.target_prefix}.{operation}", error)
-            return encode_error(error, form, content_type, request_id)
-        return encode_answer(answer, form, content_type, request_id, is_bodiless=operation in form.bodiless_operations)
+            return self._failed(call, error)
+        return response if answer is None else self._answered(call, answer)
+
+    async def _wait_for(self, service: AwsService, call: "_Call", principal: AwsPrincipal) -> HttpResponse:
+        try:
+            return self._answered(call, await service.call(call.operation, call.body, principal))
+        except ServiceError as error:
+            return self._failed(call, error)
+
+    def _give(self, response: asyncio.Future[HttpResponse], call: "_Call", is_value: bool, outcome: Any) -> None:
+        if response.done():
+            return  # nobody waits any more
+        try:
+            if isinstance(outcome, ServiceError):
+                response.set_result(self._failed(call, outcome))
+            elif is_value:
+                response.set_result(self._answered(call, outcome))
+            else:
+                response.set_exception(outcome)
+        except Exception as error:  # as the server sees it of a coroutine
+            response.set_exception(error)
+
+    def _answered(self, call: "_Call", answer: dict[str, Any]) -> HttpResponse:
+        if call.operation.startswith(("Create", "Delete", "Restore")):
+            self._made.note(call.target_prefix, call.operation, call.body, answer)
+        form = call.form
+        is_bodiless = call.operation in form.bodiless_operations
+        return encode_answer(answer, form, call.content_type, call.request_id, is_bodiless=is_bodiless)
+
+    def _failed(self, call: "_Call", error: ServiceError) -> HttpResponse:
+        if error.status >= 500:
+            self._report(f"{call.target_prefix}.{call.operation}", error)
+        return encode_error(error, call.form, call.content_type, call.request_id)
 
     def _report(self, call: str, error: ServiceError) -> None:
         """Log a failure of ours once in ten seconds: a full disk fails every write of every function."""

@@ -47,7 +47,7 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
     def __init__(self, shared: HttpShared) -> None:
         super().__init__(shared)
         self._transport: asyncio.Transport = None  # type: ignore[assignment]  # set before any other call
-        self._task: asyncio.Task[HttpResponse] | None = None
+        self._task: asyncio.Future[HttpResponse] | None = None
         self._held_data: list[bytes] | None = None
         self._deadline: float | None = shared.now + shared.limits.head_timeout_s
         self._is_write_paused = False
@@ -240,10 +240,10 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
 
     def _handle(self, request: HttpRequest, keeps_alive: bool) -> None:
         """Answer a request, or begin to wait for its answer."""
-        outcome: HttpResponse | asyncio.Task[HttpResponse]
+        outcome: HttpResponse | asyncio.Future[HttpResponse]
         try:
             answer = self._shared.handler(request)
-            if isinstance(answer, HttpResponse):
+            if isinstance(answer, HttpResponse | asyncio.Future):
                 outcome = answer
             else:
                 coro: Coroutine[Any, Any, HttpResponse] = answer  # type: ignore[assignment]  # see HttpHandler
@@ -260,12 +260,12 @@ class HttpProtocol(RequestReader, asyncio.Protocol):
         logger.exception("the handler failed on %s %s", request.method, request.raw_path)
         return error_response(500, "InternalFailure", "Internal server error.")
 
-    def _wait_for(self, task: asyncio.Task[HttpResponse], request: HttpRequest, keeps_alive: bool) -> None:
+    def _wait_for(self, task: asyncio.Future[HttpResponse], request: HttpRequest, keeps_alive: bool) -> None:
         self._task = task
         self._shared.tasks.add(task)
         task.add_done_callback(lambda done: self._on_handled(done, request, keeps_alive))
 
-    def _on_handled(self, task: asyncio.Task[HttpResponse], request: HttpRequest, keeps_alive: bool) -> None:
+    def _on_handled(self, task: asyncio.Future[HttpResponse], request: HttpRequest, keeps_alive: bool) -> None:
         self._shared.tasks.discard(task)
         self._task = None
         if task.cancelled():

@@ -75,7 +75,7 @@ class HttpShared:
     date: bytes = b""
     is_draining: bool = False
     connections: set[Connection] = field(default_factory=set)
-    tasks: set[asyncio.Task[Any]] = field(default_factory=set)
+    tasks: set[asyncio.Future[Any]] = field(default_factory=set)
     header_names: HeaderNames = field(default_factory=HeaderNames)
     header_texts: HeaderTexts = field(default_factory=HeaderTexts)
     known_heads: KnownHeads = field(default_factory=KnownHeads)

@@ -134,6 +134,19 @@ async def test_a_cancelled_caller_does_not_disturb_the_group(store: Store) -> No
     assert b"b" in store.read(keys)
 
 
+async def test_an_outcome_that_cannot_be_handed_on_does_not_disturb_the_group(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(is_value: bool, outcome: object) -> None:
+        raise ValueError("on purpose")
+
+    store.submit(put(b"a"), fail)
+    await asyncio.wait_for(store.write(put(b"b")), 5)
+
+    assert store.read(keys) == [b"a", b"b"]
+    assert "could not be handed on" in caplog.text
+
+
 async def test_data_survives_a_restart(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     await store.write(put(b"a"))
