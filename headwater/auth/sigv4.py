@@ -17,6 +17,11 @@ MAX_SKEW_S = 15 * 60
 MAX_EXPIRES_S = 7 * 24 * 3600
 _CACHED_KEYS = 1024
 _UNRESERVED = "-_.~"
+# As SDKs write it; any other form is taken apart slowly.
+_USUAL_HEADER = re.compile(
+    r"AWS4-HMAC-SHA256 Credential=([^/,\s=]+)/([^/,\s=]+)/([^/,\s=]+)/([^/,\s=]+)/aws4_request, "
+    r"SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]+)\Z"
+)
 
 
 # Not frozen: one is made for each request, and freezing costs 1 µs. Nothing changes it afterwards.
@@ -186,11 +191,14 @@ def _encode(text: str) -> str:
 
 def _canonical_headers(headers: Iterable[tuple[str, str]], names: Iterable[str]) -> list[str]:
     """`name:value` of each name; values of a repeated header are joined, runs of spaces shortened."""
-    values: dict[str, str] = {}
+    values = dict.fromkeys(names, "")
+    seen: set[str] = set()
     for name, value in headers:
-        text = " ".join(value.split())
-        values[name] = f"{values[name]},{text}" if name in values else text
-    return [f"{name}:{values.get(name, '')}" for name in names]
+        if name in values:
+            text = " ".join(value.split())
+            values[name] = f"{values[name]},{text}" if name in seen else text
+            seen.add(name)
+    return [f"{name}:{values[name]}" for name in names]
 
 
 def _payload_hash(request: SignableRequest, signature: Signature) -> str:
@@ -203,6 +211,11 @@ def _payload_hash(request: SignableRequest, signature: Signature) -> str:
 
 
 def _from_header(request: SignableRequest, authorization: str) -> Signature:
+    date_header = request.header("x-amz-date")
+    usual = _USUAL_HEADER.match(authorization)
+    if usual is not None and date_header:
+        access_key_id, date, region, service, names, signature = usual.groups()
+        return Signature(access_key_id, date, region, service, tuple(names.split(";")), signature, date_header)
     pairs = (part.strip().partition("=") for part in re.split(r"[,\s]+", authorization[len(ALGORITHM) :]))
     members = {name: value for name, _, value in pairs if name}
     wrong = [
@@ -210,7 +223,7 @@ def _from_header(request: SignableRequest, authorization: str) -> Signature:
         for name in ("Credential", "Signature", "SignedHeaders")
         if not members.get(name)
     ]
-    timestamp = request.header("x-amz-date") or _http_date(request.header("date"))
+    timestamp = date_header or _http_date(request.header("date"))
     if not timestamp:
         wrong.append("Authorization header requires existence of either a 'X-Amz-Date' or a 'Date' header.")
     if wrong:

@@ -230,10 +230,10 @@ class AwsApi:
         None for everybody else. Most requests of tests are such ones (bench/store.py, raw HTTP).
         """
         found = _SIGNED.match(request.header("authorization"))
-        if found is None or request.raw_query or not request.header("x-amz-date") or not _is_trusted(request):
+        if found is None or self._find_secret(found[1]) is not None:
             return None
         access_key_id = found[1]
-        if self._find_secret(access_key_id) is not None:
+        if request.raw_query or not request.header("x-amz-date") or not _is_trusted(request):
             return None
         return AwsPrincipal(access_key_id, self._account.account_id)
 
