@@ -8,7 +8,6 @@ from headwater.dynamodb.expressions.operands import Values
 from headwater.dynamodb.faults import validation
 from headwater.dynamodb.items.attributes import Value
 
-TOO_MANY_CONDITIONS = "Conditions can be of length 1 or 2 only"
 _MIRRORED = {"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 

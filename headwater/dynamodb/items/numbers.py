@@ -38,22 +38,13 @@ def normalise_number(text: str) -> str:
     digits = exponent.lstrip("+-0")
     if len(digits) > _LONGEST_EXPONENT and (len(digits) > _LONG_DIGITS or int(digits) >= 1 << 63):
         raise validation(f"{_NOT_NUMERIC}: {text}")
+    if not mantissa.strip("+-.0"):
+        return "0"
     if len(digits) > _LONGEST_EXPONENT:
         raise validation(_UNDERFLOW if exponent.startswith("-") else _OVERFLOW)
-    if not mantissa.strip("+-.0"):
-        _check_zero(int(exponent or "0"))
-        return "0"
     if len(mantissa) > _LONGEST_MANTISSA:
         raise validation(_TOO_PRECISE)
     return canonical_text(_EXACT.create_decimal(text))
-
-
-def _check_zero(exponent: int) -> None:
-    """Zero has a magnitude only in its exponent, which is held to the range all the same."""
-    if exponent > _MAX_EXPONENT:
-        raise validation(_OVERFLOW)
-    if exponent < _MIN_EXPONENT:
-        raise validation(_UNDERFLOW)
 
 
 def canonical_text(number: Decimal, too_precise: str = _TOO_PRECISE) -> str:

@@ -20,7 +20,7 @@ from headwater.dynamodb.operations.capacity import (
     write_units,
 )
 from headwater.dynamodb.operations.legacy import attributes_to_get
-from headwater.dynamodb.operations.parameters import ExpressionParameters
+from headwater.dynamodb.operations.parameters import ExpressionParameters, mixture
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.tables.model import DATABASE, Table
 from headwater.errors import ServiceError
@@ -48,6 +48,8 @@ def batch_write_item(session: Session, request: Request) -> Response:
     Raises: ServiceError `ValidationException` before anything is written.
     """
     requests = request["RequestItems"]
+    if not requests:
+        raise validation("The requestItems parameter is required for BatchWriteItem")
     if sum(map(len, requests.values())) > MAX_BATCH_WRITES:
         raise validation("Too many items requested for the BatchWriteItem call")
     prepared = [(name, _prepare(entry)) for name, writes in requests.items() for entry in writes]
@@ -135,6 +137,7 @@ def batch_get_item(session: Session, request: Request) -> Response:
     responses: dict[str, list[Item]] = {}
     unprocessed: dict[str, Any] = {}
     capacities = []
+    _check_mixture(requests)
     prepared = [(name, entry, *_read_plan(session, entry)) for name, entry in requests.items()]
     room = MAX_ANSWER_BYTES
     for name, entry, raw_keys, parameters, tree in prepared:
@@ -149,6 +152,13 @@ def batch_get_item(session: Session, request: Request) -> Response:
     if is_wanted(request):
         response["ConsumedCapacity"] = capacities
     return response
+
+
+def _check_mixture(requests: dict[str, Any]) -> None:
+    """Refuse expressions for one table beside what came before them for another."""
+    old, new = "AttributesToGet", "ProjectionExpression"
+    if all(any(entry.get(member) is not None for entry in requests.values()) for member in (old, new)):
+        raise mixture(old, new)
 
 
 def _read_table(

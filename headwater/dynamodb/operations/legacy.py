@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from headwater.dynamodb.expressions.conditions import begins_with, contains, ordered
-from headwater.dynamodb.expressions.key_conditions import TOO_MANY_CONDITIONS, KeyCondition
+from headwater.dynamodb.expressions.key_conditions import KeyCondition
 from headwater.dynamodb.expressions.nodes import Path, ValueRef
 from headwater.dynamodb.expressions.paths import PathTree, path_tree
 from headwater.dynamodb.expressions.updates import Action, CompiledUpdate
@@ -164,7 +164,7 @@ def key_conditions(request: Request) -> Mapping[str, KeyCondition] | None:
         kind, values = _condition_values(condition)
         found[name] = KeyCondition(_KEY_OPERATORS.get(kind, kind), tuple(values))
     if not 1 <= len(found) <= (2 if request.get("IndexName") is None else 8):
-        raise validation(TOO_MANY_CONDITIONS)
+        raise validation("Conditions can be of length 1 or 2 only")
     return found
 
 

@@ -187,6 +187,14 @@ def _shape(request: Mapping[str, Any], expressions: tuple[str, ...]) -> tuple[An
     )
 
 
+def mixture(old: str, new: str) -> ServiceError:
+    """The fault of legacy parameters beside expressions."""
+    return validation(
+        "Can not use both expression and non-expression parameters in the same request: "
+        f"Non-expression parameters: {{{old}}} Expression parameters: {{{new}}}"
+    )
+
+
 def _check_mixture(request: Mapping[str, Any], expressions: tuple[str, ...], legacy: tuple[str, ...]) -> None:
     given = [name for name in expressions if request.get(name) is not None]
     if given:
@@ -194,10 +202,7 @@ def _check_mixture(request: Mapping[str, Any], expressions: tuple[str, ...], leg
         if "KeyConditions" in old and request.get("KeyConditionExpression") is None:
             old.remove("KeyConditions")
         if old:
-            raise validation(
-                "Can not use both expression and non-expression parameters in the same request: "
-                f"Non-expression parameters: {{{', '.join(old)}}} Expression parameters: {{{', '.join(given)}}}"
-            )
+            raise mixture(", ".join(old), ", ".join(given))
     elif request.get("ExpressionAttributeNames") is not None:
         raise validation("ExpressionAttributeNames can only be specified when using expressions")
     if request.get("ExpressionAttributeValues") is None:

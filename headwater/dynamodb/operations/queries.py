@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from headwater.dynamodb.expressions.key_conditions import TOO_MANY_CONDITIONS, KeyCondition, key_conditions
+from headwater.dynamodb.expressions.key_conditions import KeyCondition, key_conditions
 from headwater.dynamodb.faults import NO_SCHEMA_MATCH, in_current_words, invalid, validation
 from headwater.dynamodb.items.attributes import Item, normalise_item, normalise_value
 from headwater.dynamodb.items.keys import hash_bytes, scalar_bytes
@@ -63,8 +63,6 @@ def query(session: Session, request: Request) -> Response:
     if key_condition is not None:
         conditions = key_conditions(key_condition.tree, parameters.values)
     assert conditions is not None
-    if len(conditions) > 2 and request.get("IndexName") is None:
-        raise validation(TOO_MANY_CONDITIONS)
     tree = tree if projection is None else projection.tree
     try:
         check_select(request, tree)
@@ -152,7 +150,10 @@ def _checked_keys(
     keys = target.keys
     last_sort = _last_sort(keys, conditions) if keys.is_multiple else ""
     if len(conditions) > max(2, len(keys.types)):
-        raise validation(TOO_MANY_CONDITIONS)
+        raise validation(
+            f"The number of query conditions ({len(conditions)}) exceeds the number of key attributes defined in the "
+            f"schema ({len(keys.types)})"
+        )
     if start_item is not None and len(start_item) != len(target.start_names):
         raise validation(_BAD_START)
     for position, (name, kind) in enumerate(keys.types):
@@ -191,10 +192,21 @@ def _last_sort(keys: Keys, conditions: Mapping[str, KeyCondition]) -> str:
     given = [name for name in names if name in conditions]
     if given != names[: len(given)]:
         missed = next(name for name in names if name not in conditions)
-        raise validation(f"Query condition missed key schema element: {missed}")
+        raise _no_equality(missed, given[-1])
+    for name in given[:-1]:
+        if conditions[name].operator != "=":
+            raise _no_equality(name, given[-1])
     if len(given) + len(keys.partitions) < len(conditions):
         raise validation("Query key condition not supported")
     return given[-1] if given else ""
+
+
+def _no_equality(name: str, after: str) -> ServiceError:
+    """Of an index with several sort key attributes: one before the last with a condition is not held to a value."""
+    return validation(
+        f"RANGE key attributes {name} must have equality conditions specified in the query because a condition is "
+        f"present on key attribute {after}"
+    )
 
 
 def _check_start_part(start_item: Item, name: str, kind: str, *, is_sort: bool) -> None:

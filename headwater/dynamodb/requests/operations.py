@@ -7,8 +7,17 @@ from headwater.dynamodb.requests.shapes import Members, Shape
 _NAME = "[a-zA-Z0-9_.-]+"
 
 
-def _structure(java: str, *, is_required: bool = False, in_list: bool = False, **members: Shape) -> Shape:
-    return Shape("structure", is_required=is_required, members=Members(members), java=java, in_list=in_list)
+def _structure(
+    java: str, *, is_required: bool = False, in_list: bool = False, printed: tuple[str, ...] = (), **members: Shape
+) -> Shape:
+    return Shape(
+        "structure",
+        is_required=is_required,
+        members=Members(members),
+        java=java,
+        in_list=in_list,
+        printed=printed,
+    )
 
 
 def _list(
@@ -313,7 +322,6 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
         "RequestItems": Shape(
             "map",
             is_required=True,
-            minimum=1,
             key_length=_BATCH_NAMES,
             value_length=(1, 25),
             java="java.util.List<com.amazonaws.dynamodb.v20120810.WriteRequest>",
@@ -321,6 +329,7 @@ _INPUTS: Mapping[str, Mapping[str, Shape]] = {
                 _structure(
                     "WriteRequest",
                     in_list=True,
+                    printed=("PutRequest", "DeleteRequest"),
                     DeleteRequest=_structure("DeleteRequest", Key=_ITEM),
                     PutRequest=_structure("PutRequest", Item=_ITEM),
                 ),

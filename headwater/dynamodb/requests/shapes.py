@@ -20,6 +20,7 @@ class Shape:
     `kind` is string, number, time (epoch seconds), boolean, value, values (a map of attribute values), list, map or
     structure. `minimum` and `maximum` bound a number, or the length of anything else. `java` is the class the service
     names in type errors.
+    `printed` is the order in which that class prints its members, where it is not the order of their checks.
     `in_list` is true for a structure that is an element, whose type error has a text of its own, `is_terse` for a
     member whose bounds the newer checks know (`_Broken`).
     """
@@ -38,6 +39,7 @@ class Shape:
     is_terse: bool = False
     key_length: tuple[int, int] | None = None
     value_length: tuple[int, int] | None = None
+    printed: tuple[str, ...] = ()
 
 
 def check_request(members: "Members", request: Any) -> None:
@@ -392,6 +394,7 @@ def _collect_entries(shape: Shape, value: Any, path: str, errors: list[_Broken])
                     f"Map keys must satisfy constraint: [Member must have length less than or equal to {high}, Member "
                     f"must have length greater than or equal to {low}, Member must satisfy regular expression "
                     f"pattern: {_NAME}]",
+                    shape,
                 )
             )
     if shape.value_length is not None:
@@ -429,11 +432,32 @@ def _shown(value: Any, shape: Shape | None) -> str:
 
 def _as_java(value: Mapping[str, Any], shape: Shape) -> str:
     """A structure as the service's own classes print it."""
-    members = [
-        f"{_lower(name)}={'null' if value.get(name) is None else _shown(value[name], member)}"
-        for name, member in (shape.members or {}).items()
+    members = shape.members or {}
+    printed = [
+        f"{_lower(name)}={'null' if value.get(name) is None else _shown_inside(value[name], members[name])}"
+        for name in shape.printed or members
     ]
-    return f"{shape.java}({', '.join(members)})"
+    return f"{shape.java}({', '.join(printed)})"
+
+
+def _shown_inside(value: Any, shape: Shape) -> str:
+    if shape.kind == "values":
+        return "{" + ", ".join(f"{name}={_attribute_as_java(entry)}" for name, entry in value.items()) + "}"
+    return _shown(value, shape)
+
+
+def _attribute_as_java(value: Any) -> str:
+    """An attribute value as the service's own class prints it."""
+    given = value or {}
+    printed = [f"{field}={'null' if given.get(kind) is None else given[kind]}" for field, kind in _JAVA_FIELDS]
+    return f"AttributeValue({', '.join(printed)})"
+
+
+_JAVA_FIELDS = (
+    *(("s", "S"), ("n", "N"), ("b", "B"), ("iNT", ""), ("dECIMAL", ""), ("dOUBLE", ""), ("sS", "SS"), ("nS", "NS")),
+    *(("bS", "BS"), ("iNTSET", ""), ("dECIMALSET", ""), ("dOUBLESET", ""), ("m", "M"), ("l", "L")),
+    *(("nULL", "NULL"), ("bOOL", "BOOL")),
+)
 
 
 def _lower(name: str) -> str:

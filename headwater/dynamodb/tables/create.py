@@ -228,6 +228,13 @@ def _check_billing(request: Request) -> None:
     check_bounds(given)
 
 
+def exceeds_bounds(given: Mapping[str, Any] | None) -> bool:
+    """Whether a throughput is larger than any may be."""
+    return given is not None and any(
+        given[member] > MAX_CAPACITY_UNITS for member in ("ReadCapacityUnits", "WriteCapacityUnits")
+    )
+
+
 def check_bounds(given: Mapping[str, Any] | None) -> None:
     """The largest throughput. Raises: ServiceError `ValidationException`."""
     for member in ("ReadCapacityUnits", "WriteCapacityUnits"):

@@ -16,6 +16,7 @@ from headwater.dynamodb.tables.create import (
     check_global_index,
     checked_tags,
     enable_stream,
+    exceeds_bounds,
     index_description,
     set_encryption,
     throughput,
@@ -204,9 +205,17 @@ def _update_index(session: Session, document: Document, request: Request, update
         _forget_building(document, name)
         _drop_unused_definitions(description)
     elif update.get("Update") is not None:
-        entry = _require_index(indexes, update["Update"]["IndexName"])
-        if update["Update"].get("ProvisionedThroughput") is not None:
-            entry["ProvisionedThroughput"] = throughput(update["Update"]["ProvisionedThroughput"])
+        name = update["Update"]["IndexName"]
+        given = update["Update"].get("ProvisionedThroughput")
+        if all(entry["IndexName"] != name for entry in indexes) and exceeds_bounds(given):
+            raise validation(
+                "This operation cannot be performed with given input values. Please contact DynamoDB service team for "
+                "more info: Action Blocked: IndexUpdate"
+            )
+        entry = _require_index(indexes, name)
+        check_bounds(given)
+        if given is not None:
+            entry["ProvisionedThroughput"] = throughput(given)
         for member in ("OnDemandThroughput", "WarmThroughput"):
             if update["Update"].get(member) is not None:
                 entry[member] = {**entry.get(member, {}), **update["Update"][member]}
@@ -320,28 +329,16 @@ def untag_resource(session: Session, request: Request) -> Response:
 
 
 def list_tags_of_resource(session: Session, request: Request) -> Response:
-    """ListTagsOfResource: ten a page, as moto has it; the reference tells no size of a page."""
+    """ListTagsOfResource: all of them, 50 at most, in one page; so there is no token that a page before gave.
+
+    Source: Alternator's tests, recorded on the service, read more than ten at once.
+    """
     table = _table_of_arn(session, _resource_arn(session, request, "ListTagsOfResource"))
-    tags = [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]
-    start = _tags_before(request.get("NextToken"))
-    response: Response = {"Tags": tags[start : start + _TAGS_A_PAGE]}
-    if len(tags) > start + _TAGS_A_PAGE:
-        response["NextToken"] = f"{_TAGS_TOKEN}{start + _TAGS_A_PAGE}"
-    return response
-
-
-def _tags_before(token: str | None) -> int:
-    """How many tags the pages before had."""
-    if token is None:
-        return 0
-    number = token.removeprefix(_TAGS_TOKEN)
-    if not token.startswith(_TAGS_TOKEN) or not (number.isascii() and number.isdecimal() and len(number) <= 2):
+    if request.get("NextToken") is not None:
         raise validation("Invalid NextToken")
-    return int(number)
+    return {"Tags": [{"Key": key, "Value": value} for key, value in table.document["tags"].items()]}
 
 
-_TAGS_A_PAGE = 10
-_TAGS_TOKEN = "tags-"
 _ANY_ARN = re.compile(r".+:.+:.+:.+:.+:.+/.+\Z")
 _TABLE_ARN = re.compile(r"arn:aws:dynamodb:.+:([0-9]+):table/([^/]{3,})\Z")
 

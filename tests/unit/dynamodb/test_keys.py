@@ -66,8 +66,6 @@ def test_sums_are_exact(left: int, right: int) -> None:
         ("abc", "cannot be converted to a numeric value: abc"),
         ("NaN", "cannot be converted to a numeric value: NaN"),
         ("1e126", "Number overflow"),
-        ("0e126", "Number overflow"),
-        ("-0.0e-131", "Number underflow"),
         ("1e-131", "Number underflow"),
         ("1" * 39, "more than 38 significant digits"),
         ("1_000", "cannot be converted"),
