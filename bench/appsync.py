@@ -86,10 +86,12 @@ async def serve_headwater(control: Connection) -> None:
     def prepare(query: str, variables: Any, name: str | None, caller: GraphQLCaller) -> PreparedThing:
         return PreparedThing()
 
-    async def run_resolver(prepared: Any, caller: GraphQLCaller, headers: Any) -> None:
+    async def run_resolver(prepared: Any, caller: GraphQLCaller, headers: Any, request_id: str) -> None:
         raise NotImplementedError("subscriptions have no resolver here")
 
-    realtime = AppSyncRealtime(authenticate=authenticate, prepare=prepare, run_resolver=run_resolver)
+    realtime = AppSyncRealtime(
+        authenticate=authenticate, prepare=prepare, run_resolver=run_resolver, following={"putThing": ("onThing",)}
+    )
 
     async def handler(request: HttpRequest) -> HttpResponse:
         response = {"id": "thing-1", "seq": int(request.body), "text": TEXT}

@@ -105,6 +105,7 @@ def graphql_api() -> tuple[AppSyncHttp, AppSyncRealtime]:
         authenticate=calls.authenticate_realtime,
         prepare=cast("Callable[..., PreparedSubscription]", calls.prepare),
         run_resolver=calls.run_resolver,
+        following=engine.schema.publishing,
     )
     calls.realtime = realtime
     http = AppSyncHttp(

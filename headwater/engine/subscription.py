@@ -136,7 +136,8 @@ class PreparedSubscription(msgspec.Struct, eq=False):
         """The call for the subscription's resolver."""
         root = self.projection.root
         info = RequestSelection(root.selection, self.variables)
-        return FieldCall(root.parent_type, root.name, dict(self.arguments), None, info, request)
+        path = (None, root.response_key)
+        return FieldCall(root.parent_type, root.name, dict(self.arguments), None, info, request, path=path)
 
 
 def _event_error(error: dict[str, Any]) -> dict[str, Any]:

@@ -40,9 +40,9 @@ class ArgumentFilter:
         """The rules that do not hold, as the only group."""
         return [[rule for rule in self.groups[0] if not rule.passes(payload.get(rule.path[0]))]]
 
-    def paths(self) -> set[Path]:
+    def paths(self) -> list[Path]:
         """The fields it looks at."""
-        return {(name,) for name in self._arguments}
+        return [(name,) for name in self._arguments]
 
     def index_entries(self) -> list[tuple[Path, IndexKey]] | None:
         """An argument without whose value nothing passes; None if there is none, or only lists and objects."""

@@ -40,14 +40,19 @@ class RealtimeLimits:
 
 
 class StartRequested(msgspec.Struct, eq=False):
-    """The client subscribes. `data` is the exact text its signature covers, `authorization` its credentials."""
+    """The client subscribes. `data` is the exact text its signature covers, `authorization` its credentials.
+
+    A log sets `request_id` and `began_at`, in epoch seconds.
+    """
 
     subscription_id: str
     query: str
-    variables: Mapping[str, Any]
+    variables: dict[str, Any]
     operation_name: str | None
     data: str
     authorization: Mapping[str, str]
+    request_id: str = ""
+    began_at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,10 +197,14 @@ class RealtimeConnection:
         """Whether a `start` is still to be answered; false when the client stopped it or is gone."""
         return self._pending.get(start.subscription_id) is start
 
-    def start_ack(self, start: StartRequested) -> None:
-        if self.is_waiting(start):
-            self._pending[start.subscription_id] = None
-            self._outgoing.append(f'{{"id":{orjson.dumps(start.subscription_id).decode()},"type":"start_ack"}}')
+    def start_ack(self, start: StartRequested) -> bool:
+        """Answer a `start`; false if it is not waiting any more."""
+        identifier = start.subscription_id
+        if self._pending.get(identifier) is not start:
+            return False
+        self._pending[identifier] = None
+        self._outgoing.append(f'{{"id":{orjson.dumps(identifier).decode()},"type":"start_ack"}}')
+        return True
 
     def refuse_start(self, start: StartRequested, errors: Sequence[Mapping[str, Any]]) -> None:
         """Answer a `start` with errors. An operation that is no subscription is answered without its id."""

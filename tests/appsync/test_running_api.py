@@ -297,6 +297,22 @@ def test_logs_show_what_the_service_would_log_of_a_request(api: Api) -> None:
     assert str(api.product.ready["apiKey"]) not in "".join(lines)
 
 
+def test_logs_show_the_start_of_a_subscription_as_a_request(api: Api) -> None:
+    with subscriber(api, **key(api)) as client:
+        assert client.start("subscription Seen { onPut { id site } }")["type"] == "start_ack"
+
+    lines = [line.split(" ", 1)[1] for line in headwater(api, "logs", "Api").splitlines()]
+    (asked,) = [line for line in lines if "GraphQL Query: subscription Seen" in line]
+    request_id = asked.split(" ", 1)[0]
+    mine = [line for line in lines if request_id in line]
+    assert f'{request_id} New Subscriptions: {{"onPut":1}}, Existing Subscriptions: {{}}' in mine
+    logged = [json.loads(line) for line in mine if line.startswith("{")]
+    assert [(one["logType"], one.get("statusCode")) for one in logged] == [
+        ("ExecutionSummary", None),
+        ("RequestSummary", 200),
+    ]
+
+
 def test_logs_of_something_unknown_name_what_there_is(api: Api) -> None:
     assert "there is no function or API 'Nope'; there are" in headwater(api, "logs", "Nope")
 

@@ -14,6 +14,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from headwater.errors import RequestError
 from headwater.realtime.connection import RealtimeLimits
+from headwater.server.appsync.log import SubscriptionLog
 from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.server.http.server import HttpServer
 from headwater.server.http.websocket import WebSocketLimits
@@ -95,7 +96,7 @@ class Engine:
         return Prepared(field, variables)
 
     async def run_resolver(
-        self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]]
+        self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]], request_id: str
     ) -> Setup | None:
         self.seen_headers.append(headers)
         if self.gate is not None:
@@ -129,13 +130,17 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def running(
-    limits: RealtimeLimits | None = None, websocket_limits: WebSocketLimits | None = None
+    limits: RealtimeLimits | None = None,
+    websocket_limits: WebSocketLimits | None = None,
+    log: SubscriptionLog | None = None,
 ) -> AsyncIterator[Api]:
     engine = Engine()
     realtime = AppSyncRealtime(
         authenticate=engine.authenticate,
         prepare=engine.prepare,
         run_resolver=engine.run_resolver,
+        following={"publishTelemetry": ("onTelemetry", "onAlert"), "raiseAlert": ("onAlert",)},
+        log=log,
         limits=limits,
         websocket_limits=websocket_limits,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import itertools
 import json
 from typing import Any
 
@@ -16,6 +17,8 @@ from websockets.asyncio.client import connect
 
 from headwater.errors import RequestError
 from headwater.realtime.connection import RealtimeLimits
+from headwater.server.appsync.api_log import ApiLog, LogSettings
+from headwater.server.appsync.log import SubscriptionLog
 from headwater.server.http.websocket import WebSocketLimits
 from tests.integration.raw_http import on_both_loops
 from tests.integration.realtime_api import Api, Setup, connected_client, running
@@ -319,6 +322,53 @@ async def test_a_fault_of_the_server_at_connect_is_told_as_such(caplog: pytest.L
     }
     assert api.realtime.metrics()["ConnectServerError"] == 1
     assert "no table" in caplog.text
+
+
+async def test_a_mutation_is_one_inbound_message_for_each_subscription_field_that_follows_it() -> None:
+    async with running() as api, connected_client(api) as client:
+        api.publish("publishTelemetry", event("d1"))
+        await client.start("a", ON_DEVICE, {"d": "d1"})
+        api.publish("publishTelemetry", event("d1") | {"temperature": "x" * 250_000})
+        api.publish("raiseAlert", event("d1"))
+
+        found = api.realtime.metrics()
+
+    assert (found["InboundMessageSuccess"], found["InboundMessageError"]) == (2 + 1 + 1, 1)
+
+
+async def test_a_verbose_log_has_the_subscriptions_of_a_connection_that_are_new_and_that_were_there() -> None:
+    log = ApiLog("arn:aws:appsync:us-east-1:1:apis/api-1", LogSettings(is_verbose=True))
+    ids = map("id-{}".format, itertools.count(1))
+    subscriptions = SubscriptionLog("api-1", log, clock=lambda: 1000.0, new_request_id=lambda: next(ids))
+    async with running(log=subscriptions) as api, connected_client(api) as client:
+        api.engine.setups["onAlert"] = RequestError("not you", "Unauthorized")
+        await client.start("a", ON_ALL)
+        await client.start("b", ON_DEVICE, {"d": "d1"})
+        await client.start("c", "subscription Q { onAlert { deviceId } }")
+
+    messages = [line.message for line in log.after(0)]
+    second = [line for line in messages if "id-2" in line]
+    headers = f"{{host=[{api.host}], x-api-key=[****]}}"
+    assert second[:5] == [
+        "id-2 Begin Request",
+        f'id-2 GraphQL Query: {ON_DEVICE}, Operation: null, Variables: {{"d":"d1"}}',
+        f"id-2 Request Headers: {headers}",
+        'id-2 New Subscriptions: {"onTelemetry":1}, Existing Subscriptions: {"onTelemetry":1}',
+        json.dumps(json.loads(second[4]), separators=(",", ":")),
+    ]
+    kinds = [(one["requestId"], one["logType"], one.get("statusCode")) for one in map(json.loads, json_of(messages))]
+    assert kinds == [
+        ("id-1", "ExecutionSummary", None),
+        ("id-1", "RequestSummary", 200),
+        ("id-2", "ExecutionSummary", None),
+        ("id-2", "RequestSummary", 200),
+        ("id-3", "RequestSummary", 401),
+    ]
+    assert "da2-" not in "".join(messages)
+
+
+def json_of(messages: list[str]) -> list[str]:
+    return [message for message in messages if message.startswith("{")]
 
 
 async def test_every_metric_of_the_service_is_there_from_the_start() -> None:

@@ -25,7 +25,7 @@ from headwater.errors import TemplateError
 from headwater.realtime.connection import RealtimeLimits
 from headwater.server.appsync.api_log import ApiLog
 from headwater.server.appsync.http import AppSyncHttp
-from headwater.server.appsync.log import TracedResolver
+from headwater.server.appsync.log import SubscriptionLog, TracedResolver
 from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.server.appsync.request_ids import RequestIds
 from headwater.template.attributes import ATTRIBUTES, Named
@@ -140,6 +140,7 @@ class _ApiBuilder:
             clock=deployment.clock,
             new_request_id=new_request_id,
             has_authorizer=access.has_authorizer,
+            log=self._log,
         )
         realtime = AppSyncRealtime(
             authenticate=calls.authenticate_realtime,
@@ -150,7 +151,9 @@ class _ApiBuilder:
                 max_starts_per_s=_STARTS_PER_S,
                 enforces_rates=deployment.options.enforces_quotas,
             ),
+            following=schema.publishing,
             wall_clock=deployment.clock,
+            log=self._subscription_log(new_request_id),
         )
         calls.realtime = realtime
         http = AppSyncHttp(
@@ -243,6 +246,11 @@ class _ApiBuilder:
                     raise self._faults.missing(fault, self._schema_name, property_path="FieldName")
                 resolvers[key] = self._traced(resolver, key, schema)
         return resolvers
+
+    def _subscription_log(self, new_request_id: RequestIds) -> SubscriptionLog | None:
+        if self._log is None:
+            return None
+        return SubscriptionLog(self.api_id, self._log, clock=self.deployment.clock, new_request_id=new_request_id)
 
     def _traced(self, resolver: FieldResolver, key: tuple[str, str], schema: ApiSchema) -> FieldResolver:
         if self._log is None or not self._log.wants_all:

@@ -12,7 +12,9 @@ from headwater.engine import (
     RequestContext,
 )
 from headwater.errors import RequestError
+from headwater.server.appsync.api_log import ApiLog
 from headwater.server.appsync.http import read_request
+from headwater.server.appsync.log import write_traces
 from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.values.http import HttpRequest
 from headwater.values.identity import GraphQLCaller
@@ -30,12 +32,14 @@ class ApiCalls:
         clock: Callable[[], float],
         new_request_id: Callable[[], str],
         has_authorizer: bool,
+        log: ApiLog | None = None,
     ) -> None:
         self._engine = engine
         self._authenticator = authenticator
         self._clock = clock
         self._new_request_id = new_request_id
         self._has_authorizer = has_authorizer
+        self._log = log
         self.realtime: AppSyncRealtime | None = None
 
     def authenticate_http(self, request: HttpRequest, request_id: str) -> GraphQLCaller | Awaitable[GraphQLCaller]:
@@ -79,14 +83,28 @@ class ApiCalls:
         return self._authenticator.authenticate(attempt, now=now)
 
     def prepare(
-        self, query: str, variables: Mapping[str, Any], operation_name: str | None, caller: GraphQLCaller
+        self, query: str, variables: dict[str, Any], operation_name: str | None, caller: GraphQLCaller
     ) -> PreparedSubscription:
-        return self._engine.prepare_subscription(GraphQLRequest(query, dict(variables), operation_name), caller)
+        return self._engine.prepare_subscription(GraphQLRequest(query, variables, operation_name), caller)
 
-    def run_resolver(self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]]) -> Any:
+    def run_resolver(
+        self, prepared: Any, caller: GraphQLCaller, headers: Mapping[str, str | list[str]], request_id: str
+    ) -> Any:
         """The coroutine of the subscription's resolver."""
-        context = RequestContext(caller, headers=dict(headers), request_id=self._new_request_id(), now=self._clock())
-        return _set_up(prepared, context)
+        request_id = request_id or self._new_request_id()
+        context = RequestContext(caller, headers=dict(headers), request_id=request_id, now=self._clock())
+        return self._set_up(prepared, context)
+
+    async def _set_up(self, prepared: PreparedSubscription, context: RequestContext) -> Any:
+        """Raises: RequestError, which refuses the subscription."""
+        call = prepared.field_call(context)
+        try:
+            setup = await prepared.projection.resolver.run_subscription(call)  # type: ignore[union-attr]  # resolvers of the datasource package
+        finally:
+            if self._log is not None:
+                write_traces(self._log, context, self._clock())
+        prepared.check_result(call, setup.result)
+        return setup
 
     def publish(self, published: PublishedMutation, context: RequestContext) -> None:
         assert self.realtime is not None, "set when the API is built"
@@ -96,14 +114,6 @@ class ApiCalls:
         assert self.realtime is not None, "set when the API is built"
         for invalidation in context.invalidations:
             self.realtime.invalidate(str(invalidation["subscriptionField"]), invalidation.get("payload") or {})
-
-
-async def _set_up(prepared: PreparedSubscription, context: RequestContext) -> Any:
-    """Raises: RequestError, which refuses the subscription."""
-    call = prepared.field_call(context)
-    setup = await prepared.projection.resolver.run_subscription(call)  # type: ignore[union-attr]  # resolvers of the datasource package
-    prepared.check_result(call, setup.result)
-    return setup
 
 
 def _readable(request: HttpRequest) -> GraphQLRequest:

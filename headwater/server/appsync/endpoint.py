@@ -55,9 +55,9 @@ Authenticate = Callable[
     [Mapping[str, str], Literal["connect", "start"], str, tuple[str, ...]], GraphQLCaller | Awaitable[GraphQLCaller]
 ]
 # query, variables, operation name, caller; raises RequestError, with `.errors` if there are several
-Prepare = Callable[[str, Mapping[str, Any], str | None, GraphQLCaller], PreparedSubscription]
-# called where the subscription has one
-RunResolver = Callable[[PreparedSubscription, GraphQLCaller, Headers], Awaitable[SubscriptionSetup | None]]
+Prepare = Callable[[str, dict[str, Any], str | None, GraphQLCaller], PreparedSubscription]
+# called where the subscription has one, with the id of the request, empty where nothing is logged
+RunResolver = Callable[[PreparedSubscription, GraphQLCaller, Headers, str], Awaitable[SubscriptionSetup | None]]
 
 
 class RealtimeEndpoint:
@@ -66,6 +66,7 @@ class RealtimeEndpoint:
     __slots__ = (
         "_connection",
         "_custom_headers",
+        "_loop",
         "_opened_at",
         "_realtime",
         "_sender",
@@ -81,6 +82,8 @@ class RealtimeEndpoint:
         self._subscriptions: dict[str, Subscription[RealtimeEndpoint]] = {}
         self._connection: RealtimeConnection | None = None
         self._sender: WebSocketSender | None = None
+        # Kept, because asking for the running loop asks the system for the process.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._opened_at = 0.0
         self.send_frame: Callable[[bytes], None] = _send_nowhere
 
@@ -99,7 +102,8 @@ class RealtimeEndpoint:
     # WebSocketEndpoint
 
     def on_open(self, sender: WebSocketSender) -> None:
-        now = self._opened_at = asyncio.get_running_loop().time()
+        self._loop = asyncio.get_running_loop()
+        now = self._opened_at = self._loop.time()
         self._sender = sender
         self.send_frame = sender.send_frames
         self._connection = RealtimeConnection(self._realtime.limits, now)
@@ -107,10 +111,9 @@ class RealtimeEndpoint:
         self._realtime.timers.add(self, now)
 
     def on_text(self, text: str) -> None:
-        connection = self._connection
-        if connection is None:
+        connection, loop = self._connection, self._loop
+        if connection is None or loop is None:
             return
-        loop = asyncio.get_running_loop()
         for event in connection.receive(text, loop.time()):
             if isinstance(event, StartRequested):
                 self._start(connection, event, loop)
@@ -160,6 +163,8 @@ class RealtimeEndpoint:
     def _start(self, connection: RealtimeConnection, start: StartRequested, loop: asyncio.AbstractEventLoop) -> None:
         """Start a subscription, at once if neither its caller nor its resolver has to be waited for."""
         realtime = self._realtime
+        if realtime.log is not None:
+            realtime.log.began(start, self._custom_headers)
         caller = realtime.authenticate(start.authorization, "start", start.data, self._source_ip)
         if isinstance(caller, GraphQLCaller):
             rest = self._start_for(connection, start, caller)
@@ -200,7 +205,7 @@ class RealtimeEndpoint:
                 self._acknowledge(connection, start, self._subscription(start, prepared, None))
                 return None
             headers = request_headers(start.authorization, self._custom_headers)
-            setup = realtime.run_resolver(prepared, caller, headers)
+            setup = realtime.run_resolver(prepared, caller, headers, start.request_id)
         except Exception as error:
             self._refuse(connection, start, error)
             return None
@@ -223,16 +228,21 @@ class RealtimeEndpoint:
         self, connection: RealtimeConnection, start: StartRequested, subscription: Subscription["RealtimeEndpoint"]
     ) -> None:
         # The client may have stopped it or left while its resolver ran.
-        if not connection.is_waiting(start):
+        if not connection.start_ack(start):
             return
-        # Registered first: an event that follows the acknowledgement at once is not missed.
+        log = self._realtime.log
+        if log is not None:
+            existing = (one.projection.field_name for one in self._subscriptions.values())
+            log.registered(start, subscription.projection.field_name, existing)
+        # The acknowledgement is written later, so an event that follows it at once is not missed.
         self._subscriptions[start.subscription_id] = subscription
         self._realtime.registry.add(subscription)
-        connection.start_ack(start)
         self._realtime.counters["SubscribeSuccess"] += 1
 
     def _refuse(self, connection: RealtimeConnection, start: StartRequested, error: Exception) -> None:
         identifier, counters = start.subscription_id, self._realtime.counters
+        if self._realtime.log is not None:
+            self._realtime.log.refused(start, _status_of(error))
         if isinstance(error, RequestError):
             counters["SubscribeClientError"] += 1
             if isinstance(error, FilterRefused):
@@ -354,6 +364,12 @@ class TimerWheel:
 
 def _send_nowhere(frame: bytes) -> None:
     """Stands in for the sender of a connection that is not open."""
+
+
+def _status_of(error: Exception) -> int:
+    if not isinstance(error, RequestError):
+        return 500
+    return 401 if error.error_type in ("Unauthorized", "UnauthorizedException") else 400
 
 
 def _errors_of(error: RequestError) -> list[dict[str, Any]]:

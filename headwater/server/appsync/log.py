@@ -4,13 +4,15 @@ Source: AppSync Developer Guide, "Using CloudWatch to monitor and log GraphQL AP
 request, a field's execution and the traces are inferred from what users show of their logs.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
 from headwater.engine import FieldCall, FieldResolver, GraphQLRequest, RequestContext
+from headwater.realtime.connection import StartRequested
 from headwater.server.appsync.api_log import ApiLog
 
 
@@ -68,41 +70,21 @@ class RequestLog:
             self._client_errors += 1
         self._latency_ms.add((now - started_at) * 1000)
         if self._log is not None:
-            line = {"logType": "RequestSummary", "requestId": request_id, "graphQLAPIId": self._api_id}
-            latency_ns = round((now - started_at) * 1e9)
-            self._log.write(now, request_id, {**line, "statusCode": status, "latency": latency_ns})
+            self._log.write(now, request_id, _request_summary(self._api_id, request_id, status, now - started_at))
 
     def execution(self, context: RequestContext) -> None:
         """An operation was executed."""
         self._tokens += context.tokens
         if self._log is not None:
             now = self._clock()
-            self._write_traces(self._log, context, now)
-            line = {"logType": "ExecutionSummary", "requestId": context.request_id, "graphQLAPIId": self._api_id}
-            times = {
-                "startTime": _iso(context.now),
-                "endTime": _iso(now),
-                "duration": round((now - context.now) * 1e9),
-            }
-            self._log.write(now, context.request_id, {**line, **times, "version": 1})
-
-    def _write_traces(self, log: ApiLog, context: RequestContext, now: float) -> None:
-        if not context.traces:
-            return
-        log.write(now, context.request_id, "Begin Tracing")
-        for trace in context.traces:
-            log.write(now, context.request_id, trace)
-        log.write(now, context.request_id, "End Tracing")
+            write_traces(self._log, context, now)
+            summary = _execution_summary(self._api_id, context.request_id, context.now, now)
+            self._log.write(now, context.request_id, summary)
 
     def asked(self, request: GraphQLRequest, context: RequestContext) -> None:
         """What a verbose log says of a request before it is executed."""
         assert self._log is not None, "only a verbose log asks"
-        name = request.operation_name or "null"
-        self._log.write(context.now, context.request_id, "Begin Request")
-        variables = orjson.dumps(request.variables or {}).decode()
-        text = f"GraphQL Query: {request.query}, Operation: {name}, Variables: {variables}"
-        self._log.write(context.now, context.request_id, text)
-        self._log.write_headers(context.now, context.request_id, "Request", context.headers)
+        _write_asked(self._log, context.now, context.request_id, request, context.headers)
 
     def answered(self, headers: Mapping[str, str], context: RequestContext) -> None:
         """What a verbose log says of a response."""
@@ -111,6 +93,48 @@ class RequestLog:
         self._log.write_headers(now, context.request_id, "Response", headers)
         self._log.write(now, context.request_id, f"Tokens Consumed: {context.tokens}")
         self._log.write(now, context.request_id, "End Request")
+
+
+class SubscriptionLog:
+    """Logs the starts of subscriptions as the requests they are; the guide's verbose log has "new and existing GraphQL
+    subscriptions that are registered", whose line is inferred."""
+
+    def __init__(
+        self, api_id: str, log: ApiLog, *, clock: Callable[[], float], new_request_id: Callable[[], str]
+    ) -> None:
+        self._api_id = api_id
+        self._log = log
+        self._clock = clock
+        self._new_request_id = new_request_id
+
+    def began(self, start: StartRequested, custom_headers: Mapping[str, str]) -> None:
+        """A client subscribes; gives the start the id that all lines on it have."""
+        start.request_id, start.began_at = self._new_request_id(), self._clock()
+        if self._log.settings.is_verbose:
+            asked = GraphQLRequest(start.query, dict(start.variables), start.operation_name)
+            headers = {**custom_headers, **start.authorization}
+            _write_asked(self._log, start.began_at, start.request_id, asked, headers)
+
+    def registered(self, start: StartRequested, field_name: str, existing: Iterable[str]) -> None:
+        """It is subscribed; `existing` are the fields of its connection's other subscriptions."""
+        now = self._clock()
+        if self._log.settings.is_verbose:
+            others = orjson.dumps(Counter(existing)).decode()
+            text = f'New Subscriptions: {{"{field_name}":1}}, Existing Subscriptions: {others}'
+            self._log.write(now, start.request_id, text)
+        summary = _execution_summary(self._api_id, start.request_id, start.began_at, now)
+        self._log.write(now, start.request_id, summary)
+        self._end(start, 200, now)
+
+    def refused(self, start: StartRequested, status: int) -> None:
+        """It is refused, with the status a request over HTTP would have."""
+        self._end(start, status, self._clock())
+
+    def _end(self, start: StartRequested, status: int, now: float) -> None:
+        if self._log.settings.is_verbose:
+            self._log.write(now, start.request_id, "End Request")
+        summary = _request_summary(self._api_id, start.request_id, status, now - start.began_at)
+        self._log.write(now, start.request_id, summary)
 
 
 class TracedResolver:
@@ -187,6 +211,47 @@ class TracedResolver:
             if call.request.traces is None:
                 call.request.traces = []
             call.request.traces.append(line)
+
+
+def write_traces(log: ApiLog, context: RequestContext, now: float) -> None:
+    """The traces that resolvers left with a request."""
+    if not context.traces:
+        return
+    log.write(now, context.request_id, "Begin Tracing")
+    for trace in context.traces:
+        log.write(now, context.request_id, trace)
+    log.write(now, context.request_id, "End Tracing")
+
+
+def _write_asked(
+    log: ApiLog, now: float, request_id: str, request: GraphQLRequest, headers: Mapping[str, str | list[str]]
+) -> None:
+    log.write(now, request_id, "Begin Request")
+    name, variables = request.operation_name or "null", orjson.dumps(request.variables or {}).decode()
+    log.write(now, request_id, f"GraphQL Query: {request.query}, Operation: {name}, Variables: {variables}")
+    log.write_headers(now, request_id, "Request", headers)
+
+
+def _request_summary(api_id: str, request_id: str, status: int, lasted_s: float) -> dict[str, Any]:
+    return {
+        "logType": "RequestSummary",
+        "requestId": request_id,
+        "graphQLAPIId": api_id,
+        "statusCode": status,
+        "latency": round(lasted_s * 1e9),
+    }
+
+
+def _execution_summary(api_id: str, request_id: str, began: float, ended: float) -> dict[str, Any]:
+    return {
+        "logType": "ExecutionSummary",
+        "requestId": request_id,
+        "graphQLAPIId": api_id,
+        "startTime": _iso(began),
+        "endTime": _iso(ended),
+        "duration": round((ended - began) * 1e9),
+        "version": 1,
+    }
 
 
 def _iso(epoch_s: float) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from headwater.auth.appsync import source_ip_of
@@ -23,7 +23,7 @@ from headwater.server.appsync.endpoint import (
     RunResolver,
     TimerWheel,
 )
-from headwater.server.appsync.log import Statistic
+from headwater.server.appsync.log import Statistic, SubscriptionLog
 from headwater.server.http.websocket import WebSocketEndpoint, WebSocketLimits, offered_subprotocols
 from headwater.values.http import HttpRequest, HttpResponse
 from headwater.values.identity import GraphQLCaller
@@ -93,6 +93,7 @@ class AppSyncRealtime:
     """The real-time side of one API: accepts connections, keeps subscriptions, delivers and invalidates.
 
     `counters` are named as the CloudWatch metrics of the service and only rise; `metrics()` adds the current counts.
+    `following` has the subscription fields that follow a mutation field. `log` is there where the API has one.
     """
 
     def __init__(
@@ -101,9 +102,11 @@ class AppSyncRealtime:
         authenticate: Authenticate,
         prepare: Prepare,
         run_resolver: RunResolver,
+        following: Mapping[str, Sequence[str]],
         limits: RealtimeLimits | None = None,
         websocket_limits: WebSocketLimits | None = None,
         wall_clock: Callable[[], float] = time.time,
+        log: SubscriptionLog | None = None,
     ) -> None:
         self.authenticate = authenticate
         self.prepare = prepare
@@ -118,6 +121,8 @@ class AppSyncRealtime:
         self._active_connections = 0
         self.warnings = SilenceWarnings()
         self.events = PublishedEvents()
+        self.log = log
+        self._following = following
         self._wall_clock = wall_clock
 
     def metrics(self) -> dict[str, Any]:
@@ -156,23 +161,25 @@ class AppSyncRealtime:
     def publish(self, published: Published) -> int:
         """Deliver a completed mutation field to its subscribers; returns how many got it."""
         self.events.add(published, self._wall_clock())
+        # The service counts one inbound message for each subscription field that follows the mutation.
+        inbound = len(self._following.get(published.mutation_field, ()))
         if not self.registry.has_subscribers(published.mutation_field):
+            self.counters["InboundMessageSuccess"] += inbound
             return 0
         count = 0
-        fields: set[str] = set()
+        dropped: set[str] = set()
         self.warnings.check_filters(published, self.registry.filter_paths(published.mutation_field))
         for delivery in self.registry.match(published.mutation_field, published.response):
             if len(delivery.payload) > MAX_EVENT_BYTES:
                 # The service drops silently: the publisher sees success and the subscribers nothing.
-                self.counters["InboundMessageError"] += 1
+                dropped.add(delivery.cohort.projection.field_name)
                 self.warnings.tell_dropped(published, len(delivery.payload))
             else:
                 count += _deliver(delivery)
-                fields.add(delivery.cohort.projection.field_name)
                 self._meter(delivery.cohort, len(delivery.payload))
                 self.warnings.check_selection(published, delivery.cohort)
-        # The service counts one inbound message for each subscription field a mutation reaches.
-        self.counters["InboundMessageSuccess"] += len(fields)
+        self.counters["InboundMessageSuccess"] += inbound - len(dropped)
+        self.counters["InboundMessageError"] += len(dropped)
         return count
 
     def invalidate(self, subscription_field: str, payload: Any) -> int:
