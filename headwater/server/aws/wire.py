@@ -143,8 +143,6 @@ def encode_answer(
 
 
 _CAPITAL_MESSAGE = frozenset({"SerializationException", "AccessDeniedException", "TransactionCanceledException"})
-# With an Item beside it, as LocalStack's recording of `test_return_values_on_conditions_check_failure` has it.
-_CONDITION_FAILED = "ConditionalCheckFailedException"
 
 
 def encode_error(error: ServiceError, form: WireForm, content_type: str, request_id: str) -> HttpResponse:
@@ -157,8 +155,7 @@ def encode_error(error: ServiceError, form: WireForm, content_type: str, request
     code = kind.rpartition("#")[2]
     document: dict[str, Any] = {"__type": kind, **error.fields}
     if error.message:
-        is_capital = code in _CAPITAL_MESSAGE or (code == _CONDITION_FAILED and bool(error.fields))
-        document["Message" if is_capital else "message"] = error.message
+        document["Message" if code in _CAPITAL_MESSAGE else "message"] = error.message
     extra: tuple[tuple[str, str], ...] = (("x-amzn-errortype", code),)
     if form.query_codes is not None:
         fault = "Sender" if error.status < 500 else "Receiver"
