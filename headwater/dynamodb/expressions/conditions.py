@@ -1,8 +1,11 @@
 """Condition, filter and key condition expressions: parse, check, compile to one closure."""
 
+import operator as operators
 from base64 import b64decode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
 
 from headwater.dynamodb.expressions.nodes import (
     Call,
@@ -32,6 +35,12 @@ Test = Callable[[Item, Values], bool]
 COMPARATORS = frozenset({"=", "<>", "<", "<=", ">", ">="})
 MAX_OPERATORS = 300
 _ORDERED = frozenset({"S", "N", "B"})
+_ORDERS: Mapping[str, Callable[[Any, Any], bool]] = {
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
+}
 _ARITY = {
     "attribute_exists": 1,
     "attribute_not_exists": 1,
@@ -340,9 +349,7 @@ def _compile(tree: Condition) -> Test:
         if tree.operator == "NOT":
             only = tests[0]
             return lambda item, values: not only(item, values)
-        if tree.operator == "AND":
-            return lambda item, values: all(test(item, values) for test in tests)
-        return lambda item, values: any(test(item, values) for test in tests)
+        return _until(tests, is_all=tree.operator == "AND")
     if isinstance(tree, Call):
         if tree.function not in _FUNCTIONS or len(tree.arguments) != _ARITY[tree.function]:
             return _never  # a fault is reported before this could run
@@ -359,6 +366,17 @@ def _compile(tree: Condition) -> Test:
     return _compare(tree.operator, *operands)
 
 
+def _until(tests: Sequence[Test], *, is_all: bool) -> Test:
+    def test(item: Item, values: Values) -> bool:
+        # A loop where `all` and `any` would make a generator for each item of a scan.
+        for one in tests:
+            if one(item, values) is not is_all:
+                return not is_all
+        return is_all
+
+    return test
+
+
 def _never(item: Item, values: Values) -> bool:
     return False
 
@@ -368,24 +386,22 @@ def _compare(operator: str, left: Resolve, right: Resolve) -> Test:
         return lambda item, values: values_equal(left(item, values), right(item, values))
     if operator == "<>":
         return lambda item, values: not values_equal(left(item, values), right(item, values))
-    return lambda item, values: ordered(operator, left(item, values), right(item, values))
+    compare = _ORDERS[operator]
+    return lambda item, values: _is_in_order(compare, left(item, values), right(item, values))
 
 
 def ordered(operator: str, left: Value | None, right: Value | None) -> bool:
     """`<`, `<=`, `>`, `>=` between scalars of one type; false for anything else."""
+    return _is_in_order(_ORDERS[operator], left, right)
+
+
+def _is_in_order(compare: Callable[[Any, Any], bool], left: Value | None, right: Value | None) -> bool:
     if left is None or right is None:
         return False
+    if "N" in left and "N" in right:
+        return compare(Decimal(left["N"]), Decimal(right["N"]))
     kind = type_of(left)
-    if kind != type_of(right) or kind not in _ORDERED:
-        return False
-    one, other = sortable(left), sortable(right)
-    if operator == "<":
-        return bool(one < other)
-    if operator == "<=":
-        return bool(one <= other)
-    if operator == ">":
-        return bool(one > other)
-    return bool(one >= other)
+    return kind in right and kind in _ORDERED and compare(sortable(left), sortable(right))
 
 
 def _between(operand: Resolve, lower: Resolve, upper: Resolve) -> Test:
