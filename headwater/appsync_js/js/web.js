@@ -25,20 +25,36 @@
     "content-type",
   ];
   const MAX_HEADER_BYTES = 4096;
+  const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+  // Line breaks would let whoever names the value write headers of their own, and the rest is no HTTP.
+  const HEADER_VALUE = /^[\t\x20-\x7e\xa0-\xff]*$/;
 
   const addResponseHeader = (name, value) => {
     const text = name === null || name === undefined ? "" : String(name);
     const lower = text.toLowerCase();
     const refuse = (why) => {
       rt.effects().appended.push(new rt.Raised(why, "ResponseHeaderError"));
+      return null;
     };
     if (text === "" || value === null || value === undefined) {
       refuse(`The response header ${rt.stringify(text)} needs a name and a value`);
     } else if (NOT_ADDED.includes(lower) || lower.startsWith("x-amzn-") || lower.startsWith("x-amz-")) {
       refuse(`The response header ${text} is restricted`);
+    } else if (!HEADER_NAME.test(text)) {
+      refuse(`The response header ${rt.stringify(text)} has a name that HTTP does not allow`);
     } else {
       const { responseHeaders } = rt.effects();
       const added = { ...responseHeaders, [text]: typeof value === "object" ? rt.stringify(value) : String(value) };
+      if (!HEADER_VALUE.test(added[text])) {
+        return refuse(`The response header ${text} has a value that HTTP does not allow`);
+      }
+      // The latest definition counts, however its name is written.
+      for (const other of Object.keys(responseHeaders)) {
+        if (other !== text && other.toLowerCase() === lower) {
+          delete added[other];
+          delete responseHeaders[other];
+        }
+      }
       const size = Object.entries(added).reduce((total, [key, item]) => total + key.length + item.length, 0);
       if (size > MAX_HEADER_BYTES) {
         refuse(`Response headers are limited to ${MAX_HEADER_BYTES} bytes, ${text} makes them ${size}`);
@@ -55,7 +71,7 @@
         : {},
     addResponseHeader,
     addResponseHeaders: (headers) => {
-      for (const [name, value] of Object.entries(headers ?? {})) {
+      for (const [name, value] of rt.isMap(headers) ? Object.entries(headers) : []) {
         addResponseHeader(name, value);
       }
       return null;

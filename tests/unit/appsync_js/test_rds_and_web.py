@@ -144,7 +144,20 @@ def test_headers_are_copied_without_the_restricted_ones() -> None:
 
 
 @pytest.mark.parametrize(
-    "call", ["'content-type', 'x'", "'X-Amzn-Foo', 'x'", "'', 'x'", "'a', null", "'a', 'x'.concat(ctx.args.long)"]
+    "call",
+    [
+        "'content-type', 'x'",
+        "'X-Amzn-Foo', 'x'",
+        "'', 'x'",
+        "'a', null",
+        "'a', 'x'.concat(ctx.args.long)",
+        "'a', 'x\\r\\nset-cookie: y'",
+        "'a', 'x\\u0000'",
+        "'a', '\u20ac'",
+        "'a\\r\\nb', 'x'",
+        "'a b', 'x'",
+        "'\u00e9', 'x'",
+    ],
 )
 def test_a_refused_response_header_is_an_appended_error(call: str) -> None:
     module = compile_module(
@@ -157,6 +170,21 @@ def test_a_refused_response_header_is_an_appended_error(call: str) -> None:
 
     assert outcome.result == 1
     assert [error.error_type for error in outcome.appended] == ["ResponseHeaderError"]
+    assert not outcome.response_headers
+
+
+def test_the_latest_definition_of_a_response_header_counts() -> None:
+    module = compile_module(
+        "export function request(ctx) { util.http.addResponseHeaders({ 'X-A': 1, b: { c: 2 } }); "
+        "util.http.addResponseHeader('x-a', 'caf\u00e9'); return util.http.addResponseHeaders('no'); }\n"
+        "export function response(ctx) { return null; }",
+        "header.js",
+    )
+
+    outcome = module.call("request", {}, now_ms=0)
+
+    assert outcome.response_headers == {"b": '{"c":2}', "x-a": "caf\u00e9"}
+    assert outcome.appended == []
 
 
 @pytest.mark.parametrize(
