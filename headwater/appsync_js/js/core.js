@@ -144,9 +144,18 @@
     },
   };
 
+  const expectArgument = (isRight, call, expected, found) => {
+    if (!isRight) {
+      rt.fault(`extensions.${call} expects ${expected}, not ${rt.stringify(found) ?? typeof found}`);
+    }
+  };
   rt.extensions = {
     evictFromApiCache: (typeName, fieldName, keys) => {
-      rt.effects().evictions.push({ typeName, fieldName, keys: keys === undefined ? {} : keys });
+      const given = keys ?? {};
+      expectArgument(typeof typeName === "string", "evictFromApiCache", "the name of a type", typeName);
+      expectArgument(typeof fieldName === "string", "evictFromApiCache", "the name of a field", fieldName);
+      expectArgument(rt.isMap(given), "evictFromApiCache", "an object of caching keys", given);
+      rt.effects().evictions.push({ typeName, fieldName, keys: given });
       return null;
     },
     setSubscriptionFilter: (filter) => {
@@ -156,6 +165,12 @@
       rt.effects().invalidationFilter = filter;
     },
     invalidateSubscriptions: (invalidation) => {
+      expectArgument(
+        rt.isMap(invalidation) && typeof invalidation.subscriptionField === "string" && rt.isMap(invalidation.payload),
+        "invalidateSubscriptions",
+        "an object with subscriptionField (a string) and payload (an object)",
+        invalidation
+      );
       const { invalidations } = rt.effects();
       if (invalidations.length >= MAX_INVALIDATIONS) {
         rt.fault(`extensions.invalidateSubscriptions may be called ${MAX_INVALIDATIONS} times in a request`);

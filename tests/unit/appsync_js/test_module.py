@@ -1,5 +1,7 @@
 """What a compiled module does when its handlers are called."""
 
+import re
+
 import pytest
 
 from headwater.appsync_js import HandlerOutcome, JsModule, compile_module
@@ -343,3 +345,30 @@ def test_an_inner_function_named_like_a_handler_is_not_taken_for_it() -> None:
     outcome = compile_module(code, "test.js").call("request", {"arguments": {"a": 1}, "prev": 2}, now_ms=NOW_MS)
 
     assert outcome.result == [{"a": 1}, True]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("invalidateSubscriptions()", "an object with subscriptionField .* and payload .*, not undefined"),
+        ("invalidateSubscriptions('onX')", 'and payload .*, not "onX"'),
+        ("invalidateSubscriptions({ subscriptionField: 5, payload: {} })", "and payload"),
+        ("invalidateSubscriptions({ subscriptionField: 'onX' })", "and payload"),
+        ("invalidateSubscriptions({ subscriptionField: 'onX', payload: [1] })", "and payload"),
+        ("evictFromApiCache()", "the name of a type, not undefined"),
+        ("evictFromApiCache('Query', 2, {})", "the name of a field, not 2"),
+        ("evictFromApiCache('Query', 'a', 'b')", 'an object of caching keys, not "b"'),
+    ],
+)
+def test_an_extension_called_with_something_else_is_a_fault_of_the_code(call: str, message: str) -> None:
+    error = ask(f"return extensions.{call};").error
+
+    assert error is not None
+    assert error.error_type == "Code"
+    assert re.search(rf"extensions\.{call.split('(')[0]} expects .*{message}", error.message)
+
+
+def test_an_eviction_without_keys_is_of_the_whole_field() -> None:
+    outcome = ask("extensions.evictFromApiCache('Query', 'a'); extensions.evictFromApiCache('Query', 'b', null);")
+
+    assert [eviction["keys"] for eviction in outcome.evictions] == [{}, {}]
