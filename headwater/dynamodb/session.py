@@ -32,7 +32,7 @@ class Session:
     # `now` as the stream records of the operation have it.
     now_json: bytes = b""
     # Counters of the tables changed so far, by their keys, and stream records with theirs; `conclude` writes them.
-    counters: dict[bytes, tuple[int, int, int]] = field(default_factory=dict)
+    counters: dict[bytes, list[int]] = field(default_factory=dict)
     records: list[tuple[bytes, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

@@ -2,7 +2,7 @@
 
 import binascii
 from base64 import b64decode, b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -354,18 +354,18 @@ def _token_name(content: Any) -> str:
     return "STRING_VALUE"
 
 
-def keys_size(keys: Item) -> int:
-    """The size of canonical scalar attributes, names included."""
+def keys_of_item(types: Iterable[tuple[str, str]], item: Item) -> tuple[Item, int]:
+    """The key attributes (name, type) of a canonical item, and their size without the names."""
+    keys: Item = {}
     size = 0
-    for name, value in keys.items():
-        text = value.get("S")
-        if text is not None and text.isascii() and name.isascii():
-            size += len(name) + len(text)
-            continue
-        ((kind, content),) = value.items()
-        size += text_size(name)
-        size += text_size(content) if kind == "S" else number_size(content) if kind == "N" else len(b64decode(content))
-    return size
+    for name, kind in types:
+        keys[name] = value = item[name]
+        content = value[kind]
+        if kind == "S":
+            size += len(content) if content.isascii() else text_size(content)
+        else:
+            size += number_size(content) if kind == "N" else len(b64decode(content))
+    return keys, size
 
 
 def item_size(item: Item) -> int:

@@ -4,7 +4,7 @@ import struct
 
 import orjson
 
-from headwater.dynamodb.items.attributes import Item, items_equal, keys_size
+from headwater.dynamodb.items.attributes import Item, items_equal, keys_of_item
 from headwater.dynamodb.items.keys import hash_bytes, item_key
 from headwater.dynamodb.items.numbers import encode_number
 from headwater.dynamodb.items.schema import index_entry, primary_bytes
@@ -91,7 +91,9 @@ def _follow_put(
         if table.indexes or table.ttl_attribute is not None:
             _move_entries(session.transaction, table, key, old, new)
         has_record = table.stream is not None and (old is None or _differs(old, new, raw))
-    _count(session, table, 0 if old_raw else 1, size - old_size, old_raw, raw, new if has_record else None)
+    if has_record:
+        _record(session, table, new, old_raw, old_size, raw, size)
+    _count(session, table, 0 if old_raw else 1, size - old_size)
 
 
 def _differs(old: Item, new: Item, new_raw: bytes) -> bool:
@@ -107,31 +109,25 @@ def delete_item(
     transaction.delete(DATABASE, key)
     old = unpack_item(old_raw)
     _move_entries(transaction, table, key, old, None)
-    source = old if table.stream is not None else None
-    _count(session, table, -1, -size_of_stored(old_raw), old_raw, None, source, identity)
+    old_size = size_of_stored(old_raw)
+    if table.stream is not None:
+        _record(session, table, old, old_raw, old_size, None, 0, identity)
+    _count(session, table, -1, -old_size)
 
 
-def _count(
-    session: Session,
-    table: Table,
-    items: int,
-    size: int,
-    old_raw: bytes | None,
-    new_raw: bytes | None,
-    record_source: Item | None,
-    identity: dict[str, str] | None = None,
-) -> None:
-    """Move the counters, and write the stream record if there is a `record_source` to take the keys from."""
+def _counters(session: Session, table: Table) -> list[int]:
+    """As `counters`, with what the operation has changed so far; what is changed here is stored when it ends."""
     known = session.counters.get(table.counter_key)
-    sequence, count, total = counters(session.transaction, table) if known is None else known
-    if record_source is not None and table.stream is not None:
-        sequence += 1
-        record = _record(session.now_json, table, record_source, old_raw, new_raw, identity)
-        session.records.append((record_key(table.stream.space, sequence), record))
-        session.changed_streams.add(table.stream.arn)
-    elif not items and not size:
-        return
-    session.counters[table.counter_key] = (sequence, count + items, total + size)
+    if known is None:
+        known = session.counters[table.counter_key] = list(counters(session.transaction, table))
+    return known
+
+
+def _count(session: Session, table: Table, items: int, size: int) -> None:
+    if items or size:
+        known = _counters(session, table)
+        known[1] += items
+        known[2] += size
 
 
 def count_copies(session: Session, table: Table, items: int, size: int) -> None:
@@ -148,30 +144,38 @@ def conclude(session: Session) -> None:
 
 
 def _record(
-    now_json: bytes,
+    session: Session,
     table: Table,
     source: Item,
     old_raw: bytes | None,
+    old_size: int,
     new_raw: bytes | None,
-    identity: dict[str, str] | None,
-) -> bytes:
-    keys = {name: source[name] for name in table.keys.names}
-    size = keys_size(keys)
-    assert table.stream is not None
-    view_type = table.stream.view_type
+    new_size: int,
+    identity: dict[str, str] | None = None,
+) -> None:
+    """Make the stream record of a change; `source` has the item's keys."""
+    stream = table.stream
+    assert stream is not None
+    keys, size = keys_of_item(table.keys.types, source)
+    size += table.keys.names_size
+    view_type = stream.view_type
     name = b"REMOVE" if new_raw is None else b"INSERT" if old_raw is None else b"MODIFY"
     new_image = old_image = by = b""
     if new_raw is not None and view_type in {"NEW_IMAGE", "NEW_AND_OLD_IMAGES"}:
         new_image = b',"new":' + new_raw[4:]
-        size += size_of_stored(new_raw)
+        size += new_size
     if old_raw is not None and view_type in {"OLD_IMAGE", "NEW_AND_OLD_IMAGES"}:
         old_image = b',"old":' + old_raw[4:]
-        size += size_of_stored(old_raw)
+        size += old_size
     if identity is not None:
         by = b',"identity":' + orjson.dumps(identity)
     # The images are JSON already, and bytes put together cost half of encoding the whole (bench/store.py, put).
-    parts = (name, now_json, orjson.dumps(keys), new_image, old_image, by, size)
-    return b'{"name":"%b","time":%b,"keys":%b%b%b%b,"size":%d}' % parts
+    parts = (name, session.now_json, orjson.dumps(keys), new_image, old_image, by, size)
+    record = b'{"name":"%b","time":%b,"keys":%b%b%b%b,"size":%d}' % parts
+    known = _counters(session, table)
+    known[0] += 1
+    session.records.append((record_key(stream.space, known[0]), record))
+    session.changed_streams.add(stream.arn)
 
 
 def _move_entries(transaction: WriteTransaction, table: Table, key: bytes, old: Item | None, new: Item | None) -> None:

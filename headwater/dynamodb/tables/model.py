@@ -40,6 +40,7 @@ class Keys:
     # Name and type of each key attribute, the partition key first.
     types: tuple[tuple[str, str], ...]
     names: tuple[str, ...]
+    names_size: int
     is_multiple: bool
 
 
@@ -159,6 +160,7 @@ def keys_of(schema: list[Mapping[str, str]], types: Mapping[str, str]) -> Keys:
         sorts=sorts,
         types=both,
         names=tuple(name for name, _ in both),
+        names_size=sum(len(name.encode()) for name, _ in both),
         is_multiple=len(partitions) > 1 or len(sorts) > 1,
     )
 
