@@ -12,6 +12,7 @@ from headwater.auth.authorizer import (
     AuthorizerCache,
     AuthorizerRequest,
     LambdaAuthorizer,
+    SignatureRefused,
     accept_reply,
     refused,
 )
@@ -20,6 +21,7 @@ from headwater.auth.jwt import InvalidToken, JwtVerifier, UnverifiedToken, looks
 from headwater.auth.sigv4 import (
     ALGORITHM,
     SignableRequest,
+    SignatureMismatch,
     SigV4Verifier,
     appsync_realtime_request,
     find_signature,
@@ -179,7 +181,8 @@ class AppSyncAuthenticator:
             self._signatures.verify(attempt.signable, signature, secret=secret, now=now)
         except ServiceError as error:
             _log.info("a signature was refused: %s", error.message)
-            raise refused() from error
+            explained = error.explanation if isinstance(error, SignatureMismatch) else error.message
+            raise SignatureRefused(explained) from error
         return iam_caller(principal, attempt.source_ip)
 
     def _no_token(self) -> RequestError:

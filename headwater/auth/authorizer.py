@@ -84,6 +84,17 @@ class AuthorizerCache:
             self._entries.popitem(last=False)
 
 
+class SignatureRefused(RequestError):
+    """A signature that proves nothing; over HTTP that is as any other, the real-time channel gives `explanation`.
+
+    Recorded in aws-mobile-appsync-sdk-js#561 and #750.
+    """
+
+    def __init__(self, explanation: str) -> None:
+        super().__init__("You are not authorized to make this call.", "UnauthorizedException")
+        self.explanation = explanation
+
+
 def refused() -> RequestError:
     """The one answer to a caller that is not let in, whatever the reason was."""
     return RequestError("You are not authorized to make this call.", "UnauthorizedException")

@@ -95,6 +95,25 @@ def find_signature(request: SignableRequest) -> Signature | None:
     return _from_header(request, authorization) if has_header else None
 
 
+class SignatureMismatch(ServiceError):
+    """A signature that is not that of its request."""
+
+    def __init__(self, canonical: str, to_sign: str) -> None:
+        text = (
+            "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
+            "Access Key and signing method. Consult the service documentation for details."
+        )
+        super().__init__("InvalidSignatureException", text, status=403)
+        self._canonical = canonical
+        self._to_sign = to_sign
+
+    @property
+    def explanation(self) -> str:
+        """The message with what should have been signed, headers included."""
+        canonical = f"The Canonical String for this request should have been\n'{self._canonical}'"
+        return f"{self.message}\n\n{canonical}\n\nThe String-to-Sign should have been\n'{self._to_sign}'\n"
+
+
 class SigV4Verifier:
     """Verifies signatures; keeps up to 1024 derived keys, since four HMACs a request are a third of the work."""
 
@@ -112,10 +131,7 @@ class SigV4Verifier:
         to_sign = f"{ALGORITHM}\n{signature.timestamp}\n{scope}\n{digest}"
         expected = hmac.digest(self._key(secret, scope), to_sign.encode(), "sha256").hex()
         if not hmac.compare_digest(expected.encode(), signature.signature.encode()):
-            raise _invalid(
-                "The request signature we calculated does not match the signature you provided. Check your AWS Secret "
-                "Access Key and signing method. Consult the service documentation for details."
-            )
+            raise SignatureMismatch(canonical, to_sign)
 
     def _key(self, secret: str, scope: str) -> bytes:
         cached = self._keys.get((secret, scope))

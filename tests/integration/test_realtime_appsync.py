@@ -15,6 +15,7 @@ from gql.transport.appsync_websockets import AppSyncWebsocketsTransport
 from gql.transport.exceptions import TransportQueryError, TransportServerError
 from websockets.asyncio.client import connect
 
+from headwater.auth.authorizer import SignatureRefused
 from headwater.errors import RequestError
 from headwater.realtime.connection import RealtimeLimits
 from headwater.server.appsync.api_log import ApiLog, LogSettings
@@ -304,6 +305,25 @@ async def test_what_clients_do_wrong_is_counted_and_told_once(caplog: pytest.Log
         "a client's start was refused",
     ]
     assert "graphql-transport-ws (urql" in told[0]
+
+
+async def test_a_wrong_signature_is_explained_at_connect_and_at_a_start() -> None:
+    async with running() as api, connected_client(api) as client:
+
+        async def refuse(*asked: Any) -> Any:
+            raise SignatureRefused("The request signature does not match.\n\nThe Canonical String …")
+
+        api.realtime.authenticate = refuse
+        at_start = await client.start("a", ON_ALL)
+        async with connected_client(api, does_init=False) as other:
+            at_connect = await other.receive()
+
+    error = {
+        "errorType": "BadRequestException",
+        "message": "The request signature does not match.\n\nThe Canonical String …",
+    }
+    assert at_start == {"id": "a", "type": "error", "payload": {"errors": [error]}}
+    assert at_connect == {"type": "connection_error", "payload": {"errors": [{**error, "errorCode": 400}]}}
 
 
 async def test_a_fault_of_the_server_at_connect_is_told_as_such(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from headwater.auth.authorizer import SignatureRefused
 from headwater.engine import channel_error
 from headwater.errors import RequestError
 from headwater.realtime.argument_filter import ArgumentFilter
@@ -181,6 +182,8 @@ class RealtimeEndpoint:
     ) -> None:
         try:
             caller = await known
+        except SignatureRefused as error:
+            self._refuse(connection, start, RequestError(error.explanation, "BadRequestException"))
         except RequestError as error:
             if error.error_type == "UnauthorizedException":
                 logger.info("a subscription's credentials were refused: %s", error.message)
@@ -247,7 +250,8 @@ class RealtimeEndpoint:
             counters["SubscribeClientError"] += 1
             if isinstance(error, FilterRefused):
                 self._realtime.warnings.tell_refused_filter(error.detail)
-            logger.info("refused subscription %s: %s", identifier, error.message)
+            # What should have been signed, behind the first line, has the client's session token.
+            logger.info("refused subscription %s: %s", identifier, error.message.partition("\n")[0])
             connection.refuse_start(start, _errors_of(error))
         else:
             counters["SubscribeServerError"] += 1

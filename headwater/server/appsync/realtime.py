@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from headwater.auth.appsync import source_ip_of
+from headwater.auth.authorizer import SignatureRefused
 from headwater.errors import RequestError
 from headwater.realtime.connection import MAX_EVENT_BYTES, MessageRefused, RealtimeLimits
 from headwater.realtime.explanation import PublishedEvents
@@ -146,6 +147,9 @@ class AppSyncRealtime:
             caller = self.authenticate(connect.header, "connect", _CONNECT_BODY, source_ip)
             if not isinstance(caller, GraphQLCaller):
                 caller = await caller
+        except SignatureRefused as error:
+            refusal = {"errorType": "BadRequestException", "message": error.explanation, "errorCode": 400}
+            return self._refused([refusal], SUBPROTOCOL, request)
         except RequestError as error:
             refusal = {"errorType": error.error_type or "UnauthorizedException", "message": error.message}
             return self._refused([{**refusal, "errorCode": 401}], SUBPROTOCOL, request)
@@ -222,7 +226,8 @@ class AppSyncRealtime:
     def _refused(
         self, errors: list[dict[str, Any]], subprotocol: str | None, request: HttpRequest
     ) -> WebSocketEndpoint:
-        logger.info("refused a real-time connection of %s: %s", request.peer, errors[0]["message"])
+        # What should have been signed has the client's session token.
+        logger.info("refused a real-time connection of %s: %s", request.peer, errors[0]["message"].partition("\n")[0])
         self.counters["ConnectClientError"] += 1
         return RefusedEndpoint(errors, subprotocol, self.websocket_limits)
 

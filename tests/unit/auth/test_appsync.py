@@ -1,5 +1,6 @@
 """AppSync callers: the mode the headers choose, the identity resolvers see, and who is refused."""
 
+import hashlib
 import re
 from collections.abc import Mapping
 from datetime import datetime
@@ -19,7 +20,7 @@ from headwater.auth.appsync import (
     source_ip_of,
     visible_headers,
 )
-from headwater.auth.authorizer import LambdaAuthorizer
+from headwater.auth.authorizer import LambdaAuthorizer, SignatureRefused
 from headwater.auth.jwt import JwtVerifier, PoolKey, make_pool_key, sign_jwt
 from headwater.errors import RequestError, ServiceError
 from headwater.values.http import HttpRequest
@@ -144,6 +145,34 @@ async def test_a_signed_request_is_its_roles(pool_key: PoolKey) -> None:
     }
     await refusal(subject, headers, now=now + 3600)
     await refusal(authenticator(), headers, now=now)
+
+
+async def test_a_wrong_signature_is_explained_to_the_real_time_channel_alone() -> None:
+    subject = authenticator(is_iam=True)
+    signed = AWSRequest(method="POST", url="http://localhost:8080/graphql/connect", data=b"{}")
+    SigV4Auth(Credentials(ROLE.access_key_id, "wrong"), "appsync", "us-east-1").add_auth(signed)
+    headers = {name.lower(): value for name, value in signed.headers.items()} | {"host": "localhost:8080"}
+    stamp = headers["x-amz-date"]
+    now = datetime.strptime(stamp + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+    attempt = subject.connect_attempt(headers, request_id="r", source_ip=("127.0.0.1",))
+
+    with pytest.raises(SignatureRefused) as caught:
+        await subject.authenticate(attempt, now=now)
+    with pytest.raises(SignatureRefused) as late:
+        await subject.authenticate(attempt, now=now + 3600)
+
+    assert caught.value.message == "You are not authorized to make this call."
+    sha256 = hashlib.sha256(b"{}").hexdigest()
+    canonical = f"POST\n/graphql/connect\n\nhost:localhost:8080\nx-amz-date:{stamp}\n\nhost;x-amz-date\n{sha256}"
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    assert caught.value.explanation == (
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access "
+        "Key and signing method. Consult the service documentation for details.\n\n"
+        f"The Canonical String for this request should have been\n'{canonical}'\n\n"
+        "The String-to-Sign should have been\n"
+        f"'AWS4-HMAC-SHA256\n{stamp}\n{stamp[:8]}/us-east-1/appsync/aws4_request\n{digest}'\n"
+    )
+    assert late.value.explanation.startswith(f"Signature expired: {stamp} is now earlier than ")
 
 
 async def test_a_signature_of_another_service_or_an_unknown_key_is_refused() -> None:
