@@ -155,7 +155,7 @@ def normalise_value(value: Any, depth: int = 1) -> tuple[Value, int]:
     if not kinds:
         raise validation(_NO_TYPE)
     if depth > MAX_DEPTH:
-        raise validation(_TOO_DEEP)
+        raise RequestFault(_TOO_DEEP)
     checked = _CHECKS[kinds[0]](value[kinds[0]], depth)
     if len(kinds) > 1:
         for kind in kinds[1:]:
@@ -183,7 +183,7 @@ def _check_boolean(content: Any, depth: int) -> tuple[Value, int]:
 
 def _check_null(content: Any, depth: int) -> tuple[Value, int]:
     if not boolean(content):
-        raise invalid("Null attribute value types must have the value of true")
+        raise RequestFault(f"{INVALID}Null attribute value types must have the value of true")
     return {"NULL": True}, 1
 
 
