@@ -127,6 +127,7 @@ async def _resolve_again(deployment: Deployment, environment: StackEnvironment) 
             arns[consumer.logical_id] = arn
     examination = examine(deployment.loaded, replace(environment, stream_labels=labels, consumer_arns=arns))
     deployment.stack, deployment.resources = examination.stack, examination.resources
+    deployment.outputs = examination.outputs
 
 
 async def start_sources(deployment: Deployment) -> None:

@@ -88,6 +88,7 @@ class Deployment:
     apis: dict[str, "GraphQLApi"] = field(default_factory=dict)
     live: list[LiveResource] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
     _mappings: "EventSourceMappings | None" = None
 
     @property

@@ -1,6 +1,7 @@
 """Judge a whole template before anything of it runs: every fault at once, not the first one."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from headwater.deploy.faults import Faults
 from headwater.deploy.loading import LoadedTemplate
@@ -13,12 +14,14 @@ from headwater.template.verdicts import Finding, judge
 
 @dataclass(slots=True)
 class Examination:
-    """The stack with its resolved resources, the verdicts, and what is wrong."""
+    """The stack with its resolved resources and outputs, the verdicts, and what is wrong."""
 
     stack: Stack
     faults: Faults
     resources: list[Resource] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
 
 
 def first_of(loaded: LoadedTemplate, kind: str) -> str:
@@ -48,7 +51,24 @@ def examine(loaded: LoadedTemplate, environment: StackEnvironment) -> Examinatio
             for finding in findings:
                 if finding.verdict == "refused":
                     _refuse(faults, finding)
+    _look_at_outputs(examination)
     return examination
+
+
+def _look_at_outputs(examination: Examination) -> None:
+    """Resolve the outputs; nothing here depends on one, so what one lacks is told and no fault."""
+    stack = examination.stack
+    for name, output in (stack.document.body.get("Outputs") or {}).items():
+        try:
+            if isinstance(output, dict) and ("Condition" not in output or stack.condition(str(output["Condition"]))):
+                examination.outputs[str(name)] = stack.output(name)
+        except TemplateError as error:
+            if error.logical_id not in examination.faults.broken:
+                examination.warnings.append(f"Outputs.{name} has no value here: {error.message}")
+    # What could not be resolved may be what asks for them.
+    if not examination.faults.found:
+        with examination.faults.collecting(""):
+            stack.refuse_unused_names()
 
 
 def _refuse(faults: Faults, finding: Finding) -> None:

@@ -1,7 +1,7 @@
 """A template file becomes a transformed document; the transform is remembered by the text's hash."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,31 @@ def load_template(path: Path, parameters: dict[str, str], region: str, cache_dir
         local = _headwater_metadata(document).get("Parameters") or {}
         parameters = {**{str(name): _text(value) for name, value in local.items()}, **parameters}
         document, code = transform_sam(document, parameters, region)
-        return LoadedTemplate(document, code, path.parent, parameters, key)
-    return LoadedTemplate(*cached[:2], path.parent, cached[2])
+    else:
+        (document, code, parameters), key = cached, ""
+    return LoadedTemplate(document, replace(code, assets=_cdk_assets(path)), path.parent, parameters, key)
+
+
+def _cdk_assets(template: Path) -> dict[str, str]:
+    """What `cdk synth` wrote beside `<stack>.template.json`: the S3 key of each asset -> its path in that folder.
+
+    Source: AWS CDK, "Cloud assembly schema", `AssetManifest`.
+    """
+    if not template.name.endswith(".template.json"):
+        return {}
+    manifest = template.with_name(template.name.removesuffix(".template.json") + ".assets.json")
+    try:
+        files = orjson.loads(manifest.read_bytes())["files"].values()
+        return {
+            str(place["objectKey"]): str(asset["source"]["path"])
+            for asset in files
+            if "path" in asset["source"]
+            for place in asset["destinations"].values()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TemplateError(f"cannot read CDK's list of assets {manifest}: {error}") from error
 
 
 def _text(value: Any) -> str:

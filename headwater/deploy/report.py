@@ -16,6 +16,7 @@ def report_lines(deployment: Deployment, ports: Ports, ready_s: float) -> list[s
             f"  {deploy_only} more are deploy-only: `headwater check {deployment.options.template}` lists them"
         )
     lines += ["", *_addresses(deployment, ports)]
+    lines += _outputs(deployment)
     lines += [f"  warning: {warning}" for warning in deployment.warnings]
     lines += ["", *_commands(deployment, ports)]
     if deployment.options.devices:
@@ -43,7 +44,17 @@ def _addresses(deployment: Deployment, ports: Ports) -> list[str]:
         ("Local CA", ready["caFile"]),
         ("Data", str(deployment.data_dir) if deployment.options.data_dir else "kept in memory only"),
     ]
-    return [f"  {name:<10} {value}" for name, value in rows if value]
+    return [f"  {name:<10} {value}" for name, value in [*rows, *_further_keys(deployment, ready["apiKey"])] if value]
+
+
+def _further_keys(deployment: Deployment, told: str | None) -> list[tuple[str, str]]:
+    keys = ((key, api.logical_id) for api in deployment.apis.values() for key in api.api_keys)
+    return [("API key", f"{key}  (of {logical_id})") for key, logical_id in keys if key != told]
+
+
+def _outputs(deployment: Deployment) -> list[str]:
+    width = max(map(len, deployment.outputs), default=0)
+    return [f"  output  {name:<{width}}  {value}" for name, value in deployment.outputs.items()]
 
 
 def _commands(deployment: Deployment, ports: Ports) -> list[str]:

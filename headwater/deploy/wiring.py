@@ -142,6 +142,8 @@ def make_deployment(
         compiled=compiled,
         faults=examination.faults,
         findings=examination.findings,
+        outputs=examination.outputs,
+        warnings=list(examination.warnings),
     )
 
 

@@ -56,6 +56,7 @@ def read_chain(loaded: LoadedTemplate) -> Chain:
     parameters = {str(name): _text(stack.parameter(name)) for name in declared}
     footprints = parse_footprints(loaded.plan, parameters)
     resources = [stack.resource(logical_id) for logical_id in stack.logical_ids()]
+    stack.refuse_unused_names()
     readers = [_reader(stack, resources, name, footprint) for name, footprint in footprints.items()]
     on_stream = [reader for reader in readers if reader.source == "kinesis"]
     if len(on_stream) != 1:

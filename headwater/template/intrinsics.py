@@ -11,11 +11,12 @@ from typing import Any
 from headwater.errors import TemplateError
 from headwater.template.attributes import StackEnvironment, attribute_of, physical_id
 from headwater.template.document import TemplateDocument
-from headwater.template.parameters import ParameterValue, parameter_values
+from headwater.template.parameters import ParameterValue, StoredParameter, parameter_values
 
 __all__ = ["NO_VALUE", "Resource", "Stack", "StackEnvironment"]
 
 _SUBSTITUTION = re.compile(r"\$\{(!?)([^}]*)\}")
+_DYNAMIC_REFERENCE = re.compile(r"\{\{resolve:([^{}]+)\}\}")
 
 
 class _NoValue:
@@ -40,7 +41,8 @@ class Resource:
 class Stack:
     """A template bound to parameter values and an environment.
 
-    `given` are parameter values from outside; those the template does not declare are refused.
+    `given` are values from outside by name: of parameters, of other stacks' exports, and of dynamic references
+    (`ssm:/path`); names that nothing in the template can ask for are refused.
     """
 
     document: TemplateDocument
@@ -53,13 +55,35 @@ class Stack:
     _resolving: list[str] = field(init=False, default_factory=list)
     _naming: list[str] = field(init=False, default_factory=list)
     _place: str = field(init=False, default="")
+    _imported: set[str] = field(init=False, default_factory=set)
 
     def __post_init__(self) -> None:
         self._parameters = parameter_values(self.document.body.get("Parameters") or {}, self.given)
+        if not _looks_outside(self.document.body):
+            self.refuse_unused_names()
 
-    def parameter(self, name: str) -> ParameterValue:
-        """The value of a parameter; a list for `List<…>` and `CommaDelimitedList` types."""
-        return self._parameters[name]
+    def parameter(self, name: str) -> Any:
+        """The value of a parameter; a list for `List<…>` and `CommaDelimitedList` types.
+
+        Raises: TemplateError for one that SSM Parameter Store holds.
+        """
+        value = self._parameters[name]
+        if isinstance(value, StoredParameter):
+            raise self._fault(value.why)
+        return value
+
+    def refuse_unused_names(self) -> None:
+        """Raises: TemplateError for given names that no parameter has and nothing resolved so far has imported."""
+        unused = sorted(set(self.given) - set(self._parameters) - self._imported)
+        if unused:
+            raise TemplateError(f"the template has no parameter {', '.join(unused)}; it has {sorted(self._parameters)}")
+
+    def imported(self, name: str, what: str) -> str:
+        """A value from outside the template. Raises: TemplateError if it is not given."""
+        if name not in self.given:
+            raise self._fault(f"{what}: it lies outside this template; give its value with --param '{name}=…'")
+        self._imported.add(name)
+        return self.given[name]
 
     def logical_ids(self) -> list[str]:
         """Resources whose condition holds, in template order."""
@@ -102,9 +126,16 @@ class Stack:
         result: dict[str, Any] = {}
         for name, output in (self.document.body.get("Outputs") or {}).items():
             if isinstance(output, dict) and ("Condition" not in output or self.condition(output["Condition"])):
-                self._place = f"Outputs.{name}"
-                result[name] = self.resolve(output.get("Value"))
+                result[name] = self.output(name)
         return result
+
+    def output(self, name: str) -> Any:
+        """One output's value. Raises: TemplateError naming the output."""
+        self._place = f"Outputs.{name}"
+        try:
+            return self.resolve(self.document.body["Outputs"][name].get("Value"))
+        finally:
+            self._place = ""
 
     def physical_id(self, logical_id: str) -> str:
         """The name the resource has outside the template; stable over restarts."""
@@ -146,14 +177,18 @@ class Stack:
                 ((name, argument),) = value.items()
                 function = _FUNCTIONS.get(name)
                 if function is not None:
-                    return function(self, argument)
+                    found = function(self, argument)
+                    return self._dynamic(found) if isinstance(found, str) and "{{resolve:" in found else found
                 if isinstance(name, str) and name.startswith("Fn::"):
                     raise self._fault(f"the function {name} does not work here")
             resolved = {key: self.resolve(child) for key, child in value.items()}
             return {key: child for key, child in resolved.items() if child is not NO_VALUE}
         if isinstance(value, list):
             return [child for child in map(self.resolve, value) if child is not NO_VALUE]
-        return value
+        return self._dynamic(value) if isinstance(value, str) and "{{resolve:" in value else value
+
+    def _dynamic(self, text: str) -> str:
+        return _DYNAMIC_REFERENCE.sub(lambda found: self.imported(found.group(1), found.group()), text)
 
     def _fault(self, message: str) -> TemplateError:
         return TemplateError(message, logical_id=self._place)
@@ -165,7 +200,7 @@ class Stack:
         if name in pseudo:
             return pseudo[name]
         if name in self._parameters:
-            return self._parameters[name]
+            return self.parameter(name)
         if name in self.document.resources:
             return self._attribute(name, "")
         raise self._fault(f"Ref {name!r} names neither a parameter nor a resource")
@@ -193,6 +228,8 @@ class Stack:
             )
         except TemplateError as error:
             raise error if error.logical_id else self._fault(error.message) from error
+        except KeyError as error:
+            raise TemplateError("missing", logical_id=logical_id, property_path=str(error.args[0])) from error
 
     def substitute(self, argument: Any) -> str:
         extra: dict[str, Any] = {}
@@ -216,6 +253,15 @@ class Stack:
             return _text(found)
 
         return _SUBSTITUTION.sub(replace, argument)
+
+
+def _looks_outside(value: Any) -> bool:
+    """Whether a template has an import or a dynamic reference anywhere."""
+    if isinstance(value, dict):
+        return "Fn::ImportValue" in value or any(map(_looks_outside, value.values()))
+    if isinstance(value, list):
+        return any(map(_looks_outside, value))
+    return isinstance(value, str) and "{{resolve:" in value
 
 
 def _names_resource(key: str) -> bool:
@@ -282,8 +328,9 @@ def _find_in_map(stack: Stack, argument: Any) -> Any:
     return found
 
 
-def _import_value(stack: Stack, argument: Any) -> Any:
-    raise stack._fault(f"Fn::ImportValue {stack.resolve(argument)!r}: there is no other stack to import from")
+def _import_value(stack: Stack, argument: Any) -> str:
+    name = _text(stack.resolve(argument))
+    return stack.imported(name, f"Fn::ImportValue {name!r}")
 
 
 def _cidr(stack: Stack, argument: Any) -> list[str]:

@@ -1,34 +1,55 @@
 """Template parameters: declared types, defaults and constraints against the values given."""
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
 from headwater.errors import TemplateError
 
-ParameterValue = str | list[str]
+_STORED: Final = "AWS::SSM::Parameter::Value"
 
 
-def parameter_values(declared: dict[str, Any], given: dict[str, str]) -> dict[str, ParameterValue]:
-    """The value of every declared parameter.
+@dataclass(frozen=True, slots=True)
+class StoredParameter:
+    """A parameter whose value lies in SSM Parameter Store and was not given: `why` says so to whoever needs it."""
 
-    Raises: TemplateError for an unknown name, a missing value, and a value outside the declared constraints.
+    why: str
+
+
+ParameterValue = str | list[str] | StoredParameter
+
+
+def parameter_values(declared: dict[str, Any], given: Mapping[str, str]) -> dict[str, ParameterValue]:
+    """The value of every declared parameter; for one of an SSM type, what the store would hold, if that is given.
+
+    Raises: TemplateError naming every missing value, and for a value outside the declared constraints.
     """
-    unknown = sorted(set(given) - set(declared))
-    if unknown:
-        raise TemplateError(f"the template has no parameter {', '.join(unknown)}; it has {sorted(declared)}")
+    missing = [name for name, body in declared.items() if name not in given and not _has_default(body or {})]
+    if missing:
+        values = " ".join(f"--param {name}=…" for name in missing)
+        one = len(missing) == 1
+        raise TemplateError(
+            f"no value: give one with {values}" if one else f"{len(missing)} have no value: give them with {values}",
+            logical_id="Parameters",
+            property_path=missing[0] if one else "",
+        )
     return {name: _value(name, body or {}, given.get(name)) for name, body in declared.items()}
+
+
+def _has_default(body: dict[str, Any]) -> bool:
+    return "Default" in body or str(body.get("Type")).startswith(_STORED)
 
 
 def _value(name: str, body: dict[str, Any], given: str | None) -> ParameterValue:
     kind = str(body.get("Type", "String"))
-    if kind.startswith("AWS::SSM::Parameter::Value"):
-        raise TemplateError(
-            f"the type {kind} reads SSM Parameter Store, which is empty here; give a String parameter",
-            logical_id="Parameters",
-            property_path=name,
-        )
-    if given is None and "Default" not in body:
-        raise TemplateError(f"no value: give one with --param {name}=…", logical_id="Parameters", property_path=name)
+    if kind.startswith(_STORED):
+        if given is None:
+            return StoredParameter(
+                f"the parameter {name} reads SSM Parameter Store, which is empty here; give what "
+                f"{body.get('Default', 'it')} holds with --param {name}=…"
+            )
+        kind = kind.removeprefix(_STORED).strip("<>")
     raw = given if given is not None else body["Default"]
     text = ("true" if raw else "false") if isinstance(raw, bool) else str(raw)
     _check(name, body, kind, text)

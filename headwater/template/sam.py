@@ -7,7 +7,7 @@ aws-sam-translator does the work. It insists on code that was uploaded, so every
 import contextlib
 import copy
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from headwater.errors import TemplateError
@@ -35,18 +35,24 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class LocalCode:
-    """Where the code of a transformed resource lies: `key` of the `s3://headwater-local/key` address -> local path."""
+    """Where the code of a transformed resource lies: `key` of the `s3://headwater-local/key` address -> local path.
+
+    `assets` are those of a template that CDK synthesised: the key in any bucket -> the path beside the template.
+    """
 
     paths: dict[str, str]
+    assets: dict[str, str] = field(default_factory=dict)
 
     def path_of(self, bucket: str | None, key: str | None) -> str | None:
-        """The local path behind an S3 address of ours, None for a real one."""
-        return self.paths.get(key or "") if bucket == _BUCKET else None
+        """The local path behind an S3 address of ours or of an asset, None for any other."""
+        return self.paths.get(key or "") if bucket == _BUCKET else self.assets.get(key or "")
 
     def path_of_uri(self, uri: str) -> str:
         """The local path behind a `CodeS3Location`-like value, which in a source template is a path itself."""
-        prefix = f"s3://{_BUCKET}/"
-        return self.paths.get(uri.removeprefix(prefix), uri) if uri.startswith(prefix) else uri
+        if not uri.startswith("s3://"):
+            return uri
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        return self.path_of(bucket, key) or uri
 
 
 def needs_transform(document: TemplateDocument) -> bool:

@@ -77,4 +77,6 @@ def _walk(table: TypeTable, prefix: str, value: Any) -> Iterator[tuple[str, Verd
 def _unknown_type(kind: str) -> str:
     if kind.startswith("Custom::") or kind == "AWS::CloudFormation::CustomResource":
         return "custom resources do not run here; move what it does behind a Condition"
+    if kind.startswith("AWS::Serverless::"):
+        return "this type needs the SAM transform; state `Transform: AWS::Serverless-2016-10-31` in the template"
     return "this resource type does not run here; move it behind a Condition that is false locally"

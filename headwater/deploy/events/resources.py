@@ -105,7 +105,10 @@ def warn_without_permission(deployment: Deployment, arn: str, principal: str, so
     """Warn about a function that AWS would not let a service call: no `AWS::Lambda::Permission` lets it."""
     if ":lambda:" not in arn or not deployment.options.checks_iam:
         return
-    name = deployment.functions.config(arn).name
+    try:
+        name = deployment.functions.config(arn).name
+    except ServiceError:
+        return  # a function at fault, whose fault is told
     for permission in deployment.of_type("AWS::Lambda::Permission"):
         given = permission.properties
         reference = str(given.get("FunctionName"))

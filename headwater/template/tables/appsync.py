@@ -69,7 +69,8 @@ APPSYNC: dict[str, TypeTable] = {
         checks=(
             required("Name", "AuthenticationType"),
             one_of("ApiType", ("GRAPHQL",), "merged APIs do not run here"),
-            one_of("Visibility", ("GLOBAL",), "private APIs need a VPC"),
+            # A private API is reached from one network only, here from this machine; requests and answers are the same.
+            one_of("Visibility", ("GLOBAL", "PRIVATE"), "expected GLOBAL or PRIVATE"),
             one_of("IntrospectionConfig", ("ENABLED", "DISABLED"), "expected ENABLED or DISABLED"),
             one_of(
                 "LogConfig.FieldLogLevel",

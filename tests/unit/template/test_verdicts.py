@@ -95,7 +95,7 @@ def test_alias_shares_its_calls_between_two_numbered_versions(weights: Any, reas
         ("AWS::IoT::TopicRule", {"TopicRulePayload": {"Actions": [{"Sqs": {}}] * 11}}, "TopicRulePayload.Actions"),
         ("AWS::AppSync::GraphQLSchema", {}, "ApiId"),
         ("AWS::AppSync::GraphQLApi", {"ApiType": "MERGED"}, "ApiType"),
-        ("AWS::AppSync::GraphQLApi", {"Visibility": "PRIVATE"}, "Visibility"),
+        ("AWS::AppSync::GraphQLApi", {"Visibility": "SECRET"}, "Visibility"),
         ("AWS::AppSync::GraphQLApi", {"IntrospectionConfig": "OFF"}, "IntrospectionConfig"),
         ("AWS::AppSync::GraphQLApi", {"QueryDepthLimit": 76}, "QueryDepthLimit"),
         ("AWS::AppSync::GraphQLApi", {"QueryDepthLimit": "-1"}, "QueryDepthLimit"),
