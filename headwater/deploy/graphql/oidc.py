@@ -64,7 +64,6 @@ async def _fetch(url: str, allows: AllowsHost) -> dict[str, Any]:
             parts.hostname,
             parts.port or (443 if is_tls else 80),
             f"{head}connection: close\r\n\r\n".encode(),
-            is_head=False,
             ssl_context=ssl.create_default_context() if is_tls else None,
             allows=allows,
         ),
