@@ -110,11 +110,17 @@ class ResolverRun:
             now_ms=self.call.request.now * 1000,
             entropy=self._entropy(2 * ENTROPY_BYTES) if module.needs_entropy else b"",
         )
+        self.take_both(module, context, handler, outcome)
+        return handler, outcome
+
+    def take_both(
+        self, module: JsModule, context: Mapping[str, Any], handler: HandlerName, outcome: HandlerOutcome
+    ) -> None:
+        """Take up what both handlers did. Raises: as run_handler."""
         if self.observer is not None:
             kind: HandlerKind = "Request" if handler == "request" else "Response"
             self.observer.handler_ran(kind, self.call, None, context, outcome)
         self._take(outcome, module)
-        return handler, outcome
 
     def _take(self, outcome: HandlerOutcome, module: JsModule) -> None:
         if isinstance(outcome, PlainOutcome):

@@ -102,7 +102,8 @@ class FieldCall(msgspec.Struct):
 class FieldResolver(Protocol):
     """Produces the values of one field of one type.
 
-    A resolver that never waits may have a plain function `resolve_now(call)`, which does what `resolve` does.
+    A resolver that never waits may have a plain function `resolve_now(call)`, which does what `resolve` does, and then
+    `resolve_each_now(calls)`, which gives what that does for each call in order, an exception where it raises one.
     """
 
     @property

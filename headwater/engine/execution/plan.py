@@ -70,7 +70,8 @@ class FieldPlan:
 
     `refusal` is the (errorType, message) of a field that may not be completed at all. `complete_fast` completes a
     resolver's value if nothing is wrong with it and nothing below it needs a resolver. `selected` keeps the selection
-    below a published field by real names. `resolve_now` is the resolver's, if it never waits (see FieldResolver).
+    below a published field by real names. `resolve_now` and `resolve_each_now` are the resolver's, if it never waits
+    (see FieldResolver).
     """
 
     response_key: str
@@ -86,6 +87,7 @@ class FieldPlan:
     complete_fast: Callable[[Any], Any] | None = None
     selected: Mapping[str, Any] | None = None
     resolve_now: Callable[[FieldCall], Any] | None = None
+    resolve_each_now: Callable[[list[FieldCall]], list[Any]] | None = None
     is_introspection: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -103,13 +105,17 @@ class FieldPlan:
 
 @dataclass(slots=True)
 class ObjectPlan:
-    """All fields of one object type. `fast` maps a source to its response, with None for the `special` fields."""
+    """All fields of one object type. `fast` maps a source to its response, with None for the `special` fields.
+
+    `sequences` are the fields of a root that runs them in order, those together whose handlers can run together.
+    """
 
     type_name: str
     fields: tuple[FieldPlan, ...]
     special: tuple[FieldPlan, ...]
     is_tracked: bool
     fast: Callable[[Any], dict[str, Any]] | None = None
+    sequences: tuple[tuple[FieldPlan, ...], ...] | None = None
 
     @property
     def is_pure(self) -> bool:
@@ -239,6 +245,7 @@ class PlanCompiler:
             resolver,
             refusal,
             resolve_now=getattr(resolver, "resolve_now", None),
+            resolve_each_now=getattr(resolver, "resolve_each_now", None),
         )
         # Other fields are completed as part of their object, or with care.
         if plan.shape.is_pure and not plan.is_introspection and (resolver is not None or depth == 1):

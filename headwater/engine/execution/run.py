@@ -25,6 +25,9 @@ from headwater.errors import RequestError
 
 T = TypeVar("T")
 
+# Fields whose handlers run together in one call of their engine, which has one time limit.
+_MAX_TOGETHER = 64
+
 
 # What is left to resolve is yielded; when it has been, the generator goes on.
 Steps = Generator[list[Job], None, dict[str, Any] | None]
@@ -56,11 +59,16 @@ def mutation_steps(
     A root field that may not be null and is ends the operation; the fields after it do not run.
     """
     data: dict[str, Any] = {}
-    for one in plan.fields:
+    if plan.sequences is None:
+        plan.sequences = _sequences(plan.fields)
+    for together in plan.sequences:
         # The next field starts when all below this one is done.
         run.jobs = []
+        one = together[0]
         key = one.response_key
-        if one.resolve_now is not None:
+        if len(together) > 1:
+            _resolve_roots_now(run, together, data)
+        elif one.resolve_now is not None:
             _resolve_root_now(run, one, data)
         else:
             try:
@@ -73,12 +81,36 @@ def mutation_steps(
                 yield left
         if run.is_data_null:
             return None
-        value = data[key]
-        if value is not None and one.name in published_fields:
-            if one.selected is None:
-                one.selected = selected_tree(one)
-            published.append(PublishedMutation(one.name, real_names(run, one.shape, value), one.selected))
+        for one in together:
+            value = data[one.response_key]
+            if value is not None and one.name in published_fields:
+                if one.selected is None:
+                    one.selected = selected_tree(one)
+                published.append(PublishedMutation(one.name, real_names(run, one.shape, value), one.selected))
     return data
+
+
+def _sequences(fields: Sequence[FieldPlan]) -> tuple[tuple[FieldPlan, ...], ...]:
+    """Fields in order; those of one resolver that never waits together, where none of them can end the operation."""
+    found: list[list[FieldPlan]] = []
+    for one in fields:
+        last = found[-1] if found else []
+        if (
+            last
+            and len(last) < _MAX_TOGETHER
+            and _is_free(one)
+            and _is_free(last[0])
+            and one.resolver is last[0].resolver
+        ):
+            last.append(one)
+        else:
+            found.append([one])
+    return tuple(map(tuple, found))
+
+
+def _is_free(plan: FieldPlan) -> bool:
+    """Whether what comes after a root field does not depend on how it ends, and nothing below it has to be resolved."""
+    return plan.resolve_each_now is not None and plan.complete_fast is not None and not plan.shape.is_required
 
 
 def execute(run: Run, steps: Steps) -> dict[str, Any] | Coroutine[Any, Any, dict[str, Any] | None] | None:
@@ -120,17 +152,51 @@ def _resolve_root_now(run: Run, plan: FieldPlan, data: dict[str, Any]) -> None:
         value = resolve_now(call)
     except RequestError as error:
         value = error
-    else:
-        if plan.complete_fast is not None and call.appended is None:
-            # Not contextlib.suppress: it costs more than completing a small object.
-            try:
-                data[key] = plan.complete_fast(value)
-            except (Bail, ScalarFault):
-                pass
-            else:
-                return
+    _put_root(run, plan, call, value, data)
+
+
+def _resolve_roots_now(run: Run, plans: Sequence[FieldPlan], data: dict[str, Any]) -> None:
+    """As _resolve_root_now for fields of one resolver, whose handlers run one after the other.
+
+    Measured by bench/appsync_targeted.py (S2).
+    """
+    values: list[Any] = []
+    calls: list[FieldCall] = []
+    for plan in plans:
+        try:
+            calls.append(_call(run, plan, None, (None, plan.response_key)))
+            values.append(None)
+        except RequestError as error:
+            values.append(error)
+    resolve_each_now = plans[0].resolve_each_now
+    assert resolve_each_now is not None, "chosen for it"
+    results = iter(resolve_each_now(calls) if calls else ())
+    left = iter(calls)
+    for plan, refused in zip(plans, values, strict=True):
+        if refused is None:
+            _put_root(run, plan, next(left), next(results), data)
+        else:
+            _put_root(run, plan, None, refused, data)
+
+
+def _put_root(run: Run, plan: FieldPlan, call: FieldCall | None, value: Any, data: dict[str, Any]) -> None:
+    """Finish a root field with what its resolver gave."""
+    key = plan.response_key
+    if (
+        plan.complete_fast is not None
+        and call is not None
+        and not call.appended
+        and not isinstance(value, RequestError)
+    ):
+        # Not contextlib.suppress: it costs more than completing a small object.
+        try:
+            data[key] = plan.complete_fast(value)
+        except (Bail, ScalarFault):
+            pass
+        else:
+            return
     data[key] = None
-    _settle(run, Job(plan, None, path, Slot(data, key, plan.shape.is_required, None)), call, value)
+    _settle(run, Job(plan, None, (None, key), Slot(data, key, plan.shape.is_required, None)), call, value)
 
 
 def _run_at_once(run: Run, jobs: list[Job]) -> list[Job]:
