@@ -183,7 +183,7 @@ def _check_boolean(content: Any, depth: int) -> tuple[Value, int]:
 
 def _check_null(content: Any, depth: int) -> tuple[Value, int]:
     if not boolean(content):
-        raise RequestFault(f"{INVALID}Null attribute value types must have the value of true")
+        raise invalid("Null attribute value types must have the value of true")
     return {"NULL": True}, 1
 
 

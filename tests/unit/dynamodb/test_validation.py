@@ -65,7 +65,7 @@ def nested(levels: int) -> dict[str, Any]:
         ("Query", {"TableName": "tab", "IndexName": "nix", "KeyConditionExpression": "PK = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}, "The table does not have the specified index: nix"),
         ("Query", {"TableName": "tab", "KeyConditionExpression": "PK = :a", "FilterExpression": "SK = :a", "ExpressionAttributeValues": {":a": {"S": "x"}}}, "Filter Expression can only contain non-primary key attributes: Primary key attribute: SK"),
         ("BatchWriteItem", {"RequestItems": {"tab": [{"PutRequest": {"Item": KEY}}, {"DeleteRequest": {"Key": KEY}}]}}, "Provided list of item keys contains duplicates"),
-        ("PutItem", {**PUT, "Item": {**KEY, "a": {"NULL": False}}}, "1 validation error detected: One or more parameter values were invalid: Null attribute value types must have the value of true"),
+        ("PutItem", {**PUT, "Item": {**KEY, "a": {"NULL": False}}}, "One or more parameter values were invalid: Null attribute value types must have the value of true"),
         ("BatchWriteItem", {"RequestItems": {"tab": [{"PutRequest": {"Item": {**KEY, "a": {"NULL": False}}}}]}}, "One or more parameter values were invalid: Null attribute value types must have the value of true"),
         ("PutItem", {**PUT, "Item": {**KEY, "a": nested(32)}}, "1 validation error detected: Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"),
         ("UpdateItem", {**UPDATE, "UpdateExpression": "SET a = :v", "ExpressionAttributeValues": {":v": nested(32)}}, "1 validation error detected: Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"),
