@@ -18,6 +18,7 @@ from headwater.auth.authorizer import (
 )
 from headwater.auth.identity import api_key_caller, cognito_caller, iam_caller, oidc_caller
 from headwater.auth.jwt import InvalidToken, JwtVerifier, UnverifiedToken, looks_like_jwt, parse_jwt
+from headwater.auth.key_sets import RenewedKeys
 from headwater.auth.sigv4 import (
     ALGORITHM,
     SignableRequest,
@@ -67,7 +68,7 @@ class OidcProvider:
     """One OpenID Connect issuer; the two lifetimes are milliseconds after `iat` and `auth_time`, 0 is no limit."""
 
     issuer: str
-    keys: JwtVerifier
+    keys: RenewedKeys
     client_id: re.Pattern[str] | None = None
     iat_ttl_ms: int = 0
     auth_ttl_ms: int = 0
@@ -137,7 +138,7 @@ class AppSyncAuthenticator:
         token = _without_bearer(authorization)
         has_issuers = bool(self._settings.user_pools or self._settings.oidc_providers)
         if has_issuers and looks_like_jwt(token):
-            return self._token(parse_jwt(token), attempt, now)
+            return await self._token(parse_jwt(token), attempt, now)
         return await self._lambda(authorization, attempt, now)
 
     def quick_caller(self, request: HttpRequest, now: float) -> GraphQLCaller | None:
@@ -196,7 +197,7 @@ class AppSyncAuthenticator:
             raise refused()
         return api_key_caller(attempt.source_ip)
 
-    def _token(self, token: UnverifiedToken, attempt: AuthAttempt, now: float) -> GraphQLCaller:
+    async def _token(self, token: UnverifiedToken, attempt: AuthAttempt, now: float) -> GraphQLCaller:
         issuer = token.claims.get("iss")
         try:
             for pool in self._settings.user_pools:
@@ -205,7 +206,7 @@ class AppSyncAuthenticator:
                     check_pool_claims(pool, claims)
                     return cognito_caller(claims, attempt.source_ip, pool.default_action)
             for provider in self._oidc_providers(issuer):
-                claims = provider.keys.verify(token, now=now)
+                claims = await provider.keys.verify(token, now=now)
                 check_oidc_claims(provider, claims, now)
                 return oidc_caller(claims, attempt.source_ip)
         except InvalidToken as error:

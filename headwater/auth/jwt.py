@@ -32,6 +32,10 @@ class InvalidToken(RemoteProtocolError):
         self.is_expired = is_expired
 
 
+class UnknownKey(InvalidToken):
+    """The token is signed with a key that is not in the key set."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
     """A token taken apart; nothing in it is proven."""
@@ -109,9 +113,10 @@ class JwtVerifier:
     def __init__(self, jwks: Mapping[str, Any]) -> None:
         """Raises: InvalidToken if a key is malformed."""
         keys = jwks.get("keys")
-        if not isinstance(keys, list):
-            raise InvalidToken("a key set has a list `keys`")
-        self._keys = [(key, _load_public(key)) for key in keys if key.get("use", "sig") == "sig"]
+        if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
+            raise InvalidToken("a key set has a list `keys` of objects")
+        # Keys of kinds that are not understood are to be ignored (RFC 7517 §5).
+        self._keys = [(key, _load_public(key)) for key in keys if key.get("use", "sig") == "sig" and _is_known(key)]
 
     def verify(self, token: str | UnverifiedToken, *, now: float, leeway_s: float = 0.0) -> Mapping[str, Any]:
         """The claims of a token whose signature, `exp` and `nbf` hold at `now` (epoch seconds).
@@ -127,7 +132,7 @@ class JwtVerifier:
         kid = parsed.header.get("kid")
         suitable = [public for key, public in self._keys if _suits(key, alg, kid)]
         if not suitable:
-            raise InvalidToken(f"no key of the key set suits kid {kid!r} and algorithm {alg}")
+            raise UnknownKey(f"no key of the key set suits kid {kid!r} and algorithm {alg}")
         if not any(_is_signed_by(public, alg, parsed) for public in suitable):
             raise InvalidToken("the signature is wrong")
         _check_times(parsed.claims, now, leeway_s)
@@ -181,17 +186,20 @@ def _der_signature(public: ec.EllipticCurvePublicKey, signature: bytes) -> bytes
     return encode_dss_signature(int.from_bytes(signature[:size], "big"), int.from_bytes(signature[size:], "big"))
 
 
+def _is_known(key: Mapping[str, Any]) -> bool:
+    kind = key.get("kty")
+    return kind in ("RSA", "oct") or (kind == "EC" and key.get("crv") in _CURVES)
+
+
 def _load_public(key: Mapping[str, Any]) -> Any:
     try:
         if key.get("kty") == "RSA":
             return rsa.RSAPublicNumbers(_number(key["e"]), _number(key["n"])).public_key()
         if key.get("kty") == "EC":
             return ec.EllipticCurvePublicNumbers(_number(key["x"]), _number(key["y"]), _CURVES[key["crv"]]).public_key()
-        if key.get("kty") == "oct":
-            return _decode(key["k"])
-    except (KeyError, TypeError, ValueError) as error:
+        return _decode(key["k"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidToken(f"key {key.get('kid')!r} of the key set is malformed") from error
-    raise InvalidToken(f"key {key.get('kid')!r} has type {key.get('kty')!r}, expected RSA, EC or oct")
 
 
 def _load_private(pem: str) -> rsa.RSAPrivateKey:

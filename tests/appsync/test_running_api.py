@@ -183,10 +183,14 @@ def test_a_token_for_somebody_else_or_of_the_past_is_refused(api: Api, web: Web,
     assert status == 401
 
 
-def test_a_token_signed_with_another_key_is_refused(api: Api, web: Web) -> None:
-    status, _, _ = post(api, WHO, {"authorization": sign_jwt(make_pool_key(), claims(web))})
+def test_a_new_key_of_the_issuer_is_fetched_and_any_other_is_refused(api: Api, web: Web) -> None:
+    web.key = make_pool_key()
 
-    assert status == 401
+    statuses = [
+        post(api, WHO, {"authorization": sign_jwt(key, claims(web))})[0] for key in (web.key, make_pool_key(), web.key)
+    ]
+
+    assert statuses == [200, 401, 200]
 
 
 # HTTP data source, cache, headers, introspection

@@ -1,6 +1,7 @@
-"""OpenID Connect providers of GraphQL APIs: their keys are fetched once, at the start."""
+"""OpenID Connect providers of GraphQL APIs: their keys are fetched at the start, and again when one is new."""
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import Mapping
@@ -11,10 +12,14 @@ import orjson
 
 from headwater.auth.appsync import OidcProvider
 from headwater.auth.jwt import InvalidToken, JwtVerifier
+from headwater.auth.key_sets import RenewedKeys
 from headwater.datasource.sources.http_client import AllowsHost, HttpFault, send_request
 from headwater.errors import TemplateError
 
+_log = logging.getLogger(__name__)
+
 _TIMEOUT_S: Final = 5.0
+_NO_KEYS: Final = (HttpFault, InvalidToken, TimeoutError)
 _PLACE: Final = "OpenIDConnectConfig.Issuer"
 
 
@@ -27,18 +32,30 @@ async def oidc_provider(config: Mapping[str, Any], allows: AllowsHost) -> OidcPr
     if not isinstance(issuer, str):
         raise TemplateError("missing: OPENID_CONNECT needs it", property_path=_PLACE)
     try:
-        discovery = await _fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration", allows)
-        keys = JwtVerifier(await _fetch(str(discovery.get("jwks_uri", "")), allows))
-    except (HttpFault, InvalidToken, TimeoutError) as error:
+        verifier = await _fetch_keys(issuer, allows)
+    except _NO_KEYS as error:
         hint = f"the keys of {issuer} are fetched at the start, from this machine or a host given with --allow-host"
         raise TemplateError(f"{error or 'no answer in time'}; {hint}", property_path=_PLACE) from error
+
+    async def fetch_again() -> JwtVerifier | None:
+        try:
+            return await _fetch_keys(issuer, allows)
+        except _NO_KEYS as error:
+            _log.warning("the keys of %s cannot be fetched again: %s", issuer, error or "no answer in time")
+            return None
+
     return OidcProvider(
         issuer,
-        keys,
+        RenewedKeys(verifier, fetch_again),
         pattern_of(config, "OpenIDConnectConfig", "ClientId"),
         iat_ttl_ms=int(config.get("IatTTL") or 0),
         auth_ttl_ms=int(config.get("AuthTTL") or 0),
     )
+
+
+async def _fetch_keys(issuer: str, allows: AllowsHost) -> JwtVerifier:
+    discovery = await _fetch(f"{issuer.rstrip('/')}/.well-known/openid-configuration", allows)
+    return JwtVerifier(await _fetch(str(discovery.get("jwks_uri", "")), allows))
 
 
 def pattern_of(config: Mapping[str, Any], place: str, name: str) -> re.Pattern[str] | None:

@@ -22,6 +22,7 @@ from headwater.auth.appsync import (
 )
 from headwater.auth.authorizer import LambdaAuthorizer, SignatureRefused
 from headwater.auth.jwt import JwtVerifier, PoolKey, make_pool_key, sign_jwt
+from headwater.auth.key_sets import RenewedKeys
 from headwater.errors import RequestError, ServiceError
 from headwater.values.http import HttpRequest
 from headwater.values.identity import AwsPrincipal, GraphQLCaller
@@ -34,6 +35,13 @@ ROLE = AwsPrincipal("ASIAROLE", "123456789012", "fanout")
 @pytest.fixture(scope="module")
 def pool_key() -> PoolKey:
     return make_pool_key()
+
+
+def keys_of(key: PoolKey) -> RenewedKeys:
+    async def fetch() -> None:
+        return None
+
+    return RenewedKeys(JwtVerifier(key.jwks()), fetch)
 
 
 class Authorizer:
@@ -239,7 +247,7 @@ async def test_an_api_of_tokens_says_that_other_credentials_are_none(pool_key: P
 
 
 async def test_an_oidc_token_needs_iat_and_an_accepted_client(pool_key: PoolKey) -> None:
-    provider = OidcProvider("https://issuer", JwtVerifier(pool_key.jwks()), re.compile("app"), iat_ttl_ms=60_000)
+    provider = OidcProvider("https://issuer", keys_of(pool_key), re.compile("app"), iat_ttl_ms=60_000)
     subject = authenticator(oidc_providers=(provider,), is_iam=True)
     claims = {"sub": "u1", "iss": "https://issuer", "azp": "app", "aud": ["x"], "iat": NOW, "exp": NOW + 600}
 
@@ -254,7 +262,7 @@ async def test_an_oidc_token_needs_iat_and_an_accepted_client(pool_key: PoolKey)
 
 
 async def test_the_issuer_is_not_checked_where_oidc_is_the_only_mode(pool_key: PoolKey) -> None:
-    provider = OidcProvider("https://issuer", JwtVerifier(pool_key.jwks()))
+    provider = OidcProvider("https://issuer", keys_of(pool_key))
     claims = {"sub": "u1", "iss": "https://other", "iat": NOW, "exp": NOW + 600}
 
     caller = await call(authenticator(oidc_providers=(provider,)), {"authorization": sign_jwt(pool_key, claims)})

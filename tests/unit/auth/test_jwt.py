@@ -122,7 +122,17 @@ def test_algorithm_is_verified(family: str, bits: str) -> None:
     assert claims["sub"] == "u1"
 
 
-@pytest.mark.parametrize("jwks", [{}, {"keys": [{"kty": "RSA", "n": "x"}]}, {"keys": [{"kty": "OKP"}]}])
+@pytest.mark.parametrize(
+    "jwks",
+    [
+        {},
+        {"keys": "x"},
+        {"keys": [5]},
+        {"keys": [{"kty": "RSA", "n": "x"}]},
+        {"keys": [{"kty": "RSA", "n": 5, "e": "AQAB"}]},
+        {"keys": [{"kty": "oct"}]},
+    ],
+)
 def test_a_malformed_key_set_is_refused(jwks: dict[str, Any]) -> None:
     with pytest.raises(InvalidToken):
         JwtVerifier(jwks)
@@ -133,3 +143,12 @@ def test_no_text_is_a_crash(text: str) -> None:
     with pytest.raises(InvalidToken):
         JwtVerifier({"keys": []}).verify(text, now=NOW)
     assert not looks_like_jwt(text)
+
+
+def test_keys_of_kinds_that_are_not_understood_are_ignored() -> None:
+    key = make_pool_key()
+    others = [{"kty": "OKP", "crv": "Ed25519", "x": "AA", "kid": "e"}, {"kty": "EC", "crv": "secp256k1"}, {"kid": "x"}]
+
+    claims = JwtVerifier({"keys": [*others, *key.jwks()["keys"]]}).verify(sign_jwt(key, {"exp": 2}), now=1)
+
+    assert claims == {"exp": 2}
