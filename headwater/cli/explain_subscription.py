@@ -9,6 +9,9 @@ import orjson
 
 from headwater.cli import EXIT_OK
 from headwater.cli.instance import ask
+from headwater.cli.log_lines import one_line
+
+_MAX_ID_CHARACTERS = 64
 
 
 def run_explain_subscription(data_dir: Path, *, event: int | None, mutation: str, api: str, is_json: bool) -> int:
@@ -38,7 +41,7 @@ def explanation_lines(explanation: dict[str, Any]) -> list[str]:
 
 
 def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
-    ids = ", ".join(verdict["ids"])
+    ids = ", ".join(map(_shown, verdict["ids"]))
     more = verdict["subscribers"] - len(verdict["ids"])
     who = f"{verdict['field']}, {ids}" + (f" and {more} more" if more else "")
     if not verdict["matches"]:
@@ -48,3 +51,8 @@ def _verdict_lines(verdict: dict[str, Any]) -> list[str]:
     nulls = [f"    null there, because the mutation did not select it: {', '.join(unselected)}"] if unselected else []
     errors = [f"    with an error: {message}" for message in verdict["errors"]]
     return [f"  sent to {who}", *nulls, *errors]
+
+
+def _shown(identifier: str) -> str:
+    """An id as its client chose it, which may be anything up to a megabyte."""
+    return one_line(identifier if len(identifier) <= _MAX_ID_CHARACTERS else identifier[:_MAX_ID_CHARACTERS] + "…")

@@ -7,6 +7,11 @@ _TAB = 9
 _ESCAPED = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code != _TAB} | {10: "\\n", 13: "\\r"}
 
 
+def one_line(text: str) -> str:
+    """Text of clients that neither forges lines nor steers the terminal."""
+    return text.translate(_ESCAPED)
+
+
 class LineFormatter(logging.Formatter):
     """Client ids, topics and names get into messages; they must neither forge lines nor steer the terminal.
 
@@ -17,5 +22,5 @@ class LineFormatter(logging.Formatter):
         super().__init__(_FORMAT)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        record.message = record.message.translate(_ESCAPED)
+        record.message = one_line(record.message)
         return super().formatMessage(record)

@@ -22,7 +22,8 @@ def explain_subscription(deployment: Deployment, body: Mapping[str, Any]) -> Htt
     if not apis:
         return json_response(400, {"message": f"there is no API {wanted!r}; there are {sorted(deployment.apis)}"})
     number, mutation = body.get("event"), body.get("mutation")
-    if not (number is None or isinstance(number, int)) or not (mutation is None or isinstance(mutation, str)):
+    is_number = isinstance(number, int) and not isinstance(number, bool)
+    if not (number is None or is_number) or not (mutation is None or isinstance(mutation, str)):
         return json_response(400, {"message": "event is a number and mutation the name of a field"})
     found = [
         (api, event) for api in apis if (event := api.realtime.events.find(number=number, mutation_field=mutation))
