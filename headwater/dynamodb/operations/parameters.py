@@ -48,10 +48,11 @@ class ExpressionParameters:
         self._used_names: set[str] = set()
         self._used_values: set[str] = set()
         self.nested_heads: set[str] = set()
-        _check_mixture(request, expressions, legacy)
         self._shape = _shape(request, expressions)
         self._accepted = None if self._shape is None else cache.accepted(self._shape)
         self._compiled: dict[str, Compiled] = {}
+        if self._accepted is None or not request.keys().isdisjoint(legacy):
+            _check_mixture(request, expressions, legacy)
 
     def read_placeholders(self) -> None:
         """Check ExpressionAttributeNames and ExpressionAttributeValues. Raises: ServiceError `ValidationException`."""
