@@ -104,6 +104,12 @@ class SilenceWarnings:
         if self._is_new(detail):
             logger.warning("a subscription was refused: %s", detail)
 
+    def tell_denied(self, reason: str) -> None:
+        """Amplify takes a field its caller may not see for an expired token."""
+        if self._is_new(("denied", reason)):
+            text = "a subscription was refused: %s; Amplify closes its connection over this and connects again"
+            logger.warning(text, reason)
+
     def tell_refused_message(self, kind: str, reason: str) -> None:
         """The service's answer to a message it does not understand says nothing of the reason."""
         if self._is_new((kind, reason)):

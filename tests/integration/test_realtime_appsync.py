@@ -326,6 +326,20 @@ async def test_a_wrong_signature_is_explained_at_connect_and_at_a_start() -> Non
     assert at_connect == {"type": "connection_error", "payload": {"errors": [{**error, "errorCode": 400}]}}
 
 
+async def test_a_denied_subscription_is_told_once_because_amplify_reconnects_over_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as api, connected_client(api) as client:
+        text = "Not Authorized to access onTelemetry on type Subscription"
+        api.engine.setups["onTelemetry"] = RequestError(text, "Unauthorized")
+        for identifier in "ab":
+            refused = await client.start(identifier, ON_ALL)
+            assert refused["payload"] == {"errors": [{"errorType": "Unauthorized", "message": text}]}
+
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert told == [f"a subscription was refused: {text}; Amplify closes its connection over this and connects again"]
+
+
 async def test_a_fault_of_the_server_at_connect_is_told_as_such(caplog: pytest.LogCaptureFixture) -> None:
     async with running() as api:
 

@@ -250,6 +250,8 @@ class RealtimeEndpoint:
             counters["SubscribeClientError"] += 1
             if isinstance(error, FilterRefused):
                 self._realtime.warnings.tell_refused_filter(error.detail)
+            elif error.error_type == "Unauthorized":
+                self._realtime.warnings.tell_denied(error.message)
             # What should have been signed, behind the first line, has the client's session token.
             logger.info("refused subscription %s: %s", identifier, error.message.partition("\n")[0])
             connection.refuse_start(start, _errors_of(error))
