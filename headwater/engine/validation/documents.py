@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from graphql import (
+    SKIP,
     ArgumentNode,
     DocumentNode,
     FieldNode,
@@ -20,6 +21,7 @@ from graphql import (
     specified_rules,
     validate,
 )
+from graphql.language.visitor import VisitorAction
 from graphql.validation import ASTValidationRule
 
 from headwater.engine.calls import Limits, RequestRefused
@@ -106,13 +108,19 @@ _WITHOUT_PATH: Final = frozenset({"NoUnusedFragmentsRule", "NoUnusedVariablesRul
 
 
 class NoSchemaIntrospection(ValidationRule):
-    """With introspection switched off, `__schema` and `__type` are fields that do not exist."""
+    """With introspection switched off, the types of `__schema` and `__type` have no fields.
 
-    def enter_field(self, node: FieldNode, *_: Any) -> None:
+    Source: the picture in the Developer Guide's "Configuring GraphQL run complexity, query depth, and introspection",
+    and graphql-java's NoIntrospectionGraphqlFieldVisibility, whose words it shows.
+    """
+
+    def enter_field(self, node: FieldNode, *_: Any) -> VisitorAction:
         parent = self.context.get_parent_type()
-        if node.name.value in ("__schema", "__type") and parent is not None:
-            message = f"Cannot query field '{node.name.value}' on type '{parent.name}'."
-            self.report_error(GraphQLError(message, node))
+        if parent is None or not parent.name.startswith("__") or node.name.value == "__typename":
+            return None
+        message = f"Cannot query field '{node.name.value}' on type '{parent.name}'."
+        self.report_error(GraphQLError(message, node))
+        return SKIP
 
 
 def select_operation(document: DocumentNode, name: str | None) -> OperationDefinitionNode:

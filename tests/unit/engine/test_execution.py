@@ -443,10 +443,21 @@ async def test_introspection_can_be_switched_off(make_api: Any) -> None:
         "__typename": "Query",
     }
     assert await closed.messages(query) == [
-        "Validation error of type FieldUndefined: Field '__schema' in type 'Query' is undefined @ '__schema'",
-        "Validation error of type FieldUndefined: Field '__type' in type 'Query' is undefined @ '__type'",
+        "Validation error of type FieldUndefined: Field 'queryType' in type '__Schema' is undefined "
+        "@ '__schema/queryType'",
+        "Validation error of type FieldUndefined: Field 'name' in type '__Type' is undefined @ '__type/name'",
     ]
     assert await closed.data("{ __typename }") == {"__typename": "Query"}
+
+
+async def test_introspection_that_is_off_hides_the_fields_behind_fragments_too(make_api: Any) -> None:
+    closed = make_api(SDL, {}, limits=Limits(is_introspection_enabled=False))
+    query = "{ __schema { ...S ... on __Schema { directives { name } } } } fragment S on __Schema { types { name } }"
+
+    assert [message.partition(": ")[2].partition(" @")[0] for message in await closed.messages(query)] == [
+        "Field 'directives' in type '__Schema' is undefined",
+        "Field 'types' in type '__Schema' is undefined",
+    ]
 
 
 async def test_introspection_follows_its_variables(make_api: Any) -> None:
