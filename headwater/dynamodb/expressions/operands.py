@@ -45,14 +45,21 @@ def compile_operand(operand: Operand) -> Resolve:
 
 
 def size_of(value: Value | None) -> Value | None:
-    """What `size` gives: characters, bytes or members; nothing for numbers, booleans and null."""
+    """What `size` gives: UTF-16 code units of a text, bytes or members; nothing for numbers, booleans and null.
+
+    Source of the code units: paritysuite/dynamodb-conformance, "counts UTF-16 code units (3), not UTF-8 bytes (6)".
+    """
     if value is None:
         return None
     kind = type_of(value)
     content = value[kind]
     if kind in {"N", "BOOL", "NULL"}:
         return None
-    return {"N": str(len(b64decode(content)) if kind == "B" else len(content))}
+    if kind == "B":
+        return {"N": str(len(b64decode(content)))}
+    if kind == "S" and not content.isascii():
+        return {"N": str(len(content.encode("utf-16-le", "surrogatepass")) // 2)}
+    return {"N": str(len(content))}
 
 
 def static_type(operand: Operand, values: Values) -> str | None:

@@ -165,9 +165,6 @@ def throughput(given: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def enable_stream(session: Session, document: Document, specification: Mapping[str, Any]) -> None:
     """Give the table a stream of its own label; earlier streams of the table stay readable."""
-    view_type = specification.get("StreamViewType")
-    if view_type is None:
-        raise invalid("StreamViewType must be specified when StreamEnabled is true")
     moment = datetime.fromtimestamp(session.now, UTC)
     label = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}"
     document["stream"] = {
@@ -175,12 +172,23 @@ def enable_stream(session: Session, document: Document, specification: Mapping[s
         "label": label,
         "space": new_space(session.transaction),
         "shardId": f"shardId-{int(session.now * 1000):020d}-{session.fresh_id.replace('-', '')[:8]}",
-        "viewType": view_type,
+        "viewType": specification["StreamViewType"],
     }
+
+
+def check_stream(specification: Mapping[str, Any] | None) -> None:
+    """StreamEnabled and StreamViewType together. Raises: ServiceError `ValidationException`."""
+    if specification is None:
+        return
+    if specification["StreamEnabled"] and specification.get("StreamViewType") is None:
+        raise invalid("StreamViewType must be specified when StreamEnabled is true")
+    if not specification["StreamEnabled"] and specification.get("StreamViewType") is not None:
+        raise invalid("StreamViewType cannot be specified when StreamEnabled is false")
 
 
 def check_create(request: Request) -> None:
     """The rules between the members of a CreateTable request. Raises: ServiceError `ValidationException`."""
+    check_stream(request.get("StreamSpecification"))
     _check_billing(request)
     check_warm(request.get("WarmThroughput"), request.get("BillingMode"), "table")
     names = [entry["AttributeName"] for entry in request["AttributeDefinitions"]]

@@ -14,6 +14,8 @@ from headwater.dynamodb.tables.backfill import begin_backfill
 from headwater.dynamodb.tables.create import (
     check_bounds,
     check_global_index,
+    check_projection,
+    check_stream,
     checked_tags,
     enable_stream,
     exceeds_bounds,
@@ -114,6 +116,7 @@ def _check_update(request: Request) -> None:
     if request.get("BillingMode") == "PROVISIONED" and given is None:
         raise invalid("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
     check_bounds(given)
+    check_stream(request.get("StreamSpecification"))
     seen: set[str] = set()
     for update in updates or ():
         parts = [update[kind] for kind in ("Update", "Create", "Delete") if update.get(kind) is not None]
@@ -128,6 +131,8 @@ def _check_update(request: Request) -> None:
         if name in seen:
             raise invalid(f"Only one global secondary index update per index is allowed simultaneously. Index: {name}")
         seen.add(name)
+        if update.get("Create") is not None:
+            check_projection(update["Create"]["Projection"])
     if sum(update.get("Update") is None for update in updates or ()) > 1:
         raise _one_at_a_time()
 

@@ -110,6 +110,7 @@ def test_any_text_is_an_expression_or_a_named_fault(text: str) -> None:
     [
         ("size(s) = :two", True),
         ("size(l) > size(s)", False),
+        ("size(astral) = :five", True),
         ("contains(l, :a)", True),
         ("contains(s, :a)", True),
         ("attribute_type(l, :type)", True),
@@ -124,6 +125,7 @@ def test_any_text_is_an_expression_or_a_named_fault(text: str) -> None:
 def test_functions_and_paths(text: str, expected: bool) -> None:
     item: Any = {
         "s": {"S": "ab"},
+        "astral": {"S": "\U0001f600\U0001f600é"},
         "l": {"L": [{"N": "1"}, {"S": "a"}]},
         "m": {"M": {"k": {"N": "5"}}},
         "set": {"NS": ["2", "1"]},

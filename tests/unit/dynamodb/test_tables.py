@@ -218,3 +218,40 @@ def test_a_new_table_shows_only_what_the_service_knows_of_it_yet(dynamodb: Any) 
     assert described["WarmThroughput"]["Status"] == "ACTIVE"
     assert described["GlobalSecondaryIndexes"][0]["WarmThroughput"]["Status"] == "ACTIVE"
     assert "WarmThroughput" not in deleted
+
+
+@pytest.mark.parametrize(
+    ("specification", "message"),
+    [
+        (
+            {"StreamEnabled": False, "StreamViewType": "NEW_IMAGE"},
+            "One or more parameter values were invalid: StreamViewType cannot be specified when StreamEnabled is false",
+        ),
+        (
+            {"StreamEnabled": True},
+            "One or more parameter values were invalid: StreamViewType must be specified when StreamEnabled is true",
+        ),
+    ],
+)
+def test_a_view_type_goes_with_an_enabled_stream_alone(dynamodb: Any, specification: Any, message: str) -> None:
+    dynamodb.create("there")
+
+    with pytest.raises(ServiceError) as created:
+        dynamodb.create("tab", StreamSpecification=specification)
+    updated = dynamodb.message("UpdateTable", TableName="there", StreamSpecification=specification)
+
+    assert (created.value.message, updated) == (message, message)
+
+
+def test_a_projection_is_checked_before_the_table_is_looked_up(dynamodb: Any) -> None:
+    create = {
+        "IndexName": "index",
+        "KeySchema": [{"AttributeName": "g", "KeyType": "HASH"}],
+        "Projection": {"ProjectionType": "INCLUDE"},
+    }
+
+    message = dynamodb.message("UpdateTable", TableName="absent", GlobalSecondaryIndexUpdates=[{"Create": create}])
+
+    assert message == (
+        "One or more parameter values were invalid: ProjectionType is INCLUDE, but NonKeyAttributes is not specified"
+    )
