@@ -31,10 +31,14 @@ class HandshakeRefused(RemoteProtocolError):
 
 @dataclass(frozen=True, slots=True)
 class ConnectRequest:
-    """`header` is the credentials object with its names in lower case; `custom_headers` are the client's own."""
+    """`header` is the credentials object with its names in lower case; `custom_headers` are the client's own.
+
+    `lacks_payload`: the credentials come in the query without the `payload` that the service wants beside them.
+    """
 
     header: dict[str, str]
     custom_headers: dict[str, str]
+    lacks_payload: bool = False
 
 
 def read_connect_request(
@@ -49,6 +53,7 @@ def read_connect_request(
         raise HandshakeRefused("NoProtocolError", has_subprotocol=False)
     query = dict(parse_qsl(raw_query, keep_blank_values=True))
     encoded = next((entry[len(_HEADER_PREFIX) :] for entry in subprotocols if entry.startswith(_HEADER_PREFIX)), None)
+    lacks_payload = encoded is None and "header" in query and "payload" not in query
     if encoded is None:
         encoded = query.get("header")
     header = _decoded(encoded) if encoded is not None else _from_request(headers)
@@ -56,7 +61,7 @@ def read_connect_request(
         raise HandshakeRefused("Required headers are missing.")
     custom = {name.lower(): value for name, value in query.items() if name not in ("header", "payload")}
     custom.pop("authorization", None)
-    return ConnectRequest(header, custom)
+    return ConnectRequest(header, custom, lacks_payload)
 
 
 def lower_case_header(header: Mapping[str, Any]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Say once what AWS AppSync keeps silent about: fields a mutation did not select, and events it drops."""
 
 import logging
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from headwater.realtime.argument_filter import argument_rules
@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 # Selections and filters are few; a client that makes up ever new ones may be warned again.
 _MAX_REMEMBERED = 1024
+_MAX_SHOWN_CHARACTERS = 120
 
 
 class PublishedMutation(Protocol):
@@ -103,6 +104,23 @@ class SilenceWarnings:
         """The service's answer to a filter that may not be set does not say which value was wrong."""
         if self._is_new(detail):
             logger.warning("a subscription was refused: %s", detail)
+
+    def tell_other_protocol(self, offered: Sequence[str]) -> None:
+        """`NoProtocolError` does not say which protocol is missing."""
+        if self._is_new("protocol"):
+            found = ", ".join(offered)[:_MAX_SHOWN_CHARACTERS] or "none"
+            logger.warning(
+                "a real-time client offers the subprotocols %s: AppSync speaks graphql-ws alone (Amplify, "
+                "aws-appsync-subscription-link), not graphql-transport-ws (urql, Apollo's GraphQLWsLink)",
+                found,
+            )
+
+    def tell_missing_payload(self) -> None:
+        """The service wants both query parameters."""
+        if self._is_new("payload"):
+            logger.warning(
+                "a real-time client sends header in its query without payload=e30=, which AWS wants beside it"
+            )
 
     def tell_denied(self, reason: str) -> None:
         """Amplify takes a field its caller may not see for an expired token."""

@@ -326,6 +326,25 @@ async def test_a_wrong_signature_is_explained_at_connect_and_at_a_start() -> Non
     assert at_connect == {"type": "connection_error", "payload": {"errors": [{**error, "errorCode": 400}]}}
 
 
+async def test_a_client_of_another_protocol_and_one_without_payload_are_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with running() as api:
+        raw = base64.b64encode(json.dumps(api.header()).encode()).decode()
+        url = f"ws://{api.host}/graphql"
+        async with connect(url, subprotocols=["graphql-transport-ws"]) as websocket:  # type: ignore[list-item]  # a NewType
+            refused = json.loads(await websocket.recv())
+        async with connect(f"{url}?header={raw}", subprotocols=["graphql-ws"]) as websocket:  # type: ignore[list-item]
+            await websocket.send('{"type":"connection_init"}')
+            accepted = json.loads(await websocket.recv())
+
+    assert refused["payload"] == {"errors": [{"message": "NoProtocolError", "errorCode": 400}]}
+    assert accepted["type"] == "connection_ack"
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert [text[:66] for text in told] == [
+        "a real-time client offers the subprotocols graphql-transport-ws: A",
+        "a real-time client sends header in its query without payload=e30=,",
+    ]
+
+
 async def test_a_denied_subscription_is_told_once_because_amplify_reconnects_over_it(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

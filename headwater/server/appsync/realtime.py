@@ -138,10 +138,15 @@ class AppSyncRealtime:
     async def accept(self, request: HttpRequest) -> WebSocketEndpoint | HttpResponse:
         """Read and check the credentials; who is refused is let in to be told so, as the service does."""
         self.counters["ConnectRequests"] += 1
+        offered = offered_subprotocols(request)
         try:
-            connect = read_connect_request(request.raw_query, offered_subprotocols(request), request.headers)
+            connect = read_connect_request(request.raw_query, offered, request.headers)
         except HandshakeRefused as refused:
+            if refused.subprotocol is None:
+                self.warnings.tell_other_protocol([one for one in offered if not one.startswith("header-")])
             return self._refused(refused.errors, refused.subprotocol, request)
+        if connect.lacks_payload:
+            self.warnings.tell_missing_payload()
         source_ip = source_ip_of(request)
         try:
             caller = self.authenticate(connect.header, "connect", _CONNECT_BODY, source_ip)
