@@ -1,12 +1,15 @@
 """The commands and their options."""
 
 import gc
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+# A name, an IPv4 or an IPv6 address.
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 application = typer.Typer(
     name="headwater",
     help="Run an AppSync, IoT Core and Kinesis SAM template on this machine.",
@@ -24,6 +27,7 @@ application.add_typer(explain_application, name="explain", no_args_is_help=True)
 application.add_typer(device_application, name="device", no_args_is_help=True)
 
 DataDir = Annotated[Path, typer.Option(help="Where state lives.")]
+InstanceDir = Annotated[Path, typer.Option(help="The data directory of the instance.")]
 
 
 def _pairs(pairs: list[str], option: str = "--param") -> dict[str, str]:
@@ -68,7 +72,10 @@ def up(
         list[str] | None, typer.Option(help="Run a function under a debugger, NAME or NAME=PORT; its timeout is off.")
     ] = None,
 ) -> None:
-    """Run a template until Ctrl-C."""
+    """Run a template on this machine until Ctrl-C: its APIs, tables, streams, queues, functions and topic rules.
+
+    Says where each of them answers when all of them do. What is stored outlives a stop, and kill -9.
+    """
     gc.disable()  # until the start is over: next to nothing of what it makes is garbage
     from headwater.cli.up import run_up
     from headwater.deploy.options import UpOptions
@@ -111,6 +118,12 @@ def _debug_ports(given: list[str]) -> dict[str, int]:
 
 
 def _hosts(given: list[str] | None) -> tuple[str, ...]:
+    for host in given or []:
+        # Anything more would never match the host of an endpoint.
+        if not _HOST.fullmatch(host):
+            raise typer.BadParameter(
+                f"{host!r} is not a host name or an address: no scheme, port or path", param_hint="--allow-host"
+            )
     return tuple(host.lower() for host in given or [])
 
 
@@ -137,9 +150,15 @@ def check(
 def evaluate() -> None:
     """Evaluate JSON lines from standard input: resolver utilities, topic rules, event and subscription filters.
 
-    Each line is one object and is answered by one line. What it holds depends on its "kind": appsync_utils has "code"
-    (an expression) and "context"; iot_sql has "sql", "topic" and "payload"; event_filter has "pattern" and "event";
-    subscription_filter has "filter" and "payload".
+    Each line is one object and is answered by one line. What it holds depends on its "kind":
+
+    appsync_utils: "code" (an expression) and "context"
+
+    iot_sql: "sql", "topic" and "payload"
+
+    event_filter: "pattern" and "event"
+
+    subscription_filter: "filter" and "payload"
     """
     from headwater.cli.evaluate import run_evaluate
 
@@ -176,7 +195,7 @@ def token(
     group: Annotated[list[str] | None, typer.Option(help="A group (role) of the user.")] = None,
     pool: Annotated[str, typer.Option(help="The user pool's logical id, where there are several.")] = "",
     hours: Annotated[float, typer.Option(min=0.01, max=24, help="How long the token is valid.")] = 1.0,
-    data_dir: DataDir = Path(".headwater"),
+    data_dir: InstanceDir = Path(".headwater"),
 ) -> None:
     """Print a signed user pool token for a running instance."""
     from headwater.cli.token import run_token
@@ -192,7 +211,7 @@ def logs(
     lines: Annotated[
         int, typer.Option("--lines", "-n", min=0, help="How many of the newest lines to begin with.")
     ] = 100,
-    data_dir: DataDir = Path(".headwater"),
+    data_dir: InstanceDir = Path(".headwater"),
 ) -> None:
     """Print what a function or GraphQL API of a running instance has logged."""
     from headwater.cli.logs import run_logs
@@ -202,7 +221,8 @@ def logs(
 
 @iam_application.command("report")
 def iam_report(
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False, data_dir: DataDir = Path(".headwater")
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    data_dir: InstanceDir = Path(".headwater"),
 ) -> None:
     """Say what each function used of what its role grants, and what it was denied."""
     from headwater.cli.iam import run_report
@@ -243,7 +263,7 @@ def device_add(
     name: Annotated[str, typer.Argument(help="The thing's name, which is the device's MQTT client id.")],
     out: Annotated[Path | None, typer.Option(help="The folder for key, certificate and CA; NAME if not given.")] = None,
     policy: Annotated[str, typer.Option(help="The IoT policy to attach; the template's if it has only one.")] = "",
-    data_dir: DataDir = Path(".headwater"),
+    data_dir: InstanceDir = Path(".headwater"),
 ) -> None:
     """Register a device with a certificate of its own and print a publish to paste."""
     from headwater.cli.device import run_add
@@ -265,7 +285,7 @@ def device_provision(
     claim: Annotated[
         Path | None, typer.Option(help="A folder with a claim's device.pem and device.key; made if not given.")
     ] = None,
-    data_dir: DataDir = Path(".headwater"),
+    data_dir: InstanceDir = Path(".headwater"),
 ) -> None:
     """Let devices register themselves over MQTT by a provisioning template, each with a key of its own."""
     from headwater.cli.provision import run_provision
@@ -283,7 +303,7 @@ def explain_subscription(
     mutation: Annotated[str, typer.Option(help="The latest event of this mutation field.")] = "",
     api: Annotated[str, typer.Option(help="The API's logical id, where there are several.")] = "",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    data_dir: DataDir = Path(".headwater"),
+    data_dir: InstanceDir = Path(".headwater"),
 ) -> None:
     """Say which subscribers match a published event, and for the others which field did not."""
     from headwater.cli.explain_subscription import run_explain_subscription
@@ -298,7 +318,7 @@ def explain_rule(
     client_id: Annotated[str | None, typer.Option(help="The client that publishes; none is not over MQTT.")] = None,
     template: Annotated[Path | None, typer.Option(help="Explain by this template, without an instance.")] = None,
     param: Annotated[list[str] | None, typer.Option(help="A template parameter, Name=Value.")] = None,
-    data_dir: DataDir = Path(".headwater"),
+    data_dir: InstanceDir = Path(".headwater"),
 ) -> None:
     """Say clause by clause, with values, why a topic rule fires on a publish or does not."""
     from headwater.cli.explain import run_explain_rule

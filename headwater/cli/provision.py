@@ -20,6 +20,7 @@ from headwater.cli import EXIT_OK, EXIT_USER
 from headwater.cli.device import signing_request
 from headwater.cli.instance import RefusedError, ask
 from headwater.cli.provisioning_client import Provisioned, ProvisioningClient, ProvisioningError
+from headwater.values.amounts import counted
 
 _AT_ONCE = 16
 # A claim of the instance ends after five minutes; who begins after this needs a new one.
@@ -160,7 +161,8 @@ def _report(fleet: _Fleet, seconds: float) -> int:
     if len(fleet.failures) > _SHOWN_FAILURES:
         sys.stderr.write(f"headwater: … and {len(fleet.failures) - _SHOWN_FAILURES} more\n")
     lines: list[Any] = [
-        f"{fleet.done} devices are registered by the template {fleet.template} in {seconds:.1f} s",
+        f"{counted(fleet.done, 'device')} {'is' if fleet.done == 1 else 'are'} registered "
+        f"by the template {fleet.template} in {seconds:.1f} s",
         f"  keys and certificates  {fleet.out}{os.sep}<thing>{os.sep}device.key, device.pem",
         f"  CA                     {fleet.out / 'ca.pem'}",
     ]

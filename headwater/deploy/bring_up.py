@@ -116,6 +116,8 @@ async def _resolve_again(deployment: Deployment, environment: StackEnvironment) 
     """Resolve with the labels of table streams and the ARNs of stream consumers, which exist only now."""
     labels: dict[str, str] = {}
     for table in deployment.of_type("AWS::DynamoDB::Table"):
+        if table.logical_id in deployment.faults.broken:
+            continue
         name = deployment.stack.physical_id(table.logical_id)
         label = await data.stream_label(deployment, name)
         if label is not None:

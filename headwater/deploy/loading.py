@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from headwater import __version__
+from headwater.deploy.options import DEFAULT_TEMPLATE
 from headwater.errors import TemplateError
 from headwater.template.document import TemplateDocument, parse_template
 from headwater.template.sam import LocalCode, transform_sam
@@ -75,7 +76,8 @@ def load_template(path: Path, parameters: dict[str, str], region: str, cache_dir
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise TemplateError(f"cannot read the template {path}: {reason}") from error
+        hint = "; give yours with --template" if path == DEFAULT_TEMPLATE else ""
+        raise TemplateError(f"cannot read the template {path}: {reason}{hint}") from error
     key = _cache_key(text, parameters, region)
     cached = _read_cache(cache_dir, key)
     if cached is None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+DEFAULT_TEMPLATE = Path("infra/template.yaml")
+
 
 @dataclass(frozen=True, slots=True)
 class UpOptions:
@@ -15,7 +17,7 @@ class UpOptions:
     real-time connection, which AWS raises on request.
     """
 
-    template: Path = Path("infra/template.yaml")
+    template: Path = DEFAULT_TEMPLATE
     host: str = "127.0.0.1"
     port: int = 8080
     mqtt_port: int | None = 1883

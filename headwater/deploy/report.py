@@ -3,6 +3,7 @@
 from headwater.deploy.deployment import Deployment
 from headwater.deploy.ports import Ports
 from headwater.template.verdicts import judge
+from headwater.values.amounts import counted
 
 
 def report_lines(deployment: Deployment, ports: Ports, ready_s: float) -> list[str]:
@@ -12,15 +13,17 @@ def report_lines(deployment: Deployment, ports: Ports, ready_s: float) -> list[s
     lines += [f"  live  {one.logical_id:<{width}}  {one.type:<34}  {one.where}" for one in deployment.live]
     deploy_only = _deploy_only(deployment)
     if deploy_only:
-        lines.append(
-            f"  {deploy_only} more are deploy-only: `headwater check {deployment.options.template}` lists them"
-        )
+        is_one = deploy_only == 1
+        listed = f"`headwater check {deployment.options.template}` lists {'it' if is_one else 'them'}"
+        lines.append(f"  {deploy_only} more {'is' if is_one else 'are'} deploy-only: {listed}")
     lines += ["", *_addresses(deployment, ports)]
     lines += _outputs(deployment)
     lines += [f"  warning: {warning}" for warning in deployment.warnings]
     lines += ["", *_commands(deployment, ports)]
     if deployment.options.devices:
-        lines.append(f"{deployment.options.devices} simulated devices publish over MQTT. Ctrl-C stops everything.")
+        fleet = counted(deployment.options.devices, "simulated device")
+        verb = "publishes" if deployment.options.devices == 1 else "publish"
+        lines.append(f"{fleet} {verb} over MQTT. Ctrl-C stops everything.")
     return lines
 
 

@@ -32,14 +32,15 @@ class Load:
     def __post_init__(self) -> None:
         for name, value, low, high in (
             ("devices", self.devices, 1, 100_000_000),
-            ("rate", self.rate_per_s, 1e-6, 1e6),
+            ("rate", self.rate_per_s, 0.000_001, 1_000_000),
             ("bytes", self.payload_bytes, 1, 10 * 1024 * 1024),
             ("subscribers", self.subscribers, 0, 100_000_000),
             ("watched", self.watched, 0, 1),
         ):
             # NaN is in no range.
             if not low <= value <= high:
-                raise LoadError(f"{name} is between {low:g} and {high:,}; found {value!r}")
+                least = f"{low:.6f}" if 0 < low < 1 else f"{low}"
+                raise LoadError(f"{name} is between {least} and {high:,}; found {value:,}")
 
     @property
     def messages_per_s(self) -> float:

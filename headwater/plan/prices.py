@@ -51,7 +51,8 @@ def load_prices(path: Path | None = None) -> PriceList:
         text = (path or files(__package__) / "prices.toml").read_text(encoding="utf-8")
         document = tomllib.loads(text)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise PriceListError(f"cannot read the price list {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise PriceListError(f"cannot read the price list {path}: {reason}") from error
     as_of, region = document.pop("as_of", None), document.pop("region", None)
     if type(as_of) is not date or not isinstance(region, str):
         raise PriceListError(f"{path}: as_of is a date and region a text; found {as_of!r} and {region!r}")

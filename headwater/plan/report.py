@@ -9,6 +9,7 @@ from headwater.plan.chain import Chain
 from headwater.plan.load import SECONDS_A_MONTH, Load
 from headwater.plan.prices import PAID_BY_ANY_DESIGN, PriceList
 from headwater.plan.quotas import quota_uses
+from headwater.values.amounts import counted
 
 NOT_COUNTED = (
     "queries of clients, presence, commands and alerts, logs, traces, metrics and alarms, KMS requests, the firewall, "
@@ -78,14 +79,14 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
     load, stream, table, api = plan["load"], plan["stream"], plan["table"], plan["api"]
     basic = ", by Basic Ingest" if load["is_basic_ingest"] else ""
     yield (
-        f"{load['devices']:,} devices, {load['rate_per_s']:g}/s each, {load['payload_bytes']:,} bytes: "
-        f"{load['messages_per_s']:,.1f} messages/s{basic}; {load['subscribers']:,} subscribers of "
-        f"{load['watched']:.0%} of the devices"
+        f"{counted(load['devices'], 'device')}, {load['rate_per_s']:g}/s each, "
+        f"{counted(load['payload_bytes'], 'byte')}: {load['messages_per_s']:,.1f} messages/s{basic}; "
+        f"{counted(load['subscribers'], 'subscriber')} of {load['watched']:.0%} of the devices"
     )
     yield ""
     yield (
-        f"  stream     {stream['shards']} shards (the template: {stream['shards_of_template']}), "
-        f"{stream['parallelization']} batches of each at a time"
+        f"  stream     {counted(stream['shards'], 'shard')} (the template: {stream['shards_of_template']}), "
+        f"{counted(stream['parallelization'], 'batch', 'batches')} of each at a time"
     )
     for name, function in plan["functions"].items():
         behind = "  FALLS BEHIND" if function["busy_share"] > 1 else ""
@@ -96,7 +97,7 @@ def _lines(plan: dict[str, Any]) -> Iterator[str]:
         )
     yield (
         f"  table      {table['write_units_per_s']:,.1f} write units/s, {table['read_units_per_s']:,.1f} read units/s, "
-        f"{table['stored_gb']:,.1f} GB once retention is over ({table['partitions']} partitions)"
+        f"{table['stored_gb']:,.1f} GB once retention is over ({counted(table['partitions'], 'partition')})"
     )
     yield (
         f"  API        {api['requests_per_s']:,.1f} requests/s for {api['changes_per_s']:,.1f} changes/s, "

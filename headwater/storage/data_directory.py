@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -15,6 +16,11 @@ FORMAT_VERSION = 1
 Migration = Callable[[Path], None]
 # From each older format to the next: what to do with the data directory, whose `store` was copied before.
 MIGRATIONS: Mapping[int, Migration] = {}
+# What instances and `headwater data` make in a data directory.
+_OWN = re.compile(
+    r"functions|lambda|pools|requirements|s3|secret|store|tls|transforms|run\.json|\.run\.json\.\d+|\.secret\.\d+"
+    r"|backup-format-\d+|backup\.new|format\.new"
+)
 # Below this much room in shared memory a temporary store goes to the ordinary temporary directory.
 _SHARED_MEMORY_MIN_BYTES = 1 << 30
 _TEMPORARY_PREFIX = "headwater-"
@@ -56,6 +62,25 @@ class DataDirectory:
             os.close(descriptor)
             raise
         return cls(path, descriptor, is_temporary)
+
+    @classmethod
+    def is_one(cls, path: Path) -> bool:
+        """Whether an instance has used a directory."""
+        return (path / "format").is_file() and (path / "lock").is_file()
+
+    def clear(self) -> list[str]:
+        """Remove what instances made, keys and certificates too; the names of what else is there and stays."""
+        others = []
+        for child in sorted(self.path.iterdir()):
+            if child.name in ("lock", "format"):
+                continue
+            if not _OWN.fullmatch(child.name):
+                others.append(child.name)
+            elif child.is_dir() and not child.is_symlink():
+                shutil.rmtree(child)
+            else:
+                child.unlink()
+        return others
 
     def release(self) -> None:
         """Give the directory back; a second call does nothing."""

@@ -27,7 +27,7 @@ def export_data(data_dir: Path, file: Path) -> int:
     Raises: DataDirectoryError if an instance uses it, it does not exist, or the file cannot be written.
     """
     if not (data_dir / "store").exists():
-        raise DataDirectoryError(f"{data_dir} holds no store")
+        raise DataDirectoryError(f"{data_dir} holds no data of Headwater")
     directory = DataDirectory.acquire(data_dir)
     count = 0
     try:

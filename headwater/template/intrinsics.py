@@ -76,7 +76,8 @@ class Stack:
         """Raises: TemplateError for given names that no parameter has and nothing resolved so far has imported."""
         unused = sorted(set(self.given) - set(self._parameters) - self._imported)
         if unused:
-            raise TemplateError(f"the template has no parameter {', '.join(unused)}; it has {sorted(self._parameters)}")
+            there = ", ".join(sorted(self._parameters)) or "none"
+            raise TemplateError(f"the template has no parameter {', '.join(unused)}; it has {there}")
 
     def imported(self, name: str, what: str) -> str:
         """A value from outside the template. Raises: TemplateError if it is not given."""

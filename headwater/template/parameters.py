@@ -68,7 +68,7 @@ def _check(name: str, body: dict[str, Any], kind: str, text: str) -> None:
     if allowed is not None:
         texts = [("true" if value else "false") if isinstance(value, bool) else str(value) for value in allowed]
         if text not in texts:
-            raise fault(f"{text!r} is not one of {texts}")
+            raise fault(f"{text!r} is not one of {', '.join(texts)}")
     if "AllowedPattern" in body and not re.fullmatch(str(body["AllowedPattern"]), text):
         raise fault(f"{text!r} does not match {body['AllowedPattern']}")
     if "MinLength" in body and len(text) < int(body["MinLength"]):

@@ -86,7 +86,40 @@ def test_an_export_needs_a_store_and_a_place(tmp_path: Path) -> None:
     absent = run_cli("data", "export", str(tmp_path / "export"), "--data-dir", str(tmp_path / "absent"))
 
     assert absent.returncode == 2
-    assert absent.stderr == f"headwater: {tmp_path / 'absent'} holds no store\n"
+    assert absent.stderr == f"headwater: {tmp_path / 'absent'} holds no data of Headwater\n"
+
+
+@pytest.mark.parametrize("others", [(), ("notes.txt",), ("a", "b", "c", "d", "e", "f")])
+def test_a_reset_removes_what_instances_made_and_nothing_else(others: tuple[str, ...], tmp_path: Path) -> None:
+    product = Product(tmp_path / "data").start()
+    made = {child.name for child in product.data_dir.iterdir()} - {"lock", "format"}
+    product.terminate()
+    for name in others:
+        (product.data_dir / name).mkdir()
+
+    done = run_cli("data", "reset", "--data-dir", str(product.data_dir))
+
+    assert {"store", "tls", "secret"} <= made
+    assert done.returncode == 0
+    assert {child.name for child in product.data_dir.iterdir()} == {"lock", "format", *others}
+    said = {0: "is empty now", 1: "1 entry it did not make stays: notes.txt", 6: "a, b, c, d, e, …"}
+    assert said[len(others)] in done.stdout
+
+
+@pytest.mark.parametrize("names", [(), ("pyproject.toml", "store")])
+def test_a_reset_of_another_directory_is_refused(names: tuple[str, ...], tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+
+    done = run_cli("data", "reset", "--data-dir", str(tmp_path))
+    file = run_cli("data", "reset", "--data-dir", __file__)
+    absent = run_cli("data", "reset", "--data-dir", str(tmp_path / "absent"))
+
+    assert (done.returncode, file.returncode, absent.returncode) == (2, 2, 0)
+    assert done.stderr == f"headwater: {tmp_path} is no data directory of Headwater: nothing was removed\n"
+    assert "is no data directory" in file.stderr
+    assert absent.stdout == f"{tmp_path / 'absent'} is not there: nothing to remove\n"
+    assert {child.name for child in tmp_path.iterdir()} == set(names)
 
 
 def test_a_token_is_what_the_user_pool_would_issue(product: Product) -> None:

@@ -108,6 +108,12 @@ WHOLE_FILE = {
         "Resources: {U: {Type: AWS::Cognito::UserPool, Properties: {Schema: x}}}\n",
         "U.Schema (line 1): AWS::Cognito::UserPool: found 'x' where a mapping is expected",
     ),
+    "a table's name that is too short": (
+        "Resources: {T: {Type: AWS::DynamoDB::Table, Properties: {TableName: t, BillingMode: PAY_PER_REQUEST, "
+        "AttributeDefinitions: [{AttributeName: id, AttributeType: S}], "
+        "KeySchema: [{AttributeName: id, KeyType: HASH}]}}}\n",
+        "T (line 1): ",
+    ),
     "a timeout that is no number": (FUNCTION % ", Timeout: soon", "F (line 3): "),
 }
 

@@ -4,6 +4,8 @@ import json
 import os
 import socket
 import stat
+import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -90,6 +92,10 @@ def test_a_port_in_use_names_the_cure(option: str, taken_port: int, tmp_path: Pa
         (("--quotas", "none"), "'none' is not one of observe, enforce"),
         (("--param", "Stage"), "'Stage' is not Name=Value"),
         (("--frobnicate",), "--frobnicate"),
+        (("--allow-host", "https://example.com/"), "'https://example.com/' is not a host"),
+        (("--allow-host", "example.com:443"), "'example.com:443' is not a host"),
+        (("--allow-host", ""), "'' is not a host"),
+        (("--debug-function", "F=x"), "'F=x' is not NAME or NAME=PORT"),
     ],
 )
 def test_a_bad_option_is_named(arguments: tuple[str, ...], says: str) -> None:
@@ -99,8 +105,9 @@ def test_a_bad_option_is_named(arguments: tuple[str, ...], says: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--param", "Nope=1"), "the template has no parameter Nope; it has ["),
-        (("--param", "Stage=qa"), "Parameters.Stage: 'qa' is not one of ['dev', 'prod']"),
+        (("--param", "Nope=1"), "the template has no parameter Nope; it has AggregateRetentionDays, "),
+        (("--debug-function", "Nope"), "--debug-function Nope: the template has no such function; it has AggregateF"),
+        (("--param", "Stage=qa"), "Parameters.Stage: 'qa' is not one of dev, prod"),
         (("--param", "ShardCount=few"), "Parameters.ShardCount: 'few' is not a number"),
         (("--host", "192.0.2.1"), "cannot listen on port 0 of 192.0.2.1 (--host, --port): "),
         (("--host", "no.such.host.invalid"), "cannot listen on port 0 of no.such.host.invalid (--host, --port): "),
@@ -111,6 +118,18 @@ def test_a_value_that_does_not_work_is_told_with_what_is_wrong(
     arguments: tuple[str, ...], says: str, tmp_path: Path
 ) -> None:
     assert refused(*FREE_PORTS, "--data-dir", str(tmp_path / "data"), *arguments).startswith(says)
+
+
+def test_without_a_template_the_option_is_named(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "headwater", "up"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+
+    assert done.returncode == 2
+    assert done.stderr == (
+        "headwater: cannot read the template infra/template.yaml: No such file or directory; "
+        "give yours with --template\n"
+    )
 
 
 @pytest.mark.parametrize("data_dir", ["/proc/absent", str(ROOT / "pyproject.toml")])

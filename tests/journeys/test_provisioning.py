@@ -333,7 +333,7 @@ def test_one_command_registers_a_thousand_devices(stack: Product, tmp_path: Path
     done = provision(stack, "fleet", "--count", "1000", "--out", str(out), "--param", "SerialNumber=%04d")
 
     assert done.returncode == 0, done.stderr
-    assert "1000 devices are registered" in done.stdout
+    assert "1,000 devices are registered" in done.stdout
     names = sorted(folder.name for folder in out.iterdir() if folder.is_dir())
     assert (len(names), names[0], names[-1]) == (1000, "pump-0001", "pump-1000")
     keys = {(folder / "device.key").read_bytes() for folder in out.iterdir() if folder.is_dir()}

@@ -85,7 +85,7 @@ def test_the_command_prints_a_plan_for_people_and_as_json(tmp_path: Path) -> Non
     printed, parsed = run_cli(*arguments), run_cli(*arguments, "--json")
 
     assert printed.returncode == parsed.returncode == 0, printed.stderr + parsed.stderr
-    for word in ("shards", "concurrency", "write units/s", "quotas", "a month, dollars", "prices of 20"):
+    for word in ("shard", "concurrency", "write units/s", "quotas", "a month, dollars", "prices of 20"):
         assert word in printed.stdout
     plan = json.loads(parsed.stdout)
     assert plan["stream"]["shards"] >= 1
@@ -96,14 +96,21 @@ def test_the_command_prints_a_plan_for_people_and_as_json(tmp_path: Path) -> Non
     )
 
 
+def test_a_plan_of_one_device_has_one_of_each(tmp_path: Path) -> None:
+    printed = run_cli("plan", "--devices", "1", "--bytes", "1", "--param", "ShardCount=1").stdout
+
+    assert printed.startswith("1 device, 1/s each, 1 byte: 1.0 messages/s; 1 subscriber of 5% of the devices\n")
+    assert "  stream     1 shard (the template: 1), 1 batch of each at a time\n" in printed
+
+
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
         (("--devices", "0"), "devices is between"),
         (("--devices", "1", "--watched", "7"), "watched is between"),
-        (("--devices", "1", "--rate", "nan"), "rate is between"),
+        (("--devices", "1", "--rate", "nan"), "rate is between 0.000001 and 1,000,000; found nan"),
         (("--devices", "1", "--param", "NoSuch=1"), "no parameter NoSuch"),
-        (("--devices", "1", "--prices", "absent.toml"), "absent.toml"),
+        (("--devices", "1", "--prices", "absent.toml"), "absent.toml: No such file or directory\n"),
         (("--devices", "1", "--template", "absent.yaml"), "absent.yaml"),
         (("--devices", "1", "--template", "tests/journeys/rule_stack/template.yaml"), "Metadata.Headwater.Plan"),
     ],

@@ -218,11 +218,12 @@ def _debug_port(deployment: Deployment, logical_id: str, name: str, runtime: Run
 
 def check_debugged(deployment: Deployment) -> None:
     """Raises: TemplateError for a debugger of a function that the template does not have."""
-    known = {one.logical_id for one in deployment.of_type("AWS::Lambda::Function")}
-    known |= {config.name for config in deployment.functions.functions()}
+    logical_ids = {one.logical_id for one in deployment.of_type("AWS::Lambda::Function")}
+    known = logical_ids | {config.name for config in deployment.functions.functions()}
     for name in deployment.options.debug_ports:
         if name not in known and not deployment.faults.found:
-            raise TemplateError(f"--debug-function {name}: the template has no such function; it has {sorted(known)}")
+            there = ", ".join(sorted(logical_ids)) or "none"
+            raise TemplateError(f"--debug-function {name}: the template has no such function; it has {there}")
 
 
 def warn_about_interpreter(deployment: Deployment) -> None:
