@@ -59,7 +59,8 @@ def normal_key(name: str) -> str:
     return ".".join(parts)
 
 
-# Without caching keys the key is made of all three maps; full-request caching leaves the source out.
+# Without caching keys the key is made of all three maps. For full-request caching the guide names two of them and calls
+# it "the same": a field below the root has its source in the key, or all parents would have the first one's children.
 PER_RESOLVER_KEYS = ROOTS
 FULL_REQUEST_KEYS = ("arguments", "identity")
 
@@ -110,11 +111,20 @@ class ApiCache:
 class CachingResolver:
     """Answers from the cache where it can. Mutations and subscriptions pass through; errors are not kept."""
 
-    def __init__(self, resolver: Resolver, cache: ApiCache, ttl_s: int, keys: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        resolver: Resolver,
+        cache: ApiCache,
+        ttl_s: int,
+        keys: tuple[str, ...],
+        *,
+        nested_keys: tuple[str, ...] | None = None,
+    ) -> None:
         self._resolver = resolver
         self._cache = cache
         self._ttl_s = ttl_s
         self._keys = tuple(normal_key(key) for key in keys)
+        self._nested_keys = self._keys if nested_keys is None else nested_keys
 
     @classmethod
     def per_resolver(cls, resolver: Resolver, cache: ApiCache, config: CachingConfig) -> "CachingResolver":
@@ -123,8 +133,8 @@ class CachingResolver:
 
     @classmethod
     def full_request(cls, resolver: Resolver, cache: ApiCache, ttl_s: int) -> "CachingResolver":
-        """FULL_REQUEST_CACHING: every resolver, by arguments and identity."""
-        return cls(resolver, cache, ttl_s, FULL_REQUEST_KEYS)
+        """FULL_REQUEST_CACHING: every resolver, by arguments and identity, below the root also by its source."""
+        return cls(resolver, cache, ttl_s, FULL_REQUEST_KEYS, nested_keys=PER_RESOLVER_KEYS)
 
     @property
     def max_batch_size(self) -> int:
@@ -166,7 +176,8 @@ class CachingResolver:
 
     def _key(self, call: Call) -> CacheKey:
         roots = {"arguments": call.arguments, "source": call.source, "identity": call.request.caller.identity}
-        return call.parent_type, call.field_name, tuple((key, _encode(_value_at(roots, key))) for key in self._keys)
+        keys = self._keys if call.source is None else self._nested_keys
+        return call.parent_type, call.field_name, tuple((key, _encode(_value_at(roots, key))) for key in keys)
 
 
 def _value_at(roots: Mapping[str, Any], key: str) -> Any:

@@ -61,18 +61,23 @@ async def test_with_keys_only_those_count() -> None:
     assert source.count == 2
 
 
-async def test_full_request_caching_leaves_the_source_out() -> None:
+async def test_full_request_caching_keeps_by_arguments_and_identity_and_parents_apart() -> None:
     source, cache = CountingSource(), ApiCache()
     resolver = CachingResolver.full_request(
         UnitResolver(js("return { payload: 1 };"), source, name="Query.getThing"), cache, 60
     )
-    first, second = call("1"), call("1")
-    second.source = {"parent": 2}
+    counts = []
 
-    await resolver.resolve(first)
-    await resolver.resolve(second)
+    for parent in (None, None, {"id": 1}, {"id": 2}, {"id": 1}):
+        one = call("1")
+        one.source = parent
+        await resolver.resolve(one)
+        counts.append(source.count)
 
-    assert source.count == 1
+    assert counts == [1, 1, 2, 3, 3]
+    root = {"typeName": "Query", "fieldName": "getThing", "keys": {"context.arguments": {"id": "1"}}}
+    root["keys"] |= {"context.identity": call("1").request.caller.identity}  # type: ignore[operator]  # a dict
+    assert cache.evict([root], 1001.0) == 1
 
 
 async def test_mutations_are_not_cached() -> None:
