@@ -308,7 +308,6 @@ DOCUMENTED = (
         ),
         ("{}, [], { r: { eq: 1 } }", [["r eq 1"]]),
         ("{}", []),
-        ('\'{"a":{"le":2}}\'', [["a le 2"]]),
         ("{ a: {} }", []),
         ("{ or: [{ a: { eq: 1 } }] }, ['a']", []),
     ],
@@ -317,9 +316,14 @@ def test_a_subscription_filter_is_the_disjunctive_normal_form(arguments: str, ex
     assert groups(arguments) == expected
 
 
-@pytest.mark.parametrize("argument", ["", "null", "[]", "'{'", "'[]'", "{ and: 1 }", "{ a: 1 }"])
+@pytest.mark.parametrize("argument", ["", "null", "[]", "'{}'", "{ and: 1 }", "{ a: 1 }"])
 def test_a_subscription_filter_that_cannot_be_read_is_null(argument: str) -> None:
     assert value(f"util.transform.toSubscriptionFilter({argument})") is None
+
+
+def test_a_subscription_filter_given_as_text_is_null_as_recorded() -> None:
+    # localstack/appsync-utils, recorded with EvaluateCode; the guide's example for a String argument says otherwise.
+    assert value("util.transform.toSubscriptionFilter(ctx.args.f)", arguments={"f": '{"a":{"eq":1}}'}) is None
 
 
 def test_an_opensearch_query_is_that_of_the_documentation() -> None:
