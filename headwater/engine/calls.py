@@ -47,7 +47,7 @@ class RequestContext(msgspec.Struct):
     `extensions` becomes the response's `extensions`; `invalidations` collects `extensions.invalidateSubscriptions`,
     `response_headers` what `util.http.addResponseHeader` sets. `tokens` is what the request is charged: one for each
     1,500 KB-seconds of the service's memory and processors, which here is never more than the least of one. `traces`
-    are what a log collects of its resolvers.
+    are what a log collects of its resolvers, `document_times` are GraphQLEngine.take_times.
     """
 
     caller: GraphQLCaller
@@ -60,6 +60,7 @@ class RequestContext(msgspec.Struct):
     response_headers: dict[str, str] = msgspec.field(default_factory=dict)
     tokens: int = 1
     traces: list[dict[str, Any]] | None = None
+    document_times: tuple[float, float, float] | None = None
 
 
 class SelectionInfo(Protocol):

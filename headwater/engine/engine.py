@@ -1,6 +1,6 @@
 """The GraphQL engine of one API: documents and plans are compiled once and kept, operations run on them."""
 
-from collections.abc import Coroutine, Hashable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,8 +95,9 @@ class GraphQLEngine:
         limits: Limits | None = None,
         iam_policies: IamPolicies | None = None,
         default_action: Literal["ALLOW", "DENY"] = "ALLOW",
+        clock: Callable[[], float] | None = None,
     ) -> None:
-        """`modes` are the additional ones; the default may be among them.
+        """`modes` are the additional ones; the default may be among them. `clock` is needed for `take_times` alone.
 
         Raises: TemplateError if a resolver is attached to a field that does not exist.
         """
@@ -109,7 +110,7 @@ class GraphQLEngine:
         self._authorization = Authorization(
             schema, default_mode=default_mode, modes=modes, iam_policies=iam_policies, default_action=default_action
         )
-        self._validator = DocumentValidator(schema.graphql, self._limits)
+        self._validator = DocumentValidator(schema.graphql, self._limits, clock)
         self._inputs = InputTypes(schema.graphql)
         self._introspection = Introspection(schema.graphql)
         self._published_fields = frozenset(schema.publishing)
@@ -157,6 +158,14 @@ class GraphQLEngine:
         if data is None or isinstance(data, dict):
             return _result(run, data, published)
         return self._wait(run, data, published)
+
+    def take_times(self) -> tuple[float, float, float] | None:
+        """When the document of the operation that was started last began, was parsed and was validated.
+
+        None if it was known, or did not parse.
+        """
+        times, self._validator.times = self._validator.times, None
+        return times
 
     def fault_of(self, query: str) -> str | None:
         """What is wrong with the document of a query or mutation that is to be run later; None if nothing is."""

@@ -132,6 +132,7 @@ class _ApiBuilder:
             ),
             iam_policies=FieldPolicies(deployment.roles, self.arn),
             default_action=access.default_action,
+            clock=deployment.clock if self._log is not None else None,
         )
         new_request_id = RequestIds()
         calls = ApiCalls(

@@ -115,7 +115,7 @@ class ApiLog:
         level = self.settings.level
         now, request_id = self._clock(), call.request.request_id
         for message in outcome.logs:
-            if _LEVEL_OF_MESSAGE.get(message.partition(":")[0], 2) <= level:
+            if _LEVEL_OF_MESSAGE.get(message.partition(" ")[0], 2) <= level:
                 self.write(now, request_id, message)
         error = outcome.error
         if level is FieldLogLevel.NONE or (error is None and level is not FieldLogLevel.ALL):

@@ -1,7 +1,7 @@
 """Flow 7/8: serve GraphQL over HTTP with the service's statuses, headers and error documents."""
 
 import gzip
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -115,7 +115,8 @@ class AppSyncHttp:
         context = RequestContext(caller, request_id=self._new_request_id(), now=self._clock())
         if self._log.is_verbose:
             self._log.asked(asked, context)
-        result = await self._engine.execute(asked, context)
+        outcome = self._start(asked, context)
+        result = outcome if isinstance(outcome, GraphQLResult) else await outcome
         self._settle(context, result)
         if self._log.is_verbose:
             self._log.answered({}, context)
@@ -129,10 +130,20 @@ class AppSyncHttp:
         asked = read_request(request)
         if self._log.is_verbose:
             self._log.asked(asked, context)
-        outcome = self._engine.start(asked, context)
+        outcome = self._start(asked, context)
         if isinstance(outcome, GraphQLResult):
             return self._finish(client, context, outcome)
         return self._finish_later(client, context, outcome)
+
+    def _start(
+        self, asked: GraphQLRequest, context: RequestContext
+    ) -> GraphQLResult | Coroutine[Any, Any, GraphQLResult]:
+        if not self._log.is_kept:
+            return self._engine.start(asked, context)
+        self._engine.take_times()  # of a subscription
+        outcome = self._engine.start(asked, context)
+        context.document_times = self._engine.take_times()
+        return outcome
 
     async def _finish_later(
         self, client: "_Client", context: RequestContext, work: Awaitable[GraphQLResult]

@@ -49,6 +49,7 @@ class RequestLog:
         self._server_errors = 0
         self._tokens = 0
         self._latency_ms = Statistic()
+        self.is_kept = log is not None
         self.is_verbose = log is not None and log.settings.is_verbose
 
     def metrics(self) -> dict[str, Any]:
@@ -79,7 +80,7 @@ class RequestLog:
             now = self._clock()
             write_traces(self._log, context, now)
             summary = _execution_summary(self._api_id, context.request_id, context.now, now)
-            self._log.write(now, context.request_id, summary)
+            self._log.write(now, context.request_id, summary | _phases(context))
 
     def asked(self, request: GraphQLRequest, context: RequestContext) -> None:
         """What a verbose log says of a request before it is executed."""
@@ -252,6 +253,16 @@ def _execution_summary(api_id: str, request_id: str, began: float, ended: float)
         "duration": round((ended - began) * 1e9),
         "version": 1,
     }
+
+
+def _phases(context: RequestContext) -> dict[str, Any]:
+    """What parsing and validation took: nothing where the document was known."""
+    began, parsed, validated = context.document_times or (context.now,) * 3
+    return {"parsing": _phase(context, began, parsed), "validation": _phase(context, parsed, validated)}
+
+
+def _phase(context: RequestContext, began: float, ended: float) -> dict[str, int]:
+    return {"startOffset": round((began - context.now) * 1e9), "duration": round((ended - began) * 1e9)}
 
 
 def _iso(epoch_s: float) -> str:

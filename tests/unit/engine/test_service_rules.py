@@ -1,10 +1,11 @@
 """Rules of the service that no other test is named after; the sources are in docs/appsync.md."""
 
+import itertools
 from typing import Any
 
 import pytest
 
-from headwater.engine import FieldCall, GraphQLRequest, Limits, RequestContext
+from headwater.engine import FieldCall, GraphQLEngine, GraphQLRequest, Limits, RequestContext, load_schema
 from headwater.errors import RequestError
 from headwater.realtime.argument_filter import ArgumentFilter
 from headwater.values.identity import GraphQLCaller
@@ -96,3 +97,16 @@ async def test_a_request_costs_at_least_one_token(make_api: Any, query: str) -> 
     await make_api(SDL, {}).engine.execute(GraphQLRequest(query), context)
 
     assert context.tokens == 1
+
+
+def test_the_engine_tells_when_a_new_document_was_parsed_and_validated() -> None:
+    ticks = itertools.count(1.0)
+    schema = load_schema("type Query { a: String }")
+    engine = GraphQLEngine(schema, {}, default_mode="API_KEY", clock=lambda: next(ticks))
+    times = []
+
+    for query in ("{ a }", "{ a }", "{ nope }", "{"):
+        engine.start(GraphQLRequest(query), RequestContext(GraphQLCaller("API_KEY")))
+        times.append(engine.take_times())
+
+    assert times == [(1.0, 2.0, 3.0), None, (4.0, 5.0, 6.0), None]

@@ -77,9 +77,16 @@ def test_a_request_is_summarized_with_its_latency_in_nanoseconds() -> None:
 def test_an_execution_is_summarized() -> None:
     log = api_log()
 
-    RequestLog("api-1", lambda: 1000.5, log).execution(context())
+    known, new = context(), context()
+    new.document_times = (1000.125, 1000.25, 1000.5)
+    requests = RequestLog("api-1", lambda: 1000.5, log)
+    requests.execution(new)
+    requests.execution(known)
 
-    (line,) = json_lines(log)
+    line, again = json_lines(log)
+    assert line["parsing"] == {"startOffset": 125_000_000, "duration": 125_000_000}
+    assert line["validation"] == {"startOffset": 250_000_000, "duration": 250_000_000}
+    assert again["parsing"] == again["validation"] == {"startOffset": 0, "duration": 0}
     assert line["logType"] == "ExecutionSummary"
     assert (line["startTime"], line["endTime"]) == ("1970-01-01T00:16:40.000000Z", "1970-01-01T00:16:40.500000Z")
     assert line["duration"] == 500_000_000
