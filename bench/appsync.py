@@ -22,7 +22,7 @@ import uvloop
 
 from bench.bare_connection import BareConnection
 from headwater.cli.memory import settle_memory
-from headwater.realtime.websocket_frames import Opcode, frame_header
+from headwater.realtime.websocket_frames import Opcode, frame_header, unmask
 from headwater.server.appsync.realtime import AppSyncRealtime
 from headwater.server.http.server import HttpServer
 from headwater.values.http import HttpRequest, HttpResponse
@@ -163,10 +163,10 @@ def frame(text: bytes) -> bytes:
     return frame_header(Opcode.TEXT, len(text)) + text
 
 
-def client_frame(text: bytes) -> bytes:
-    """A masked frame whose mask is zero."""
+def client_frame(text: bytes, mask: bytes = bytes(4)) -> bytes:
+    """A masked frame."""
     head = frame_header(Opcode.TEXT, len(text))
-    return bytes([head[0], head[1] | 0x80]) + head[2:] + bytes(4) + text
+    return bytes([head[0], head[1] | 0x80]) + head[2:] + mask + unmask(text, mask)
 
 
 class Subscriber(asyncio.Protocol):

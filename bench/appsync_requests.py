@@ -2,10 +2,10 @@
 
 `python -m bench.appsync_requests [--peers DIR] [--seconds 2] [--rounds 3]` runs this server (API key, APPSYNC_JS
 handlers, NONE data source), a bare uvloop + httptools server that parses the JSON and answers without GraphQL, and,
-where `npm install` was run in a copy of `bench/appsync_peers` given by --peers, Mercurius and graphql-yoga;
---strawberry PYTHON names an interpreter that has what `strawberry_server.py` asks for. Every answer is compared with
-what it must be. Besides requests per second it prints the server's CPU time per request, which counts when the machine
-is shared.
+where `npm install` was run in a copy of `bench/appsync_peers` given by --peers, Mercurius and graphql-yoga, and
+Amplify's simulator where it was run in the copy's folder `amplify` too; --strawberry PYTHON names an interpreter that
+has what `strawberry_server.py` asks for. Every answer is compared with what it must be. Besides requests per second it
+prints the server's CPU time per request, which counts when the machine is shared.
 """
 
 import argparse
@@ -254,13 +254,19 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def has_amplify(peers: Path | None) -> bool:
+    """Whether the packages of Amplify's simulator are installed."""
+    return peers is not None and (peers / "amplify/node_modules").is_dir()
+
+
 def start(kind: str, peers: Path | None, strawberry: Path | None) -> tuple["subprocess.Popen[str]", int]:
     if kind in SERVERS:
         command = [sys.executable, "-m", "bench.appsync_requests", "--serve", kind]
     elif kind == "strawberry":
         command = [str(strawberry), str(PEERS / "strawberry_server.py")]
     else:
-        command = ["node", str(cast(Path, peers) / f"{kind}.mjs")]
+        file = "amplify/amplify.mjs" if kind == "amplify" else f"{kind}.mjs"
+        command = ["node", str(cast(Path, peers) / file)]
     environment = {**os.environ, "NODE_ENV": "production"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
@@ -279,6 +285,7 @@ def main() -> None:
         uvloop.run(SERVERS[arguments.serve]())
         return
     kinds = [*SERVERS, *(("mercurius", "yoga") if arguments.peers else ())]
+    kinds += ["amplify"] if has_amplify(arguments.peers) else []
     kinds += ["strawberry"] if arguments.strawberry else []
     running = {kind: start(kind, arguments.peers, arguments.strawberry) for kind in kinds}
     try:

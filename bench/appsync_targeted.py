@@ -4,13 +4,15 @@
 publishes with one request in flight: to devices of their own with mutations of 25 aliases, as fan-out does, to a shared
 one with one. This server (API key, APPSYNC_JS handlers, argument filters) runs beside a bare uvloop server that only
 looks the device up and writes, and peers that are given as for bench.appsync_requests: Mercurius with a topic for each
-device and Strawberry with a queue for each subscriber. Afterwards every subscriber must have got the events of its
-device, each once and in order, and no others. Printed: deliveries per second and the server's CPU time for each, its
-share of the mutations included.
+device and Strawberry with a queue for each subscriber; Amplify's simulator with `--shared` only, because it sends every
+event to every subscriber, whatever their arguments. Afterwards every subscriber must have got the events of its device,
+each once and in order, and no others. Printed: deliveries per second and the server's CPU time for each, its share of
+the mutations included.
 """
 
 import argparse
 import asyncio
+import base64
 import os
 import subprocess
 import sys
@@ -24,7 +26,7 @@ import orjson
 import uvloop
 
 from bench.appsync import client_frame, frame
-from bench.appsync_requests import API_KEY, PEERS, cpu_s, say_port, serve_headwater
+from bench.appsync_requests import API_KEY, PEERS, cpu_s, has_amplify, say_port, serve_headwater
 from bench.bare_connection import BareConnection
 
 ALIASES = 25
@@ -101,6 +103,10 @@ async def serve_bare() -> None:
 
 
 SERVERS: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {"bare": serve_bare, "headwater": serve_headwater}
+_CREDENTIALS = base64.b64encode(orjson.dumps({"host": "bench", "x-api-key": API_KEY})).decode()
+# Amplify's simulator knows only the oldest of the three places for credentials.
+APPSYNC = {*SERVERS, "amplify"}
+PATHS = {"amplify": f"graphql/realtime?header={_CREDENTIALS}&payload=e30="}
 
 
 # The client
@@ -122,17 +128,18 @@ class Progress:
 class Subscriber(asyncio.Protocol):
     """Keeps what it is sent."""
 
-    def __init__(self, number: int, device: str, *, is_appsync: bool, progress: Progress) -> None:
+    def __init__(self, kind: str, number: int, device: str, progress: Progress) -> None:
         self.identifier = name_of(number)
         self.device = device
-        self.is_appsync = is_appsync
+        self.is_appsync = kind in APPSYNC
+        self.path = PATHS.get(kind, "graphql/realtime" if self.is_appsync else "graphql")
         self.progress = progress
         self.received = b""
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        self.transport.write(HANDSHAKE % (b"graphql/realtime" if self.is_appsync else b"graphql"))
+        self.transport.write(HANDSHAKE % self.path.encode())
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -204,7 +211,6 @@ class Fleet:
 
     def __init__(self, kind: str, process: "subprocess.Popen[str]", port: int, devices: int) -> None:
         self.kind = kind
-        self.is_appsync = kind in SERVERS
         self.devices = devices
         self.process = process
         self.port = port
@@ -218,7 +224,7 @@ class Fleet:
         loop = asyncio.get_running_loop()
         for number in range(count):
             device = name_of(number % self.devices)
-            subscriber = Subscriber(number, device, is_appsync=self.is_appsync, progress=self.progress)
+            subscriber = Subscriber(self.kind, number, device, self.progress)
             await loop.create_connection(lambda made=subscriber: made, "127.0.0.1", self.port)  # type: ignore[misc]  # a bound loop variable
             self.subscribers.append(subscriber)
         await self._until(lambda one: b"\r\n\r\n" in one.received)
@@ -226,7 +232,7 @@ class Fleet:
             subscriber.received = b""
             subscriber.start()
         await self._until(lambda one: b"_ack" in one.received)
-        if not self.is_appsync:
+        if self.kind not in APPSYNC:
             # They do not say when a subscription has started.
             await asyncio.sleep(3)
         await loop.create_connection(lambda: self.publisher, "127.0.0.1", self.port)
@@ -287,7 +293,8 @@ def start(kind: str, peers: Path | None, strawberry: Path | None) -> tuple["subp
     elif kind == "strawberry":
         command = [str(strawberry), str(PEERS / "strawberry_server.py")]
     else:
-        command = ["node", str(cast(Path, peers) / "mercurius_subscriptions.mjs")]
+        file = "amplify/amplify.mjs" if kind == "amplify" else "mercurius_subscriptions.mjs"
+        command = ["node", str(cast(Path, peers) / file)]
     environment = {**os.environ, "NODE_ENV": "production"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None
@@ -324,7 +331,9 @@ def main() -> None:
     if arguments.serve:
         uvloop.run(SERVERS[arguments.serve]())
         return
-    kinds = [*SERVERS, *(("mercurius",) if arguments.peers else ()), *(("strawberry",) if arguments.strawberry else ())]
+    kinds = [*SERVERS, *(("mercurius",) if arguments.peers else ())]
+    kinds += ["amplify"] if arguments.shared and has_amplify(arguments.peers) else []
+    kinds += ["strawberry"] if arguments.strawberry else []
     running = {kind: start(kind, arguments.peers, arguments.strawberry) for kind in kinds}
     devices = 1 if arguments.shared else arguments.subscribers
     try:

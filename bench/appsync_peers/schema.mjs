@@ -6,7 +6,7 @@ input State { id: ID! lastValue: Float status: String }
 type Query { device(id: ID!): Device }
 type Mutation { put(input: State!): Device }
 `;
-const key = "da2-bench";
+export const key = "da2-bench";
 export const resolvers = {
   Query: {
     device: (_, { id }) => ({
