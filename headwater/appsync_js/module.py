@@ -1,5 +1,6 @@
 """Runs the handlers of one APPSYNC_JS module in an engine of its own, within hard limits."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Literal
@@ -9,6 +10,7 @@ import quickjs
 
 from headwater.appsync_js.outcome import HandlerOutcome, PlainOutcome, outcome_from
 from headwater.appsync_js.rewrite import keeps_state, rewrite_module
+from headwater.appsync_js.source_map import SourceMap
 from headwater.appsync_js.subset import enforce_subset
 from headwater.appsync_js.syntax import SourceTree
 from headwater.appsync_js.usage import ContextUsage, computes_members, context_usage, needs_entropy, returns_result
@@ -46,6 +48,7 @@ OPTIONAL_FILES: Mapping[str, tuple[bytes, ...]] = {
 FIRST_LIBRARY_LINE = 40_000
 # Sealing removes these from the global object; the runtime goes on using them.
 KEPT_FOR_RUNTIME = "const {Error, RegExp, Map} = globalThis;"
+CODE_PLACE = re.compile(r"code\.js:(\d+):(\d+)(?=: )")
 PLAIN_ANSWER_EXCEPT = frozenset("UXZ")
 # What a data source's answer sets; of both handlers together only the response handler has it.
 _SOURCE_PARTS = frozenset({"result", "error"})
@@ -128,8 +131,10 @@ class JsModule:
         runtime_files: tuple[str, ...] = RUNTIME_FILES,
         can_wait: bool = False,
         returns_result: bool = False,
+        source_map: SourceMap | None = None,
     ) -> None:
         self.name = name
+        self._source_map = source_map or SourceMap()
         self._returns_result = returns_result
         self.needs_entropy = needs_entropy
         self._code = code
@@ -273,9 +278,17 @@ class JsModule:
         except ValueError:
             # JavaScript strings may hold half a surrogate pair, which is no Unicode text.
             return HandlerOutcome(error=RequestError(f"{self.name} returned a string that is not Unicode", "Code"))
-        if outcome.error is not None and "out of memory" in outcome.error.message:
-            self._reset()
+        if outcome.error is not None:
+            if "out of memory" in outcome.error.message:
+                self._reset()
+            if self._source_map.lines and outcome.error.error_type == "Code":
+                outcome.error = RequestError(self._in_sources(outcome.error.message), "Code")
         return outcome
+
+    def _in_sources(self, message: str) -> str:
+        """A fault's message with the place in the sources of a bundle."""
+        found = CODE_PLACE.match(message)
+        return message if found is None else self._source_map.place(*map(int, found.groups())) + message[found.end() :]
 
     def _limit_message(self, message: str) -> str:
         # What filled the memory may still be held by globals of the library's caches: start anew.
@@ -316,14 +329,16 @@ def compile_module(code: str, name: str) -> JsModule:
         "request": context_usage(tree, "request"),
         "response": context_usage(tree, "response"),
     }
+    source_map = SourceMap.of(code)
     try:
         return JsModule(
             name,
-            rewrite_module(tree),
+            rewrite_module(tree, source_map),
             usage,
             needs_entropy=needs_entropy(tree),
             runtime_files=needed_files(tree.source, computes_members=computes_members(tree)),
             returns_result=returns_result(tree),
+            source_map=source_map,
             can_wait=not keeps_state(tree.root) and all(tree.exported_function(name) for name in tree.exports),
         )
     except quickjs.JSException as error:

@@ -1,12 +1,14 @@
 """Turns a module into code the engine can load: no imports or exports, and loops that count."""
 
+import orjson
 from tree_sitter import Node
 
+from headwater.appsync_js.source_map import SourceMap
 from headwater.appsync_js.syntax import FUNCTION_TYPES, SourceTree, string_value, text_of, walk
 
 MAX_LOOP_ITERATIONS = 1000
 # A function body instead of a real module: the engine reports no fault of a module's top level.
-PREFIX = '(()=>{"use strict";const {library:__hw_library,tick:__hw_tick}=__headwater;const __hw_make=()=>{'
+PREFIX = '(()=>{"use strict";const {library:__hw_library,tick:__hw_tick,at:__hw_at}=__headwater;const __hw_make=()=>{'
 REGISTER = "__headwater.register(...__hw_make())"
 CONSTANT_TYPES = FUNCTION_TYPES | {"string", "number", "true", "false", "null", "undefined"}
 
@@ -27,6 +29,9 @@ class _Edits:
     def wrap(self, node: Node, before: str, after: str) -> None:
         self.begins.setdefault(node.start_byte, []).append(before.encode())
         self.ends.setdefault(node.end_byte, []).insert(0, after.encode())
+
+    def insert_before(self, node: Node, text: str) -> None:
+        self.begins.setdefault(node.start_byte, []).append(text.encode())
 
     def insert_after(self, node: Node, text: str) -> None:
         self.begins.setdefault(node.end_byte, []).append(text.encode())
@@ -51,8 +56,11 @@ class _Edits:
         return b"".join(pieces).decode()
 
 
-def rewrite_module(tree: SourceTree) -> str:
-    """The module as a script that registers `request` and `response` when it runs; its names stay private."""
+def rewrite_module(tree: SourceTree, source_map: SourceMap) -> str:
+    """The module as a script that registers `request` and `response` when it runs; its names stay private.
+
+    Every call of `console` learns its place in the sources, which the service's log lines begin with.
+    """
     edits = _Edits()
     loops = 0
     for node in tree.nodes:
@@ -63,6 +71,8 @@ def rewrite_module(tree: SourceTree) -> str:
         elif node.type == "for_in_statement":
             _count_loop(node, edits, loops)
             loops += 1
+        elif node.type == "call_expression" and _is_log(node, tree):
+            _place_log(node, edits, source_map)
     exports = tree.exports
     handlers = f"return [{exports['request']},{exports['response']}];"
     register = "__headwater.registerFactory(__hw_make)" if keeps_state(tree.root) else REGISTER
@@ -108,6 +118,25 @@ def _drop_export(node: Node, edits: _Edits) -> None:
         edits.replace(node, ";")
     else:
         edits.replace(node.children[0], "")
+
+
+def _is_log(call: Node, tree: SourceTree) -> bool:
+    callee = call.child_by_field_name("function")
+    owner = callee.child_by_field_name("object") if callee is not None and callee.type == "member_expression" else None
+    is_console = owner is not None and owner.type == "identifier" and text_of(owner) == "console"
+    return is_console and owner is not None and tree.bindings.find(owner) is None
+
+
+def _place_log(call: Node, edits: _Edits, source_map: SourceMap) -> None:
+    """The place is the last argument, so that what stands before it keeps its columns."""
+    arguments = call.child_by_field_name("arguments")
+    if arguments is None or arguments.type != "arguments":
+        return
+    last = next((child for child in reversed(arguments.children[1:-1]) if child.type != "comment"), None)
+    line, column = call.start_point
+    place = orjson.dumps(source_map.place(line + 1, column + 1)).decode()
+    comma = "" if last is None or last.type == "," else ","
+    edits.insert_before(arguments.children[-1], f"{comma}__hw_at({place})")
 
 
 def _count_loop(node: Node, edits: _Edits, number: int) -> None:

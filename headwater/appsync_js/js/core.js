@@ -179,12 +179,20 @@
     },
   };
 
+  // Where in the sources a call of console stands; the loader adds it as the last argument.
+  class Place {
+    constructor(text) {
+      this.text = text;
+    }
+  }
+  rt.at = (text) => new Place(text);
   const log =
     (level) =>
     (...values) => {
-      rt.effects().logs.push(
-        `${level}: ${values.map((value) => (typeof value === "string" ? value : rt.stringify(value))).join(" ")}`
-      );
+      const last = values[values.length - 1];
+      const place = last instanceof Place ? values.pop().text : "code.js";
+      const texts = values.map((value) => rt.stringify(value) ?? "undefined");
+      rt.effects().logs.push(`${level} - ${place}: ${texts.join(" ")}`);
     };
   rt.console = { log: log("INFO"), error: log("ERROR"), debug: log("DEBUG") };
 };

@@ -247,6 +247,7 @@
     globalThis.__headwater = {
       library: rt.library,
       tick: rt.tick,
+      at: rt.at,
       register: setHandlers,
       registerFactory: (make) => {
         setHandlers(...make());

@@ -102,16 +102,12 @@ def test_extensions_are_reported() -> None:
 
 
 def test_more_than_five_invalidations_are_an_error() -> None:
-    outcome = ask("for (const n of [1, 2, 3, 4, 5, 6]) { extensions.invalidateSubscriptions({}); } return null;")
+    one = "{ subscriptionField: 'onX', payload: { n } }"
+
+    outcome = ask(f"for (const n of [1, 2, 3, 4, 5, 6]) {{ extensions.invalidateSubscriptions({one}); }} return null;")
 
     assert outcome.error is not None
-
-
-def test_console_output_is_captured() -> None:
-    assert ask("console.log('seen', { a: 1 }); console.error('bad'); return 1;").logs == [
-        'INFO: seen {"a":1}',
-        "ERROR: bad",
-    ]
+    assert "extensions.invalidateSubscriptions(" not in outcome.error.message
 
 
 def test_a_loop_of_1000_iterations_runs_and_one_more_is_an_error() -> None:

@@ -96,7 +96,9 @@ async def test_invalidations_and_response_headers_are_reported_to_the_request() 
 
 
 async def test_a_sixth_invalidation_in_one_request_is_an_error() -> None:
-    resolver = unit(NoneSource(), "extensions.invalidateSubscriptions({}); return {};")
+    resolver = unit(
+        NoneSource(), "extensions.invalidateSubscriptions({ subscriptionField: 'onX', payload: {} }); return {};"
+    )
     request = GraphQLRequest()
     for _ in range(5):
         await resolver.resolve(FieldCall(request=request))

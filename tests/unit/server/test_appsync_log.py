@@ -171,6 +171,9 @@ import {{ util }} from '@aws-appsync/utils';
 export function request(ctx) {{ {request} return {{ payload: ctx.args.id }}; }}
 export function response(ctx) {{ {response} return ctx.result; }}
 """
+INFO = 'id-1 INFO - code.js:3:32: "info" 1'
+DEBUG = 'id-1 DEBUG - code.js:3:56: "debug"'
+ERROR = 'id-1 ERROR - code.js:3:80: "error"'
 PRINTS = "console.log('info', 1); console.debug('debug'); console.error('error');"
 
 
@@ -190,9 +193,9 @@ def run(log: ApiLog, *, request: str = "", response: str = "", is_pipeline: bool
     ("level", "expected"),
     [
         (FieldLogLevel.NONE, []),
-        (FieldLogLevel.ERROR, ["id-1 ERROR: error"]),
-        (FieldLogLevel.INFO, ["id-1 INFO: info 1", "id-1 ERROR: error"]),
-        (FieldLogLevel.DEBUG, ["id-1 INFO: info 1", "id-1 DEBUG: debug", "id-1 ERROR: error"]),
+        (FieldLogLevel.ERROR, [ERROR]),
+        (FieldLogLevel.INFO, [INFO, ERROR]),
+        (FieldLogLevel.DEBUG, [INFO, DEBUG, ERROR]),
     ],
 )
 def test_what_handlers_print_is_logged_by_level(level: FieldLogLevel, expected: list[str]) -> None:
