@@ -188,7 +188,7 @@ class RealtimeConnection:
         self._starts += 1
         if self._starts <= limit:
             return False
-        self.has_exceeded_rate = True
+        self.has_exceeded_rate = not self._limits.enforces_rates
         return self._limits.enforces_rates
 
     # the server's side

@@ -178,6 +178,7 @@ def test_too_many_starts_a_second_are_refused_without_an_id(is_object: bool) -> 
     error = {"errorType": "LimitExceededError", "message": "Rate limit exceeded"}
     is_refused = [isinstance(event, MessageRefused) for found in (*events, later) for event in found]
     assert is_refused == [False, False, True, False]
+    assert not connection.has_exceeded_rate
     assert sent(connection) == [{"type": "error", "payload": {"errors": error if is_object else [error]}}]
 
 
