@@ -254,7 +254,7 @@ class _ApiBuilder:
         return SubscriptionLog(self.api_id, self._log, clock=self.deployment.clock, new_request_id=new_request_id)
 
     def _traced(self, resolver: FieldResolver, key: tuple[str, str], schema: ApiSchema) -> FieldResolver:
-        if self._log is None or not self._log.wants_all:
+        if self._log is None or not self._log.wants_traces:
             return resolver
         return TracedResolver(
             resolver,

@@ -99,7 +99,14 @@ class ApiLog:
 
     @property
     def wants_all(self) -> bool:
-        """Whether it needs to know of each handler, and not just of those that printed or failed."""
+        """Whether it needs to know of each handler, and not just of those that printed or failed.
+
+        From INFO on a verbose log has what each came to, as the guide warns those whose data is secret.
+        """
+        return self.wants_traces or (self.settings.is_verbose and self.settings.level >= FieldLogLevel.INFO)
+
+    @property
+    def wants_traces(self) -> bool:
         return self.settings.level is FieldLogLevel.ALL
 
     def resolver_arn(self, type_name: str, field_name: str) -> str:
@@ -118,7 +125,7 @@ class ApiLog:
             if _LEVEL_OF_MESSAGE.get(message.partition(" ")[0], 2) <= level:
                 self.write(now, request_id, message)
         error = outcome.error
-        if level is FieldLogLevel.NONE or (error is None and level is not FieldLogLevel.ALL):
+        if level is FieldLogLevel.NONE or (error is None and not self.wants_all):
             return
         line: dict[str, Any] = {"logType": f"{kind}FunctionEvaluation", "requestId": request_id}
         line |= {"graphQLAPIId": self._api_id, "path": call.path_list, "fieldName": call.field_name}

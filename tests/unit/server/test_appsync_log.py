@@ -243,6 +243,26 @@ def test_at_level_all_every_handler_of_a_pipeline_is_logged_with_its_function_an
     assert lines[0]["context"] == {"arguments": {"id": "7"}}
 
 
+@pytest.mark.parametrize(
+    ("level", "is_verbose", "kinds"),
+    [
+        (FieldLogLevel.ERROR, True, []),
+        (FieldLogLevel.INFO, False, []),
+        (FieldLogLevel.INFO, True, ["RequestFunctionEvaluation", "ResponseFunctionEvaluation"]),
+        (FieldLogLevel.DEBUG, True, ["RequestFunctionEvaluation", "ResponseFunctionEvaluation"]),
+    ],
+)
+def test_from_level_info_on_a_verbose_log_has_what_each_handler_came_to(
+    level: FieldLogLevel, is_verbose: bool, kinds: list[str]
+) -> None:
+    log = api_log(level, is_verbose=is_verbose)
+
+    run(log)
+
+    assert [line["logType"] for line in json_lines(log)] == kinds
+    assert log.wants_traces is False
+
+
 def test_headers_in_a_logged_context_hide_keys_and_tokens() -> None:
     log = api_log(FieldLogLevel.ALL, is_verbose=True)
 
