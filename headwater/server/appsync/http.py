@@ -159,7 +159,7 @@ class AppSyncHttp:
         return response
 
     def _settle(self, context: RequestContext, result: GraphQLResult) -> None:
-        self._log.execution(context)
+        self._log.execution(context, result.body.get("errors"))
         for published in result.published:
             self._publish(published, context)
         if context.invalidations and self._invalidate is not None:

@@ -12,8 +12,9 @@ from typing import Any
 import orjson
 
 from headwater.engine import FieldCall, FieldResolver, GraphQLRequest, RequestContext
+from headwater.engine.json_text import encode_json
 from headwater.realtime.connection import StartRequested
-from headwater.server.appsync.api_log import ApiLog
+from headwater.server.appsync.api_log import ApiLog, FieldLogLevel
 
 
 class Statistic:
@@ -73,11 +74,13 @@ class RequestLog:
         if self._log is not None:
             self._log.write(now, request_id, _request_summary(self._api_id, request_id, status, now - started_at))
 
-    def execution(self, context: RequestContext) -> None:
-        """An operation was executed."""
+    def execution(self, context: RequestContext, errors: Sequence[Mapping[str, Any]] | None = None) -> None:
+        """An operation was executed; from level ERROR on a log has the errors of the response."""
         self._tokens += context.tokens
         if self._log is not None:
             now = self._clock()
+            if errors and self._log.settings.level >= FieldLogLevel.ERROR:
+                self._log.write(now, context.request_id, f"Errors: {encode_json(errors).decode()}")
             write_traces(self._log, context, now)
             summary = _execution_summary(self._api_id, context.request_id, context.now, now)
             self._log.write(now, context.request_id, summary | _phases(context))

@@ -92,6 +92,20 @@ def test_an_execution_is_summarized() -> None:
     assert line["duration"] == 500_000_000
 
 
+@pytest.mark.parametrize("level", [FieldLogLevel.NONE, FieldLogLevel.ERROR, FieldLogLevel.ALL])
+def test_from_level_error_on_the_errors_of_a_response_are_logged(level: FieldLogLevel) -> None:
+    log = api_log(level)
+    requests = RequestLog("api-1", lambda: 1000.5, log)
+
+    requests.execution(context(), [{"path": ["a"], "errorType": "Nope", "message": "no"}])
+    requests.execution(context(), None)
+
+    expected = (
+        [] if level is FieldLogLevel.NONE else ['id-1 Errors: [{"path":["a"],"errorType":"Nope","message":"no"}]']
+    )
+    assert [one for one in messages(log) if not one.startswith("{")] == expected
+
+
 def test_requests_their_errors_tokens_and_latency_are_counted() -> None:
     log = RequestLog("api-1", lambda: 0.25)
 
