@@ -15,11 +15,21 @@ class ArgumentFilter:
     `arguments` holds no omitted ones; an explicit null passes only where the field is null or absent.
     """
 
-    __slots__ = ("_arguments", "key")
+    __slots__ = ("_arguments", "_entry", "key")
+
+    # An argument without whose value nothing passes. Of a single one it is the key as well.
+    _entry: tuple[Path, IndexKey] | None
 
     def __init__(self, arguments: Mapping[str, Any]) -> None:
         self._arguments = arguments
-        self.key: Hashable = _key(arguments)
+        self._entry = None
+        for name in arguments if len(arguments) == 1 else sorted(arguments):
+            value = index_key(arguments[name])
+            if value is not None:
+                self._entry = (name,), value
+                break
+        # Equal for arguments that pass the same.
+        self.key: Hashable = self._entry if len(arguments) == 1 and self._entry else filter_key(dict(arguments))
 
     def __call__(self, payload: Any) -> bool:
         """Whether a mutation's response passes."""
@@ -42,26 +52,13 @@ class ArgumentFilter:
 
     def paths(self) -> list[Path]:
         """The fields it looks at."""
+        if self._entry is not None and self._entry is self.key:
+            return [self._entry[0]]
         return [(name,) for name in self._arguments]
 
     def index_entries(self) -> list[tuple[Path, IndexKey]] | None:
         """An argument without whose value nothing passes; None if there is none, or only lists and objects."""
-        for name, value in self._arguments.items():
-            key = index_key(value)
-            if key is not None:
-                return [((name,), key)]
-        return None
-
-
-def _key(arguments: Mapping[str, Any]) -> Hashable:
-    """Equal for arguments that pass the same."""
-    if len(arguments) == 1:
-        # Most have one, and it is a scalar.
-        ((name, value),) = arguments.items()
-        key = index_key(value)
-        if key is not None:
-            return name, key
-    return filter_key(dict(arguments))
+        return None if self._entry is None else [self._entry]
 
 
 def argument_rules(arguments: Mapping[str, Any]) -> tuple[Rule, ...]:
