@@ -91,6 +91,11 @@ def subtract_numbers(left: str, right: str) -> str:
     return canonical_text(_EXACT.subtract(Decimal(left), Decimal(right)), _OVERFLOW)
 
 
+_DECIMAL = [10 * (pair >> 4) + (pair & 15) for pair in range(256)]
+_RISING = bytes([min(pair + 1, 255) for pair in _DECIMAL])
+_FALLING = bytes([max(101 - pair, 0) for pair in _DECIMAL])
+
+
 def encode_number(text: str) -> bytes:
     """Bytes that sort as the numbers do; 22 bytes at most.
 
@@ -112,12 +117,13 @@ def encode_number(text: str) -> bytes:
         point += 1
     if len(mantissa) % 2:
         mantissa += "0"
-    pairs = [int(mantissa[at : at + 2]) for at in range(0, len(mantissa), 2)]
+    # Two digits read as one hexadecimal byte, which a table makes what they are as one decimal byte.
+    pairs = bytes.fromhex(mantissa)
     first = point // 2 + 192
     if not sign:
-        return bytes([first, *(pair + 1 for pair in pairs)])
-    closing = [102] if len(pairs) < 20 else []
-    return bytes([first ^ 0xFF, *(101 - pair for pair in pairs), *closing])
+        return first.to_bytes(1) + pairs.translate(_RISING)
+    closing = b"\x66" if len(pairs) < 20 else b""
+    return (first ^ 0xFF).to_bytes(1) + pairs.translate(_FALLING) + closing
 
 
 def number_size(text: str) -> int:
