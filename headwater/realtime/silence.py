@@ -122,6 +122,12 @@ class SilenceWarnings:
                 "a real-time client sends header in its query without payload=e30=, which AWS wants beside it"
             )
 
+    def tell_unknown_field(self, subscription_field: str) -> None:
+        """An invalidation of what nobody can subscribe to ends nothing, and its mutation succeeds."""
+        if self._is_new(("invalidation", subscription_field)):
+            name = subscription_field[:_MAX_SHOWN_CHARACTERS]
+            logger.warning("a mutation invalidates subscriptions to %s, which is no subscription field", name)
+
     def tell_denied(self, reason: str) -> None:
         """Amplify takes a field its caller may not see for an expired token."""
         if self._is_new(("denied", reason)):

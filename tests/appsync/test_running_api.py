@@ -317,6 +317,23 @@ def test_logs_show_the_start_of_a_subscription_as_a_request(api: Api) -> None:
     ]
 
 
+def test_an_invalidation_of_an_unknown_field_is_told_and_counted(api: Api) -> None:
+    before = control(api, "metrics")["apis"]["Api"]
+
+    for field in ("onPut", "onNothing"):
+        assert post(api, "mutation E($f: String!) { end(field: $f) }", key(api), f=field)[1] == {"data": {"end": True}}
+
+    after = control(api, "metrics")["apis"]["Api"]
+    changed = {name: after[name] - before[name] for name in after if name.startswith("InvalidationRequest")}
+    assert changed == {
+        "InvalidationRequestSuccess": 1,
+        "InvalidationRequestError": 1,
+        "InvalidationRequestFailure": 0,
+        "InvalidationRequestDropped": 0,
+    }
+    assert "invalidates subscriptions to onNothing, which is no subscription field" in api.product.log()
+
+
 def test_logs_of_something_unknown_name_what_there_is(api: Api) -> None:
     assert "there is no function or API 'Nope'; there are" in headwater(api, "logs", "Nope")
 

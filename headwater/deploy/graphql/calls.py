@@ -113,7 +113,11 @@ class ApiCalls:
     def invalidate(self, context: RequestContext) -> None:
         assert self.realtime is not None, "set when the API is built"
         for invalidation in context.invalidations:
-            self.realtime.invalidate(str(invalidation["subscriptionField"]), invalidation.get("payload") or {})
+            field = str(invalidation["subscriptionField"])
+            if self._engine.schema.has_field("Subscription", field):
+                self.realtime.invalidate(field, invalidation.get("payload") or {})
+            else:
+                self.realtime.refuse_invalidation(field)
 
 
 def _readable(request: HttpRequest) -> GraphQLRequest:

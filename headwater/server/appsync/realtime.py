@@ -202,6 +202,11 @@ class AppSyncRealtime:
         self.counters["InvalidationSuccess"] += len(invalidated)
         return len(invalidated)
 
+    def refuse_invalidation(self, subscription_field: str) -> None:
+        """A mutation asked for the end of subscriptions to a field that the schema has not."""
+        self.counters["InvalidationRequestError"] += 1
+        self.warnings.tell_unknown_field(subscription_field)
+
     async def close(self) -> None:
         """End starts that still wait for their resolvers; called when the servers have stopped."""
         self.timers.close()
@@ -249,11 +254,11 @@ def _deliver(delivery: "Delivery[RealtimeEndpoint]") -> int:
     heads = delivery.cohort.heads
     tail = delivery.payload + b"}"
     tail_bytes = len(tail)
-    headers: dict[int, bytes] = {}
+    known_size, header = -1, b""
     for subscription, head in heads.items():
         size = len(head) + tail_bytes
-        header = headers.get(size)
-        if header is None:
-            header = headers[size] = frame_header(Opcode.TEXT, size)
+        if size != known_size:
+            # The ids of most clients have one length.
+            known_size, header = size, frame_header(Opcode.TEXT, size)
         subscription.connection.send_frame(b"".join((header, head, tail)))
     return len(heads)
