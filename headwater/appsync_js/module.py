@@ -216,7 +216,7 @@ class JsModule:
         What an outcome asks for has to be done before the next is taken. Measured by bench/appsync_targeted.py.
         """
         assert not self.needs_entropy, "each call would need its own"
-        texts = [orjson.dumps(context).decode() for context in contexts]
+        texts = [orjson.dumps(context) for context in contexts]
         done = 0
         while done < len(texts):
             if self._run_each is None:
@@ -224,7 +224,7 @@ class JsModule:
             assert self._run_each is not None, "set by the reset"
             engine = self._engine
             try:
-                answers = self._run_each("\n".join(texts[done:]), float(now_ms))
+                answers = self._run_each(b"\n".join(texts[done:]).decode(), float(now_ms))
             except quickjs.JSException as error:
                 # One of them, or all together, went beyond a limit: each gets its own.
                 self._limit_message(str(error))

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+import msgspec
+
 from headwater.appsync_js import ContextUsage, HandlerName, HandlerOutcome, JsModule, PlainOutcome
 from headwater.datasource.ports import Call, SourceCall
 from headwater.errors import DataSourceError, RequestError
@@ -35,53 +37,28 @@ Entropy = Callable[[int], bytes]
 Evict = Callable[[Sequence[Mapping[str, Any]], float], int]
 
 
-class ResolverRun:
+class ResolverRun(msgspec.Struct, eq=False):
     """The state of resolving one call: stash, previous result, current result and error.
 
     `result` and `error` are `ctx.result` and `ctx.error` of the step that runs; `previous` is `ctx.prev.result`, and
-    `has_previous` is false before the pipeline's request handler has run.
+    `has_previous` is false before the pipeline's request handler has run. `is_done` and `skips_to_end` are set by
+    `runtime.earlyReturn` in the request handler of a step.
     """
 
-    __slots__ = (
-        "_entropy",
-        "_environment",
-        "_evict",
-        "call",
-        "error",
-        "has_previous",
-        "invalidation_filter",
-        "is_done",
-        "observer",
-        "previous",
-        "result",
-        "skips_to_end",
-        "stash",
-        "subscription_filter",
-    )
-
-    def __init__(
-        self,
-        call: Call,
-        environment: Mapping[str, str],
-        entropy: Entropy,
-        evict: Evict | None,
-        observer: Observer | None = None,
-    ) -> None:
-        self.call = call
-        self.observer = observer
-        self.stash: dict[str, Any] = {}
-        self.previous: Any = None
-        self.has_previous = False
-        self.result: Any = None
-        self.error: dict[str, Any] | None = None
-        # Set by runtime.earlyReturn in the request handler of a step.
-        self.is_done = False
-        self.skips_to_end = False
-        self.subscription_filter: dict[str, Any] | None = None
-        self.invalidation_filter: dict[str, Any] | None = None
-        self._environment = environment
-        self._entropy = entropy
-        self._evict = evict
+    call: Call
+    environment: Mapping[str, str]
+    entropy: Entropy
+    evict: Evict | None
+    observer: Observer | None = None
+    stash: dict[str, Any] = msgspec.field(default_factory=dict)
+    previous: Any = None
+    has_previous: bool = False
+    result: Any = None
+    error: dict[str, Any] | None = None
+    is_done: bool = False
+    skips_to_end: bool = False
+    subscription_filter: dict[str, Any] | None = None
+    invalidation_filter: dict[str, Any] | None = None
 
     def run_handler(
         self, module: JsModule, handler: HandlerName, kind: HandlerKind, function: str | None = None
@@ -95,7 +72,7 @@ class ResolverRun:
             handler,
             context,
             now_ms=self.call.request.now * 1000,
-            entropy=self._entropy(ENTROPY_BYTES) if module.needs_entropy else b"",
+            entropy=self.entropy(ENTROPY_BYTES) if module.needs_entropy else b"",
         )
         if self.observer is not None:
             self.observer.handler_ran(kind, self.call, function, context, outcome)
@@ -108,7 +85,7 @@ class ResolverRun:
         handler, outcome = module.call_both(
             context,
             now_ms=self.call.request.now * 1000,
-            entropy=self._entropy(2 * ENTROPY_BYTES) if module.needs_entropy else b"",
+            entropy=self.entropy(2 * ENTROPY_BYTES) if module.needs_entropy else b"",
         )
         self.take_both(module, context, handler, outcome)
         return handler, outcome
@@ -157,8 +134,8 @@ class ResolverRun:
         if isinstance(headers, dict) and outcome.response_headers:
             headers.update(outcome.response_headers)
         # AppSync evicts for mutations only, silently nothing elsewhere.
-        if outcome.evictions and self._evict is not None and self.call.parent_type == "Mutation":
-            deleted = self._evict(outcome.evictions, request.now)
+        if outcome.evictions and self.evict is not None and self.call.parent_type == "Mutation":
+            deleted = self.evict(outcome.evictions, request.now)
             request.extensions["apiCacheEntriesDeleted"] = request.extensions.get("apiCacheEntriesDeleted", 0) + deleted
 
     def context(self, usage: ContextUsage | None) -> dict[str, Any]:
@@ -231,7 +208,7 @@ _PARTS: Mapping[str, Callable[[ResolverRun, ContextUsage | None], Any]] = {
     "stash": lambda run, usage: run.stash,
     "result": lambda run, usage: run.result,
     "error": lambda run, usage: run.error,
-    "env": lambda run, usage: dict(run._environment),
+    "env": lambda run, usage: dict(run.environment),
     "outErrors": lambda run, usage: [],
 }
 _ARGUMENTS = ("arguments",)

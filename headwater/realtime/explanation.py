@@ -2,10 +2,10 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
+import msgspec
 import orjson
 
 from headwater.realtime.connection import MAX_EVENT_BYTES
@@ -31,8 +31,7 @@ class Published(Protocol):
     def selected(self) -> Mapping[str, Any]: ...
 
 
-@dataclass(slots=True)
-class PublishedEvent:
+class PublishedEvent(msgspec.Struct):
     """One event of the ring: its number since the start and when it was published, in epoch seconds."""
 
     number: int

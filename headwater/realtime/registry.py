@@ -75,8 +75,7 @@ class Cohort(msgspec.Struct, Generic[ConnectionT], eq=False):
     heads: dict[Subscription[ConnectionT], bytes]
 
 
-@dataclass(slots=True)
-class Delivery(Generic[ConnectionT]):
+class Delivery(msgspec.Struct, Generic[ConnectionT]):
     """What the subscriptions of one cohort get: `payload` completes each head, then comes `}`."""
 
     cohort: Cohort[ConnectionT]
@@ -129,13 +128,15 @@ class _FieldIndex(Generic[ConnectionT]):
             del self.by_value[path]
 
     def candidates(self, response: Any) -> dict[Cohort[ConnectionT], None]:
-        """Cohorts that may match, each once."""
-        found = dict(self.unindexed)
+        """Cohorts that may match, each once; not to be changed."""
+        found = self.unindexed
         if isinstance(response, dict):
             for path, values in self.by_value.items():
                 key = index_key(value_at(response, path))
-                if key is not None:
-                    found.update(values.get(key, ()))
+                cohorts = None if key is None else values.get(key)
+                if cohorts:
+                    # Nearly always only one place has any.
+                    found = {**found, **cohorts} if found else cohorts
         return found
 
 
@@ -199,7 +200,8 @@ class SubscriptionRegistry(Generic[ConnectionT]):
         if index is None or response is None:
             return
         payloads: dict[Hashable, bytes] = {}
-        for cohort in index.candidates(response):
+        # A copy, because who is delivered to may leave.
+        for cohort in tuple(index.candidates(response)):
             if not cohort.filter(response):
                 continue
             projection = cohort.projection
