@@ -572,6 +572,22 @@ async def test_a_subscriber_that_does_not_read_is_dropped_and_others_are_not() -
         assert api.publish("publishTelemetry", event("d2")) == 1
         assert (await fast.receive())["id"] == "b"
         slow.websocket.transport.abort()
+        await settled(api, ActiveConnections=1)
+
+
+@on_both_loops
+async def test_a_subscriber_that_reads_gets_more_at_once_than_may_wait_for_one_that_does_not() -> None:
+    async with (
+        running(websocket_limits=WebSocketLimits(max_queued_bytes=200_000, close_timeout_s=0.1)) as api,
+        connected_client(api) as client,
+    ):
+        await client.start("a", ON_DEVICE, {"d": "d1"})
+
+        for number in range(6):
+            assert api.publish("publishTelemetry", event("d1") | {"temperature": f"{number}" * 50_000}) == 1
+        received = [await client.receive() for _ in range(6)]
+
+    assert [one["payload"]["data"]["onTelemetry"]["temperature"][0] for one in received] == list("012345")
 
 
 @on_both_loops

@@ -221,6 +221,9 @@ class AppSyncRealtime:
 
     def connection_closed(self, code: int, lasted_s: float) -> None:
         """A connection ended with a close code; 1006 is one that was cut."""
+        if code == self.websocket_limits.slow_reader_code:
+            queued = self.websocket_limits.max_queued_bytes
+            logger.warning("a real-time client that did not read was dropped with %d bytes waiting for it", queued)
         self._connection_ms.add(lasted_s * 1000)
         self._active_connections -= 1
         self.counters["DisconnectClientError" if code in _CLIENT_FAULTS else "DisconnectSuccess"] += 1

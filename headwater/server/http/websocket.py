@@ -233,7 +233,11 @@ class WebSocketConnection(asyncio.Protocol):
         if not self._is_batched:
             self._join_batch()
         elif self._queued_bytes > self._max_queued_bytes:
-            self._drop_slow_reader()
+            if self._is_write_paused:
+                self._drop_slow_reader()
+            else:
+                # Much at once is no fault of the reader, who had no time to read.
+                self.flush()
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         if self._is_closing:
