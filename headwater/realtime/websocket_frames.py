@@ -59,6 +59,7 @@ _OPCODES = {int(opcode): opcode for opcode in Opcode}
 _FIN = 0x80
 _MASKED = 0x80
 _FINAL_TEXT = _FIN | 0x1
+_SHORT_TEXT_HEADERS = tuple(bytes((_FINAL_TEXT, size)) for size in range(126))
 _CONTROL = 0x08
 _MAX_CONTROL_BYTES = 125
 _REGISTERED_CLOSE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015)})
@@ -67,7 +68,7 @@ _REGISTERED_CLOSE_CODES = frozenset({*range(1000, 1004), *range(1007, 1015)})
 def frame_header(opcode: int, size_bytes: int) -> bytes:
     """The head of one unmasked, final frame, as servers send them."""
     if size_bytes < 126:
-        return bytes((_FIN | opcode, size_bytes))
+        return _SHORT_TEXT_HEADERS[size_bytes] if opcode == 0x1 else bytes((_FIN | opcode, size_bytes))
     if size_bytes < 65_536:
         return _LENGTH_16.pack(_FIN | opcode, 126, size_bytes)
     return _LENGTH_64.pack(_FIN | opcode, 127, size_bytes)

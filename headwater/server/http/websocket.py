@@ -306,8 +306,12 @@ class WebSocketConnection(asyncio.Protocol):
         decoder = self._decoder
         text = decoder.whole_text(data)
         if text is not None:
-            if not self._is_closing:
-                self._call(self._endpoint.on_text, text)
+            if self._is_closing:
+                return
+            try:
+                self._endpoint.on_text(text)
+            except Exception:
+                self._fail()
             return
         for message in decoder.receive(data):
             opcode = message.opcode
@@ -384,5 +388,9 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             callback(*arguments)
         except Exception:
-            logger.exception("a WebSocket endpoint failed")
-            self.close(CloseCode.INTERNAL_ERROR)
+            self._fail()
+
+    def _fail(self) -> None:
+        """Called while an exception of the endpoint is handled."""
+        logger.exception("a WebSocket endpoint failed")
+        self.close(CloseCode.INTERNAL_ERROR)
