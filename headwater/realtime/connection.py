@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from headwater.realtime.handshake import lower_case_header
+from headwater.realtime.rates import RateWindow
 from headwater.values.json_text import parse_json
 
 CONNECTION_TIMEOUT_MS = 300_000
@@ -23,11 +24,12 @@ _ACK = f'{{"type":"connection_ack","payload":{{"connectionTimeoutMs":{CONNECTION
 
 @dataclass(frozen=True, slots=True)
 class RealtimeLimits:
-    """Quotas and times of one connection; None switches a quota off.
+    """Quotas and times of an API's connections; None switches a quota off.
 
     `keep_alive_s` leaves room for a coarse timer: clients count on one frame a minute. With `uses_object_errors` a
     rate error carries an object instead of a list, the form that only the Swift client reads. Without
-    `enforces_rates` a client that starts too fast is served, and `has_exceeded_rate` of its connection tells.
+    `enforces_rates` a client that starts too fast is served, and `has_exceeded_rate` of its connection tells. The
+    last three are for the whole API.
     """
 
     max_subscriptions: int | None = 200
@@ -37,6 +39,9 @@ class RealtimeLimits:
     lifetime_s: float = 24 * 3600.0
     uses_object_errors: bool = False
     enforces_rates: bool = True
+    max_connects_per_s: int | None = None
+    max_inbound_per_s: int | None = None
+    max_invalidations_per_s: int | None = None
 
 
 class StartRequested(msgspec.Struct, eq=False):
@@ -90,7 +95,6 @@ class RealtimeConnection:
         "_outgoing",
         "_pending",
         "_starts",
-        "_starts_second",
         "_state",
         "closing",
         "has_exceeded_rate",
@@ -105,8 +109,7 @@ class RealtimeConnection:
         # A subscription is in here from `start` on, with the request until it is answered. Ids may be used again
         # while an earlier request is still being decided, so the answer names the request, not the id.
         self._pending: dict[str, StartRequested | None] = {}
-        self._starts_second = 0
-        self._starts = 0
+        self._starts = RateWindow(limits.max_starts_per_s)
         self._keep_alive_at = now + limits.keep_alive_s
         self._expires_at = now + limits.lifetime_s
         self._init_deadline = None if limits.init_timeout_s is None else now + limits.init_timeout_s
@@ -180,13 +183,7 @@ class RealtimeConnection:
         return [StopRequested(identifier)] if was_started else []
 
     def _exceeds_rate(self, now: float) -> bool:
-        limit = self._limits.max_starts_per_s
-        if limit is None:
-            return False
-        if int(now) != self._starts_second:
-            self._starts_second, self._starts = int(now), 0
-        self._starts += 1
-        if self._starts <= limit:
+        if not self._starts.exceeds(now):
             return False
         self.has_exceeded_rate = not self._limits.enforces_rates
         return self._limits.enforces_rates

@@ -144,6 +144,11 @@ class SilenceWarnings:
         if self._is_new("rate"):
             logger.warning("a client starts more than %s subscriptions a second: AWS would refuse them", limit)
 
+    def tell_quota(self, what: str, limit: int | None, consequence: str) -> None:
+        """An API as a whole goes beyond a quota of the service."""
+        if self._is_new(("quota", what)):
+            logger.warning("more than %s %s a second: %s", limit, what, consequence)
+
     def _is_new(self, what: Hashable) -> bool:
         if what in self._seen:
             return False

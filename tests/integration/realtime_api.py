@@ -4,7 +4,8 @@ import asyncio
 import base64
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -133,6 +134,7 @@ async def running(
     limits: RealtimeLimits | None = None,
     websocket_limits: WebSocketLimits | None = None,
     log: SubscriptionLog | None = None,
+    wall_clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Api]:
     engine = Engine()
     realtime = AppSyncRealtime(
@@ -141,6 +143,7 @@ async def running(
         run_resolver=engine.run_resolver,
         following={"publishTelemetry": ("onTelemetry", "onAlert"), "raiseAlert": ("onAlert",)},
         log=log,
+        wall_clock=wall_clock,
         limits=limits,
         websocket_limits=websocket_limits,
     )

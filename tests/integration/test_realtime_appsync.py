@@ -424,6 +424,38 @@ def json_of(messages: list[str]) -> list[str]:
     return [message for message in messages if message.startswith("{")]
 
 
+@pytest.mark.parametrize("enforces", [False, True])
+async def test_quotas_of_an_api_are_told_once_or_applied(enforces: bool, caplog: pytest.LogCaptureFixture) -> None:
+    limits = RealtimeLimits(
+        enforces_rates=enforces, max_connects_per_s=1, max_inbound_per_s=3, max_invalidations_per_s=1
+    )
+    async with running(limits, wall_clock=lambda: 1000.0) as api, connected_client(api) as client:
+        await client.start("a", ON_ALL)
+        async with connected_client(api, does_init=not enforces) as late:
+            answer = await late.receive() if enforces else None
+        counts = [api.publish("publishTelemetry", event("d1")) for _ in range(3)]
+        ended = [api.realtime.invalidate("onTelemetry", {}) for _ in range(3)]
+
+    found = api.realtime.metrics()
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    if enforces:
+        error = {"errorType": "LimitExceededError", "message": "Rate limit exceeded", "errorCode": 429}
+        assert answer == {"type": "connection_error", "payload": {"errors": [error]}}
+        assert counts == [1, 0, 0]
+        assert (found["InboundMessageSuccess"], found["InboundMessageDropped"]) == (2, 4)
+        assert (found["InvalidationRequestSuccess"], found["InvalidationRequestDropped"]) == (1, 2)
+        assert told == []
+    else:
+        assert counts == [1, 1, 1]
+        assert (found["InboundMessageDropped"], found["InvalidationRequestDropped"]) == (0, 0)
+        assert told == [
+            "more than 1 real-time connections a second: AWS would refuse some",
+            "more than 3 inbound messages a second: AWS would delay or drop some",
+            "more than 1 invalidations a second: AWS would drop some",
+        ]
+    assert ended == [0, 0, 0]
+
+
 async def test_every_metric_of_the_service_is_there_from_the_start() -> None:
     async with running() as api:
         found = api.realtime.metrics()

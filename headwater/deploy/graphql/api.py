@@ -33,6 +33,10 @@ from headwater.template.intrinsics import Resource
 
 # The service refuses starts beyond some rate on a connection without saying which; this is more than clients do.
 _STARTS_PER_S: Final = 100
+# AWS General Reference, "AppSync endpoints and quotas".
+_CONNECTS_PER_S: Final = 2_000
+_INBOUND_PER_S: Final = 10_000
+_INVALIDATIONS_PER_S: Final = 100
 
 
 @dataclass(slots=True)
@@ -151,6 +155,9 @@ class _ApiBuilder:
                 max_subscriptions=deployment.options.max_subscriptions,
                 max_starts_per_s=_STARTS_PER_S,
                 enforces_rates=deployment.options.enforces_quotas,
+                max_connects_per_s=_CONNECTS_PER_S,
+                max_inbound_per_s=_INBOUND_PER_S,
+                max_invalidations_per_s=_INVALIDATIONS_PER_S,
             ),
             following=schema.publishing,
             wall_clock=deployment.clock,

@@ -13,6 +13,7 @@ from headwater.errors import RequestError
 from headwater.realtime.connection import MAX_EVENT_BYTES, MessageRefused, RealtimeLimits
 from headwater.realtime.explanation import PublishedEvents
 from headwater.realtime.handshake import SUBPROTOCOL, HandshakeRefused, read_connect_request
+from headwater.realtime.rates import RateWindow
 from headwater.realtime.registry import Cohort, Delivery, SubscriptionRegistry
 from headwater.realtime.silence import SilenceWarnings
 from headwater.realtime.websocket_frames import CloseCode, Opcode, frame_header
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 _CONNECT_BODY = "{}"
 _METERED_BYTES = 5 * 1024
+_LIMIT_EXCEEDED = {"errorType": "LimitExceededError", "message": "Rate limit exceeded", "errorCode": 429}
 # Protocol errors of the client.
 _CLIENT_FAULTS = frozenset(
     {
@@ -120,6 +122,9 @@ class AppSyncRealtime:
         self.timers = TimerWheel()
         self.tasks: set[asyncio.Task[None]] = set()
         self._active_connections = 0
+        self._connects = RateWindow(self.limits.max_connects_per_s)
+        self._inbound = RateWindow(self.limits.max_inbound_per_s)
+        self._invalidations = RateWindow(self.limits.max_invalidations_per_s)
         self.warnings = SilenceWarnings()
         self.events = PublishedEvents()
         self.log = log
@@ -139,6 +144,8 @@ class AppSyncRealtime:
         """Read and check the credentials; who is refused is let in to be told so, as the service does."""
         self.counters["ConnectRequests"] += 1
         offered = offered_subprotocols(request)
+        if self._is_over(self._connects, "real-time connections", "AWS would refuse some"):
+            return self._refused([_LIMIT_EXCEEDED], SUBPROTOCOL, request)
         try:
             connect = read_connect_request(request.raw_query, offered, request.headers)
         except HandshakeRefused as refused:
@@ -172,6 +179,9 @@ class AppSyncRealtime:
         self.events.add(published, self._wall_clock())
         # The service counts one inbound message for each subscription field that follows the mutation.
         inbound = len(self._following.get(published.mutation_field, ()))
+        if self._is_over(self._inbound, "inbound messages", "AWS would delay or drop some", inbound):
+            self.counters["InboundMessageDropped"] += inbound
+            return 0
         if not self.registry.has_subscribers(published.mutation_field):
             self.counters["InboundMessageSuccess"] += inbound
             return 0
@@ -193,6 +203,9 @@ class AppSyncRealtime:
 
     def invalidate(self, subscription_field: str, payload: Any) -> int:
         """End the subscriptions whose invalidation filter passes, and their connections; returns how many."""
+        if self._is_over(self._invalidations, "invalidations", "AWS would drop some"):
+            self.counters["InvalidationRequestDropped"] += 1
+            return 0
         invalidated = self.registry.invalidated(subscription_field, payload)
         for subscription in invalidated:
             subscription.connection.end(subscription.subscription_id)
@@ -201,6 +214,14 @@ class AppSyncRealtime:
         self.counters["InvalidationRequestSuccess"] += 1
         self.counters["InvalidationSuccess"] += len(invalidated)
         return len(invalidated)
+
+    def _is_over(self, window: RateWindow, what: str, consequence: str, count: int = 1) -> bool:
+        """Whether a quota is exceeded and holds; where quotas are observed it is told once."""
+        if not window.exceeds(self._wall_clock(), count):
+            return False
+        if not self.limits.enforces_rates:
+            self.warnings.tell_quota(what, window.limit, consequence)
+        return self.limits.enforces_rates
 
     def refuse_invalidation(self, subscription_field: str) -> None:
         """A mutation asked for the end of subscriptions to a field that the schema has not."""
