@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -285,11 +285,16 @@ def _is_rest_json(request: HttpRequest) -> bool:
 
 def _is_trusted(request: HttpRequest) -> bool:
     """Whether a program on this machine sent it: no other machine, and no page of another site in a browser here."""
+    return _is_from_here(
+        request.peer, request.header("origin"), request.header("sec-fetch-site"), request.header("host")
+    )
+
+
+# A program repeats these with every request, and to take a Host apart costs as much as to decode a small body.
+@lru_cache(maxsize=64)
+def _is_from_here(peer: str, origin: str, fetch_site: str, host: str) -> bool:
     return (
-        is_loopback(request.peer)
-        and is_own_origin(request.header("origin"))
-        and request.header("sec-fetch-site") in ("", "same-origin", "none")
-        and is_own_host(request.header("host"))
+        is_loopback(peer) and is_own_origin(origin) and fetch_site in ("", "same-origin", "none") and is_own_host(host)
     )
 
 
