@@ -144,7 +144,8 @@ class AppSyncRealtime:
         """Read and check the credentials; who is refused is let in to be told so, as the service does."""
         self.counters["ConnectRequests"] += 1
         offered = offered_subprotocols(request)
-        if self._is_over(self._connects, "real-time connections", "AWS would refuse some"):
+        is_over = self._connects.exceeds(self._wall_clock())
+        if is_over and self._applies(self._connects, "real-time connections", "AWS would refuse some"):
             return self._refused([_LIMIT_EXCEEDED], SUBPROTOCOL, request)
         try:
             connect = read_connect_request(request.raw_query, offered, request.headers)
@@ -176,10 +177,12 @@ class AppSyncRealtime:
 
     def publish(self, published: Published) -> int:
         """Deliver a completed mutation field to its subscribers; returns how many got it."""
-        self.events.add(published, self._wall_clock())
+        now = self._wall_clock()
+        self.events.add(published, now)
         # The service counts one inbound message for each subscription field that follows the mutation.
         inbound = len(self._following.get(published.mutation_field, ()))
-        if self._is_over(self._inbound, "inbound messages", "AWS would delay or drop some", inbound):
+        is_over = self._inbound.exceeds(now, inbound)
+        if is_over and self._applies(self._inbound, "inbound messages", "AWS would delay or drop some"):
             self.counters["InboundMessageDropped"] += inbound
             return 0
         if not self.registry.has_subscribers(published.mutation_field):
@@ -203,7 +206,8 @@ class AppSyncRealtime:
 
     def invalidate(self, subscription_field: str, payload: Any) -> int:
         """End the subscriptions whose invalidation filter passes, and their connections; returns how many."""
-        if self._is_over(self._invalidations, "invalidations", "AWS would drop some"):
+        is_over = self._invalidations.exceeds(self._wall_clock())
+        if is_over and self._applies(self._invalidations, "invalidations", "AWS would drop some"):
             self.counters["InvalidationRequestDropped"] += 1
             return 0
         invalidated = self.registry.invalidated(subscription_field, payload)
@@ -215,10 +219,8 @@ class AppSyncRealtime:
         self.counters["InvalidationSuccess"] += len(invalidated)
         return len(invalidated)
 
-    def _is_over(self, window: RateWindow, what: str, consequence: str, count: int = 1) -> bool:
-        """Whether a quota is exceeded and holds; where quotas are observed it is told once."""
-        if not window.exceeds(self._wall_clock(), count):
-            return False
+    def _applies(self, window: RateWindow, what: str, consequence: str) -> bool:
+        """Whether a quota that is exceeded holds; where quotas are observed it is told once."""
         if not self.limits.enforces_rates:
             self.warnings.tell_quota(what, window.limit, consequence)
         return self.limits.enforces_rates
