@@ -18,6 +18,11 @@ MAX_LINES: Final = 10_000
 MAX_BYTES: Final = 32 * 1024 * 1024
 # CloudWatch's limit of one event.
 MAX_LINE_CHARACTERS: Final = 262_144
+# "AWS AppSync will send up to 1 MB of logs per request. Logs exceeding this size will be truncated."
+MAX_REQUEST_BYTES: Final = 1024 * 1024
+# What a JSON line is reckoned with until somebody reads it.
+_JSON_LINE_BYTES: Final = 400
+_REQUESTS_UNDER_WAY: Final = 1_000
 _HIDDEN_HEADERS: Final = frozenset({"authorization", "x-api-key", "x-amz-security-token", "cookie"})
 # console.log says INFO, the others DEBUG and ERROR.
 _LEVEL_OF_MESSAGE: Final = {"ERROR": 1, "INFO": 2, "DEBUG": 3}
@@ -73,6 +78,8 @@ class ApiLog:
         self._api_id = api_arn.rpartition("/")[2]
         self._lines: deque[tuple[int, float, str, str | dict[str, Any]]] = deque()
         self._bytes = 0
+        # The bytes of the requests that wrote last, the longest silent one in front.
+        self._request_bytes: dict[str, int] = {}
         self._number = 0
         self._arrived: asyncio.Event | None = None
 
@@ -81,14 +88,24 @@ class ApiLog:
         return self._number
 
     def write(self, now: float, request_id: str, line: str | dict[str, Any]) -> None:
-        """Keep a line of text, or the members of a JSON line; `now` is in epoch seconds."""
-        self._number += 1
-        if len(line) > MAX_LINE_CHARACTERS and isinstance(line, str):
+        """Keep a line of text, or the members of a JSON line; `now` is in epoch seconds.
+
+        What a request writes beyond 1 MB is dropped.
+        """
+        if isinstance(line, str):
             line = line[:MAX_LINE_CHARACTERS]
+        size = _size(line)
+        written = self._request_bytes.pop(request_id, 0) + size
+        self._request_bytes[request_id] = written
+        if len(self._request_bytes) > _REQUESTS_UNDER_WAY:
+            del self._request_bytes[next(iter(self._request_bytes))]
+        if written > MAX_REQUEST_BYTES:
+            return
+        self._number += 1
         self._lines.append((self._number, now, request_id, line))
-        self._bytes += len(line)
+        self._bytes += size
         while len(self._lines) > MAX_LINES or self._bytes > MAX_BYTES:
-            self._bytes -= len(self._lines.popleft()[3])
+            self._bytes -= _size(self._lines.popleft()[3])
         if self._arrived is not None:
             self._arrived.set()
 
@@ -166,6 +183,10 @@ def _message(request_id: str, line: str | dict[str, Any]) -> str:
     if isinstance(line, dict):
         return _json(line)
     return line if line.startswith("{") else f"{request_id} {line}"
+
+
+def _size(line: str | dict[str, Any]) -> int:
+    return len(line) if isinstance(line, str) else _JSON_LINE_BYTES
 
 
 def _header_text(name: str, value: Any) -> str:

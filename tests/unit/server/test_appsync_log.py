@@ -303,6 +303,17 @@ def test_the_ring_keeps_the_newest_lines_and_bounds_each() -> None:
     assert [line.number for line in log.after(lines[-2].number)] == [lines[-1].number]
 
 
+def test_a_request_writes_at_most_a_megabyte() -> None:
+    log = api_log()
+
+    for number in range(9):
+        log.write(0.0, "big", f"{number}" * 200_000)
+    log.write(0.0, "small", "a line")
+    log.write(0.0, "big", {"logType": "RequestSummary"})
+
+    assert [line.message[:5] for line in log.after(0)] == ["big 0", "big 1", "big 2", "big 3", "big 4", "small"]
+
+
 async def test_a_reader_waits_for_the_next_line_and_no_longer_than_it_says() -> None:
     log = api_log()
 
