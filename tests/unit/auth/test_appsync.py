@@ -130,13 +130,23 @@ async def test_a_request_without_credentials_is_told_so() -> None:
     assert await refusal(authenticator(), {}) == "Missing authorization header"
 
 
+def signed(
+    path: str, *, key: str = ROLE.access_key_id, secret: str = "secret", service: str = "appsync"
+) -> dict[str, str]:
+    """The headers of a POST of `{}`, in lower case, as botocore signs them."""
+    request = AWSRequest(method="POST", url=f"http://localhost:8080{path}", data=b"{}")
+    SigV4Auth(Credentials(key, secret), service, "us-east-1").add_auth(request)
+    return {name.lower(): value for name, value in request.headers.items()} | {"host": "localhost:8080"}
+
+
+def signed_at(headers: Mapping[str, str]) -> float:
+    return datetime.strptime(headers["x-amz-date"] + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+
+
 async def test_a_signed_request_is_its_roles(pool_key: PoolKey) -> None:
     subject = authenticator(is_iam=True)
-    request = AWSRequest(method="POST", url="http://localhost:8080/graphql", data=b"{}")
-    SigV4Auth(Credentials(ROLE.access_key_id, "secret"), "appsync", "us-east-1").add_auth(request)
-    headers = {name.lower(): value for name, value in request.headers.items()} | {"host": "localhost:8080"}
-    signed_at = headers["x-amz-date"]
-    now = datetime.strptime(signed_at + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+    headers = signed("/graphql")
+    now = signed_at(headers)
 
     caller = await call(subject, headers | {"x-api-key": "ignored"}, now=now)
 
@@ -157,11 +167,8 @@ async def test_a_signed_request_is_its_roles(pool_key: PoolKey) -> None:
 
 async def test_a_wrong_signature_is_explained_to_the_real_time_channel_alone() -> None:
     subject = authenticator(is_iam=True)
-    signed = AWSRequest(method="POST", url="http://localhost:8080/graphql/connect", data=b"{}")
-    SigV4Auth(Credentials(ROLE.access_key_id, "wrong"), "appsync", "us-east-1").add_auth(signed)
-    headers = {name.lower(): value for name, value in signed.headers.items()} | {"host": "localhost:8080"}
-    stamp = headers["x-amz-date"]
-    now = datetime.strptime(stamp + "+0000", "%Y%m%dT%H%M%SZ%z").timestamp()
+    headers = signed("/graphql/connect", secret="wrong")
+    stamp, now = headers["x-amz-date"], signed_at(headers)
     attempt = subject.connect_attempt(headers, request_id="r", source_ip=("127.0.0.1",))
 
     with pytest.raises(SignatureRefused) as caught:
@@ -185,11 +192,7 @@ async def test_a_wrong_signature_is_explained_to_the_real_time_channel_alone() -
 
 async def test_a_signature_of_another_service_or_an_unknown_key_is_refused() -> None:
     for key, service in ((ROLE.access_key_id, "dynamodb"), ("AKIDUNKNOWN", "appsync")):
-        request = AWSRequest(method="POST", url="http://localhost:8080/graphql", data=b"{}")
-        SigV4Auth(Credentials(key, "secret"), service, "us-east-1").add_auth(request)
-        headers = {name.lower(): value for name, value in request.headers.items()} | {"host": "localhost:8080"}
-
-        await refusal(authenticator(is_iam=True), headers)
+        await refusal(authenticator(is_iam=True), signed("/graphql", key=key, service=service))
 
 
 async def test_a_user_pool_token_gives_the_exact_identity(pool_key: PoolKey) -> None:
