@@ -24,7 +24,7 @@ from headwater.deploy.loading import load_template, remember_transform
 from headwater.deploy.options import UpOptions
 from headwater.deploy.ports import Ports
 from headwater.deploy.rehearsal import rehearse
-from headwater.deploy.report import report_lines
+from headwater.deploy.report import count_lines, report_lines
 from headwater.errors import HeadwaterError
 from headwater.storage.store import Store
 
@@ -86,6 +86,10 @@ class Runtime:
         assert self.deployment is not None, "start has returned"
         assert self._ports is not None, "start has returned"
         return "\n".join(report_lines(self.deployment, self._ports, self._ready_s))
+
+    def counts(self) -> str:
+        """What `up` prints of its APIs when it stops; empty if there is nothing."""
+        return "\n".join(count_lines(self.deployment)) if self.deployment is not None else ""
 
     async def stop(self) -> None:
         """Drain: no new work, running invocations end, what is stored stays stored."""

@@ -48,6 +48,9 @@ async def _run(options: UpOptions) -> int:
         await stopping.wait()
         trimming.cancel()
         _say("Stopping: finishing what is under way")
+        counts = runtime.counts()
+        if counts:
+            _say(counts)
         return EXIT_OK
     except HeadwaterError as error:
         return _complain(str(error), EXIT_USER)

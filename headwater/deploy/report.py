@@ -73,3 +73,14 @@ def _commands(deployment: Deployment, ports: Ports) -> list[str]:
                 text = text.replace("${" + key + "}", str(value))
             lines += [f"{name}:", f"  {text}", ""]
     return lines
+
+
+def count_lines(deployment: Deployment) -> list[str]:
+    """What each API counted since the start, named as CloudWatch's metrics; none for an API that nobody asked."""
+    lines = []
+    for name, api in deployment.apis.items():
+        metrics = {**api.http.metrics(), **api.realtime.metrics()}
+        counts = [f"{metric} {value}" for metric, value in metrics.items() if isinstance(value, int) and value]
+        if counts:
+            lines.append(f"  {name}  {', '.join(counts)}")
+    return lines

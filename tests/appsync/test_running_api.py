@@ -368,6 +368,25 @@ def test_explain_subscription_says_when_there_is_no_such_event(api: Api) -> None
     assert "have none like that" in explain(api, "--mutation", "nowhere")
 
 
+def test_the_counts_of_an_api_are_told_when_it_stops(web: Web, tmp_path: Path) -> None:
+    arguments = arguments_of(tmp_path / "log", web.url)
+    product = Product(tmp_path / "data", arguments, template=STACK / "template.yaml").start()
+    asked = Api(product, tmp_path / "log")
+    with subscriber(asked, **key(asked)) as client:
+        client.start("subscription { onPut { id } }")
+        post(asked, 'mutation { put(id: "1") { id } }', key(asked))
+        client.receive("data")
+    post(asked, WHO, {"x-api-key": "da2-nobody"})
+
+    assert product.terminate() == 0
+
+    (line,) = [line for line in product.log().splitlines() if line.startswith("  Api  ")]
+    counts = line.removeprefix("  Api  ").split(", ")
+    for count in ("Requests 2", "4XXError 1", "ConnectSuccess 1", "SubscribeSuccess 1", "PublishDataMessageSuccess 1"):
+        assert count in counts
+    assert not any(count.endswith(" 0") for count in counts)
+
+
 def test_an_endpoint_elsewhere_is_refused_at_the_start_with_the_option_that_allows_it(tmp_path: Path) -> None:
     arguments = arguments_of(tmp_path / "log", "http://api.example.com")
     product = Product(tmp_path / "data", arguments, template=STACK / "template.yaml")
