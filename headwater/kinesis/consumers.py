@@ -1,16 +1,19 @@
 """Registered stream consumers: names for enhanced fan-out, which event source mappings may read through."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from headwater.errors import ServiceError
 from headwater.kinesis.stream import DATABASE, MAX_NAME, Stream, StreamCatalog
+from headwater.kinesis.tags import add_tags, remove_tags
 from headwater.values.arn import Arn
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 
 MAX_CONSUMERS = 20
+_TAGS = "Tags"
 
 Consumer = dict[str, Any]
 
@@ -38,7 +41,8 @@ def register_consumer(
         "ConsumerStatus": "ACTIVE",
         "ConsumerCreationTimestamp": now_ms / 1000,
     }
-    transaction.put(DATABASE, _key(stream, name), msgspec.json.encode(consumer))
+    tagged = add_tags(catalog, replace(stream, tags={}), request.get("Tags", {}))
+    transaction.put(DATABASE, _key(stream, name), msgspec.json.encode({**consumer, _TAGS: tagged.tags}))
     return {"Consumer": consumer}
 
 
@@ -55,7 +59,27 @@ def describe_consumer(
     transaction: ReadTransaction, catalog: StreamCatalog, request: Mapping[str, Any], now_ms: int
 ) -> dict[str, Any]:
     stream, consumer = find_consumer(transaction, catalog, request)
-    return {"ConsumerDescription": {**consumer, "StreamARN": catalog.arn(stream.name)}}
+    return {"ConsumerDescription": {**_shown(consumer), "StreamARN": catalog.arn(stream.name)}}
+
+
+def consumer_tags(
+    transaction: ReadTransaction, catalog: StreamCatalog, request: Mapping[str, Any], now_ms: int
+) -> dict[str, Any]:
+    """ListTagsForResource of a consumer."""
+    _, consumer = find_consumer(transaction, catalog, {"ConsumerARN": request["ResourceARN"]})
+    return {"Tags": [{"Key": key, "Value": value} for key, value in sorted(consumer.get(_TAGS, {}).items())]}
+
+
+def change_consumer_tags(
+    transaction: WriteTransaction, catalog: StreamCatalog, request: Mapping[str, Any], now_ms: int
+) -> dict[str, Any]:
+    """TagResource and UntagResource of a consumer: `Tags` are added, `TagKeys` removed. Raises: ServiceError."""
+    stream, consumer = find_consumer(transaction, catalog, {"ConsumerARN": request["ResourceARN"]})
+    tagged = replace(stream, tags=consumer.get(_TAGS, {}))
+    tagged = remove_tags(catalog, add_tags(catalog, tagged, request.get("Tags", {})), request.get("TagKeys", []))
+    changed = {**consumer, _TAGS: tagged.tags}
+    transaction.put(DATABASE, _key(stream, consumer["ConsumerName"]), msgspec.json.encode(changed))
+    return {}
 
 
 def list_consumers(
@@ -65,7 +89,7 @@ def list_consumers(
     stream = catalog.get(transaction, _stream_name(request["StreamARN"]))
     limit = request.get("MaxResults", 100)
     consumers = _consumers(transaction, stream, after=request.get("NextToken", ""))
-    answer: dict[str, Any] = {"Consumers": consumers[:limit]}
+    answer: dict[str, Any] = {"Consumers": [_shown(consumer) for consumer in consumers[:limit]]}
     if len(consumers) > limit:
         answer["NextToken"] = consumers[limit - 1]["ConsumerName"]
     return answer
@@ -114,6 +138,11 @@ def _consumers(transaction: ReadTransaction, stream: Stream, *, after: str = "")
     start = _key(stream, after) + b"\x00" if after else prefix
     stop = prefix[:-1] + b"0"
     return [msgspec.json.decode(raw) for _, raw in transaction.scan(DATABASE, start, stop)]
+
+
+def _shown(consumer: Consumer) -> Consumer:
+    """Descriptions of consumers leave their tags out."""
+    return {name: value for name, value in consumer.items() if name != _TAGS}
 
 
 def _key(stream: Stream, name: str) -> bytes:

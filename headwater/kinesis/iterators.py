@@ -48,6 +48,9 @@ class ShardIterator:
     @classmethod
     def decode(cls, text: str) -> "ShardIterator":
         """Raises: ServiceError `InvalidArgumentException`."""
+        # The service takes an iterator in quotes, too.
+        if len(text) > 1 and text[0] == text[-1] == '"':
+            text = text[1:-1]
         try:
             raw = base64.b64decode(text, validate=True)
         except (binascii.Error, ValueError) as error:

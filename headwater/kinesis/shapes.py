@@ -98,12 +98,12 @@ def put_records_shape(max_record_bytes: int = MAX_RECORD_BYTES) -> Mapping[str, 
 SHAPES: Mapping[str, Mapping[str, Shape]] = {
     "AddTagsToStream": _of_stream(Tags=_tags(10, is_required=True)),
     "CreateStream": {
-        "ShardCount": Shape("Integer", True, _count.rules, unless="StreamModeDetails"),
+        # Without it a stream is made in on-demand mode (LocalStack, test_create_stream_without_shard_count).
+        "ShardCount": Shape("Integer", True, _count.rules, unless="StreamName"),
         "StreamName": _name,
         "StreamModeDetails": _mode,
         "Tags": _tags(200, is_required=False),
         "MaxRecordSizeInKiB": _record_size,
-        "WarmThroughputMiBps": Shape("Integer", rules=(at_least(0),)),
     },
     "DecreaseStreamRetentionPeriod": _of_stream(RetentionPeriodHours=Shape("Integer", True, (at_least(1),))),
     "DeleteResourcePolicy": _of_resource(),
@@ -212,5 +212,16 @@ SHAPES: Mapping[str, Mapping[str, Shape]] = {
         TargetShardCount=_count,
         ScalingType=Shape("String", True, (one_of("UNIFORM_SCALING"),)),
     ),
+    "DescribeAccountSettings": {},
     "UpdateStreamMode": {"StreamARN": Shape("String", True, _ARN), "StreamModeDetails": _required_mode},
+}
+
+# What the service adds to these operations and what is checked apart from their shapes.
+DRY_RUNS = frozenset({"GetRecords", "GetShardIterator", "PutRecord", "PutRecords"})
+_STREAM_ID = {"StreamId": "the service reserves it for future use; name the stream by StreamName or StreamARN"}
+_WARM = "warm throughput belongs to a billing commitment that this account does not have"
+UNSUPPORTED_MEMBERS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys(SHAPES, _STREAM_ID),
+    "CreateStream": {"WarmThroughputMiBps": _WARM},
+    "UpdateStreamMode": {**_STREAM_ID, "WarmThroughputMiBps": _WARM},
 }

@@ -1,6 +1,6 @@
 """The operations on whole streams: create, describe, list, configure, tag, delete."""
 
-import re
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,6 @@ Request = Mapping[str, Any]
 SHARD_LIMIT = 500
 ON_DEMAND_SHARDS = 4
 MAX_RETENTION_HOURS = 8760
-MAX_TAGS = 50
 _ALL_METRICS = (
     "IncomingBytes",
     "IncomingRecords",
@@ -27,7 +26,6 @@ _ALL_METRICS = (
     "IteratorAgeMilliseconds",
 )
 _NUMBER_KEY = b"i"
-_BAD_TAG = re.compile(r"[^\u00C0-\u1FFF\u2C00-\uD7FFA-Za-z0-9_./\-=+ @%:]")
 
 
 def stream_name(catalog: StreamCatalog, request: Request) -> str:
@@ -55,7 +53,8 @@ def create_stream(
 ) -> dict[str, Any]:
     """The stream is ACTIVE at once; the service takes seconds, which no caller may rely on."""
     name = request["StreamName"]
-    mode = (request.get("StreamModeDetails") or {}).get("StreamMode", "PROVISIONED")
+    default = "PROVISIONED" if request.get("ShardCount") else "ON_DEMAND"
+    mode = (request.get("StreamModeDetails") or {}).get("StreamMode", default)
     count = request.get("ShardCount") or ON_DEMAND_SHARDS
     if mode == "PROVISIONED" and not request.get("ShardCount"):
         raise ServiceError("ValidationException", "ShardCount is required for a stream in PROVISIONED mode")
@@ -244,37 +243,46 @@ def change_encryption(stream: Stream, request: Request, *, is_starting: bool) ->
     return replace(stream, encryption="NONE", key_id=None)
 
 
-def add_tags(catalog: StreamCatalog, stream: Stream, tags: Mapping[str, str]) -> Stream:
-    """Raises: ServiceError `InvalidArgumentException` for illegal characters or more than 50 tags."""
-    _check_tags(catalog, stream, [*tags, *tags.values()], "add tags to")
-    merged = {**stream.tags, **tags}
-    if len(merged) > MAX_TAGS:
-        # The service says 10 and means 50.
-        raise _invalid(
-            f"Failed to add tags to stream {stream.name} under account {catalog.account_id} because a given stream "
-            "cannot have more than 10 tags associated with it."
-        )
-    return replace(stream, tags=merged)
+def resource_policy(
+    transaction: ReadTransaction, catalog: StreamCatalog, request: Request, now_ms: int
+) -> dict[str, Any]:
+    return {"Policy": _owner_of_policy(transaction, catalog, request).policy or "{}"}
 
 
-def remove_tags(catalog: StreamCatalog, stream: Stream, keys: list[str]) -> Stream:
-    """Raises: ServiceError `InvalidArgumentException` for illegal characters."""
-    _check_tags(catalog, stream, keys, "remove tags from")
-    return replace(stream, tags={k: v for k, v in stream.tags.items() if k not in keys})
+def put_resource_policy(
+    transaction: WriteTransaction, catalog: StreamCatalog, request: Request, now_ms: int
+) -> dict[str, Any]:
+    stream = _owner_of_policy(transaction, catalog, request)
+    try:
+        is_object = isinstance(json.loads(request["Policy"]), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    if not is_object:
+        raise _invalid("The policy document is not valid JSON.")
+    catalog.put(transaction, replace(stream, policy=request["Policy"]))
+    return {}
 
 
-def _check_tags(catalog: StreamCatalog, stream: Stream, texts: list[str], what: str) -> None:
-    if any(_BAD_TAG.search(text) for text in texts):
-        raise _invalid(
-            "Some tags contain invalid characters. Valid characters: "
-            "Unicode letters, digits, white space, _ . / = + - % @."
-        )
-    if any("%" in text for text in texts):
-        raise _invalid(
-            f"Failed to {what} stream {stream.name} under account {catalog.account_id} because some tags contained "
-            "illegal characters. The allowed characters are Unicode letters, white-spaces, "
-            "'_',',','/','=','+','-','@'."
-        )
+def delete_resource_policy(
+    transaction: WriteTransaction, catalog: StreamCatalog, request: Request, now_ms: int
+) -> dict[str, Any]:
+    """Raises: ServiceError `ResourceNotFoundException` for a stream without a policy."""
+    stream = _owner_of_policy(transaction, catalog, request)
+    if stream.policy is None:
+        raise catalog.not_found(f"No resource policy found for resource ARN {request['ResourceARN']}.")
+    catalog.put(transaction, replace(stream, policy=None))
+    return {}
+
+
+def _owner_of_policy(transaction: ReadTransaction, catalog: StreamCatalog, request: Request) -> Stream:
+    arn = request["ResourceARN"]
+    if "/consumer/" in arn:
+        raise _invalid("Resource policies of stream consumers are not supported here, only those of streams")
+    name = stream_name(catalog, request)
+    found = catalog.find(transaction, name)
+    if found is None:
+        raise catalog.not_found(f"Stream {arn} under account {catalog.account_id} not found.")
+    return found.stream
 
 
 def list_tags(transaction: ReadTransaction, catalog: StreamCatalog, request: Request, now_ms: int) -> dict[str, Any]:

@@ -13,10 +13,9 @@ from headwater.errors import ServiceError
 from headwater.sqs.queue import invalid, missing
 
 MAX_ATTRIBUTES = 10
+_ALL_ATTRIBUTES = frozenset({"All", ".*", "*"})
 _BAD_TEXT = re.compile(r"[^\t\n\r\u0020-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
-_ATTRIBUTE_NAME = re.compile(
-    r"(?!(?:aws|amazon)\.)(?!.*\.\.)[A-Za-z0-9_-](?:[A-Za-z0-9_.-]{0,254}[A-Za-z0-9_-])?", re.I
-)
+_ATTRIBUTE_NAME = re.compile(r"(?!(?:aws|amazon)\.)(?!.*\.\.)[\w-](?:[\w.-]{0,254}[\w-])?", re.I)
 _ATTRIBUTE_TYPE = re.compile(r"(String|Number|Binary)(\..{1,249})?")
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _TOKEN = re.compile(r"[A-Za-z0-9!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~]{1,128}")
@@ -91,7 +90,10 @@ def parse_attributes(raw: object) -> dict[str, MessageAttribute]:
 
 def _parse_attribute(name: str, raw: Any) -> MessageAttribute:
     if not _ATTRIBUTE_NAME.fullmatch(name):
-        raise invalid(f"The message attribute name '{name}' is invalid.")
+        raise invalid(
+            f"The message attribute name '{name}' is invalid. Attribute name can contain A-Z, a-z, 0-9, underscore "
+            "(_), hyphen (-), and period (.) characters."
+        )
     if not isinstance(raw, Mapping) or not isinstance(raw.get("DataType"), str) or not raw["DataType"]:
         raise invalid(f"The message attribute '{name}' must contain non-empty message attribute type.")
     kind = _ATTRIBUTE_TYPE.fullmatch(raw["DataType"])
@@ -102,10 +104,7 @@ def _parse_attribute(name: str, raw: Any) -> MessageAttribute:
         )
     value = raw.get("BinaryValue" if kind[1] == "Binary" else "StringValue")
     if not value:
-        raise invalid(
-            f"The message attribute '{name}' must contain non-empty message attribute value for message attribute "
-            f"type '{kind[1]}'."
-        )
+        raise invalid(f"Message (user) attribute '{name}' must contain a non-empty value of type '{kind[1]}'.")
     if kind[1] == "Binary":
         return MessageAttribute(raw["DataType"], data=_blob(name, value))
     if not isinstance(value, str) or _BAD_TEXT.search(value):
@@ -174,8 +173,8 @@ def _framed(data: bytes) -> bytes:
 
 
 def chosen_attributes(attributes: Mapping[str, MessageAttribute], wanted: Sequence[str]) -> dict[str, MessageAttribute]:
-    """Those a receiver asked for: `All`, `.*`, a name, or a prefix followed by `.*`."""
-    if "All" in wanted or ".*" in wanted:
+    """Those a receiver asked for: `All`, `.*`, `*`, a name, or a prefix followed by `.*`."""
+    if not _ALL_ATTRIBUTES.isdisjoint(wanted):
         return dict(attributes)
     prefixes = tuple(n[:-2] for n in wanted if n.endswith(".*"))
     return {n: a for n, a in attributes.items() if n in wanted or (prefixes and n.startswith(prefixes))}

@@ -26,6 +26,8 @@ _STATE = struct.Struct(">QQIB")  # visible from (ms), first received (ms), recei
 _HANDLE = struct.Struct(">QQI")
 _DEDUPLICATION = struct.Struct(">QQ36s")  # forgotten at (ms), sequence, message id
 _FORGET_AT_ONCE = 4
+# How many receivable messages of a FIFO queue are looked at to keep a group together.
+_GROUPED_AT_MOST = 1000
 
 _decode_message = msgspec.json.Decoder(Message).decode
 
@@ -64,7 +66,13 @@ class Received:
 
 
 def enqueue(
-    transaction: WriteTransaction, queue: Queue, message: Message, *, visible_ms: int, is_delayed: bool = False
+    transaction: WriteTransaction,
+    queue: Queue,
+    message: Message,
+    *,
+    visible_ms: int,
+    is_delayed: bool = False,
+    receive_count: int = 0,
 ) -> int:
     """Add a message at the end of a queue; returns its sequence."""
     key = b"n" + _lead(queue)
@@ -72,7 +80,7 @@ def enqueue(
     sequence = int.from_bytes(raw, "big") if raw is not None else 1
     transaction.put(DATABASE, key, (sequence + 1).to_bytes(8, "big"))
     transaction.put(DATABASE, _message_key(queue, sequence), msgspec.json.encode(message))
-    state = State(visible_ms, is_delayed=is_delayed, group_id=message.group_id or "")
+    state = State(visible_ms, receive_count=receive_count, is_delayed=is_delayed, group_id=message.group_id or "")
     _put_state(transaction, queue, sequence, state)
     return sequence
 
@@ -144,7 +152,7 @@ def receive(
             if message.sent_ms < oldest_ms:
                 remove(transaction, queue, sequence)
             elif redrive is not None and dead_queue is not None and state.receive_count >= redrive[1]:
-                _bury(transaction, catalog, queue, dead_queue, sequence, now_ms=now_ms)
+                _bury(transaction, catalog, queue, dead_queue, sequence, state.receive_count, now_ms=now_ms)
                 woken.add(dead_queue.name)
             else:
                 taken.append(_take(transaction, queue, sequence, message, state, visibility_s, now_ms))
@@ -183,15 +191,26 @@ def _receivable(transaction: ReadTransaction, queue: Queue, now_ms: int) -> Iter
 
 
 def _receivable_in_order(transaction: ReadTransaction, queue: Queue, now_ms: int) -> Iterator[int]:
-    """A group with a message in flight, or a delayed one, gives nothing after it: order holds within the group."""
+    """As many of one group as there are, then the next group's; within a group the order holds.
+
+    A group with a message in flight, or a delayed one, gives nothing after it.
+    Source: SQS Developer Guide, "FIFO queue delivery logic".
+    """
     lead = b"s" + _lead(queue)
     blocked: set[str] = set()
+    groups: dict[str, list[int]] = {}
+    found = 0
     for key, raw in transaction.scan(DATABASE, lead, _after(lead)):
         state = State.decode(raw)
         if state.visible_ms > now_ms:
             blocked.add(state.group_id)
         elif state.group_id not in blocked:
-            yield int.from_bytes(key[9:], "big")
+            groups.setdefault(state.group_id, []).append(int.from_bytes(key[9:], "big"))
+            found += 1
+            if found == _GROUPED_AT_MOST:
+                break
+    for sequences in groups.values():
+        yield from sequences
 
 
 def remove(transaction: WriteTransaction, queue: Queue, sequence: int) -> bool:
@@ -210,8 +229,8 @@ def delete_received(transaction: WriteTransaction, queue: Queue, handle: object,
 
     Raises: ServiceError `ReceiptHandleIsInvalid`; `InvalidParameterValue` if a FIFO message can be received again.
     """
-    sequence, state = _by_handle(transaction, queue, handle)
-    if state is None:
+    sequence, state, is_last = _by_handle(transaction, queue, handle)
+    if state is None or not is_last:
         return
     if queue.is_fifo and state.visible_ms <= now_ms:
         raise invalid(f"Value {handle} for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.")
@@ -221,8 +240,11 @@ def delete_received(transaction: WriteTransaction, queue: Queue, handle: object,
 def change_visibility(
     transaction: WriteTransaction, queue: Queue, handle: object, *, timeout_s: int, now_ms: int
 ) -> None:
-    """Raises: ServiceError `ReceiptHandleIsInvalid`, `MessageNotInflight`, `InvalidParameterValue`."""
-    sequence, state = _by_handle(transaction, queue, handle)
+    """The handle of an earlier receive does, too.
+
+    Raises: ServiceError `ReceiptHandleIsInvalid`, `MessageNotInflight`, `InvalidParameterValue`.
+    """
+    sequence, state, _ = _by_handle(transaction, queue, handle)
     if state is None:
         raise invalid(
             f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not "
@@ -233,17 +255,18 @@ def change_visibility(
     _put_state(transaction, queue, sequence, replace(state, visible_ms=now_ms + timeout_s * 1000))
 
 
-def _by_handle(transaction: ReadTransaction, queue: Queue, handle: object) -> tuple[int, State | None]:
-    """The sequence, and the state unless the message is gone or was received again since."""
+def _by_handle(transaction: ReadTransaction, queue: Queue, handle: object) -> tuple[int, State | None, bool]:
+    """The sequence, the state unless the message is gone, and whether it was not received again since."""
     try:
         number, sequence, count = _HANDLE.unpack(base64.b64decode(str(handle), validate=True))
     except (binascii.Error, ValueError, struct.error) as error:
-        raise ServiceError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.") from error
+        message = f'The input receipt handle "{handle}" is not a valid receipt handle.'
+        raise ServiceError("ReceiptHandleIsInvalid", message) from error
     if number != queue.number:
         raise ServiceError("ReceiptHandleIsInvalid", "The input receipt handle is invalid.")
     raw = transaction.get(DATABASE, _state_key(queue, sequence))
     state = State.decode(raw) if raw is not None else None
-    return sequence, state if state is not None and state.receive_count == count else None
+    return sequence, state, state is not None and state.receive_count == count
 
 
 def next_visible_ms(transaction: ReadTransaction, queue: Queue) -> int | None:
@@ -337,14 +360,21 @@ def sequence_number(sequence: int) -> str:
 
 
 def _bury(
-    transaction: WriteTransaction, catalog: QueueCatalog, queue: Queue, dead: Queue, sequence: int, *, now_ms: int
+    transaction: WriteTransaction,
+    catalog: QueueCatalog,
+    queue: Queue,
+    dead: Queue,
+    sequence: int,
+    receive_count: int,
+    *,
+    now_ms: int,
 ) -> None:
     message = _message(transaction, queue, sequence)
     remove(transaction, queue, sequence)
     # A standard message keeps its first enqueue time, which its retention counts from; a FIFO one starts anew.
     sent_ms = now_ms if dead.is_fifo else message.sent_ms
     moved = replace(message, dead_letter_source=catalog.arn(queue.name), sent_ms=sent_ms)
-    enqueue(transaction, dead, moved, visible_ms=now_ms)
+    enqueue(transaction, dead, moved, visible_ms=now_ms, receive_count=receive_count)
 
 
 def _put_state(transaction: WriteTransaction, queue: Queue, sequence: int, state: State) -> None:

@@ -1,5 +1,6 @@
 """The operations of SQS on queues and on messages, except for waiting."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -7,9 +8,10 @@ from hashlib import sha256
 from typing import Any
 
 from headwater.errors import ServiceError
-from headwater.sqs import messages
+from headwater.sqs import messages, permissions
 from headwater.sqs.message import (
     Message,
+    MessageAttribute,
     check_body,
     check_token,
     chosen_attributes,
@@ -22,6 +24,7 @@ from headwater.sqs.message import (
 from headwater.sqs.messages import Received
 from headwater.sqs.queue import (
     DATABASE,
+    MAX_MESSAGE_BYTES,
     Queue,
     QueueCatalog,
     check_attributes,
@@ -31,6 +34,7 @@ from headwater.sqs.queue import (
     missing,
     number_in,
     out_of_range,
+    queue_name,
     texts_in,
     with_attributes,
 )
@@ -61,9 +65,10 @@ def create_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: 
     Raises: ServiceError `QueueNameExists` if an attribute differs.
     """
     raw = request.get("Attributes") or {}
-    is_fifo = isinstance(raw, Mapping) and raw.get("FifoQueue") == "true"
-    attributes = check_attributes(raw, is_fifo=is_fifo, is_creating=True)
+    is_fifo = isinstance(raw, Mapping) and str(raw.get("FifoQueue")).lower() == "true"
+    attributes = check_attributes(raw, is_fifo=is_fifo)
     name = check_name(request.get("QueueName"), attributes)
+    _check_dead_letter_queue(transaction, catalog, attributes)
     existing = catalog.find(transaction, name)
     if existing is not None:
         shown = describe(existing, catalog, ["All"], (0, 0, 0))
@@ -81,6 +86,31 @@ def create_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: 
     queue = replace(queue, tags=_tags(request.get("tags")))
     catalog.put(transaction, queue)
     return queue
+
+
+def _check_dead_letter_queue(
+    transaction: ReadTransaction, catalog: QueueCatalog, attributes: Mapping[str, str]
+) -> None:
+    policy = attributes.get("RedrivePolicy")
+    arn = json.loads(policy)["deadLetterTargetArn"] if policy else None
+    if arn is not None and catalog.find(transaction, queue_name(arn)) is None:
+        raise out_of_range(policy, "RedrivePolicy", "Dead letter target does not exist.")
+
+
+def add_permission(
+    transaction: WriteTransaction, catalog: QueueCatalog, request: Request, now_ms: int
+) -> dict[str, Any]:
+    queue = catalog.get(transaction, request.get("QueueUrl"))
+    catalog.put(transaction, permissions.add_permission(queue, catalog.arn(queue.name), request, now_ms=now_ms))
+    return {}
+
+
+def remove_permission(
+    transaction: WriteTransaction, catalog: QueueCatalog, request: Request, now_ms: int
+) -> dict[str, Any]:
+    queue = catalog.get(transaction, request.get("QueueUrl"))
+    catalog.put(transaction, permissions.remove_permission(queue, request, now_ms=now_ms))
+    return {}
 
 
 def delete_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: Request) -> Queue:
@@ -125,8 +155,14 @@ def list_source_queues(
         queue = catalog.find(transaction, name)
         redrive = queue.redrive() if queue is not None else None
         if redrive is not None and redrive[0] == arn:
-            sources.append(url_of(name))
-    return {"queueUrls": sources}
+            sources.append(name)
+    limit = number_in(request, "MaxResults", 1, 1000, "Must be between 1 and 1000, if provided.")
+    after = str(request.get("NextToken") or "")
+    left = [name for name in sources if name > after]
+    answer: dict[str, Any] = {"queueUrls": [url_of(name) for name in left[:limit]]}
+    if limit is not None and len(left) > limit:
+        answer["NextToken"] = left[limit - 1]
+    return answer
 
 
 def get_attributes(
@@ -145,19 +181,24 @@ def set_attributes(
     if not request.get("Attributes"):
         raise missing("Attribute.Name")
     changed = check_attributes(request["Attributes"], is_fifo=queue.is_fifo)
+    _check_dead_letter_queue(transaction, catalog, changed)
     catalog.put(transaction, with_attributes(queue, changed, now_ms=now_ms))
     return {}
 
 
 def tag_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: Request) -> dict[str, Any]:
     queue = catalog.get(transaction, request.get("QueueUrl"))
-    catalog.put(transaction, replace(queue, tags={**queue.tags, **_tags(request.get("Tags"))}))
+    if not request.get("Tags"):
+        raise missing("Tags")
+    catalog.put(transaction, replace(queue, tags={**queue.tags, **_tags(request["Tags"])}))
     return {}
 
 
 def untag_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: Request) -> dict[str, Any]:
     queue = catalog.get(transaction, request.get("QueueUrl"))
     gone = texts_in(request, "TagKeys")
+    if not gone:
+        raise invalid("Tag keys must be between 1 and 128 characters in length.")
     catalog.put(transaction, replace(queue, tags={k: v for k, v in queue.tags.items() if k not in gone}))
     return {}
 
@@ -183,7 +224,8 @@ def prepare(queue: Queue, request: Request, sender: Sender, message_id: str) -> 
     attributes = parse_attributes(request.get("MessageAttributes"))
     limit = queue.number_of("MaximumMessageSize")
     if size_of(body, attributes) > limit:
-        raise invalid(f"One or more parameters are invalid. Reason: Message must be shorter than {limit} bytes.")
+        what = "cannot be validated" if "Id" in request else "are invalid"
+        raise invalid(f"One or more parameters {what}. Reason: Message must be shorter than {limit} bytes.")
     delay_s = number_in(request, "DelaySeconds", 0, 900, "DelaySeconds must be >= 0 and <= 900.")
     group, deduplication = request.get("MessageGroupId"), request.get("MessageDeduplicationId")
     if queue.is_fifo:
@@ -192,10 +234,7 @@ def prepare(queue: Queue, request: Request, sender: Sender, message_id: str) -> 
         if group is None:
             raise missing("MessageGroupId")
         if deduplication is None and not queue.is_set("ContentBasedDeduplication"):
-            raise invalid(
-                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided "
-                "explicitly"
-            )
+            raise _no_deduplication()
         deduplication = sha256(body.encode()).hexdigest() if deduplication is None else deduplication
     elif deduplication is not None:
         raise out_of_range(deduplication, "MessageDeduplicationId", _WRONG_TYPE_REASON)
@@ -217,6 +256,9 @@ def send(transaction: WriteTransaction, queue: Queue, message: Message, delay_s:
     answer: dict[str, Any] = {"MessageId": message.message_id, "MD5OfMessageBody": md5_of(message.body)}
     if message.attributes:
         answer["MD5OfMessageAttributes"] = md5_of_attributes(message.attributes)
+    if message.trace_header is not None:
+        header = {"AWSTraceHeader": MessageAttribute("String", text=message.trace_header)}
+        answer["MD5OfMessageSystemAttributes"] = md5_of_attributes(header)
     scope = _deduplication_scope(queue, message)
     if scope is not None:
         duplicate = messages.find_duplicate(transaction, queue, scope, now_ms=now_ms)
@@ -244,21 +286,45 @@ def send_message_batch(
     """Entries fail one by one; an entry that fails writes nothing."""
     queue = catalog.get(transaction, request.get("QueueUrl"))
     entries = check_entries(request, "SendMessageBatchRequestEntry")
-    size_bytes = sum(
-        len(e["MessageBody"].encode("utf-8", "replace")) for e in entries if isinstance(e.get("MessageBody"), str)
-    )
-    limit = queue.number_of("MaximumMessageSize")
-    if size_bytes > limit:
+    # The whole has the service's limit; the queue's own is each entry's.
+    size_bytes = sum(_entry_size(entry) for entry in entries)
+    if size_bytes > MAX_MESSAGE_BYTES:
         raise ServiceError(
             "BatchRequestTooLong",
-            f"Batch requests cannot be longer than {limit} bytes. You have sent {size_bytes} bytes.",
+            f"Batch requests cannot be longer than {MAX_MESSAGE_BYTES} bytes. You have sent {size_bytes} bytes.",
         )
+    if queue.is_fifo:
+        _check_fifo_entries(queue, entries)
     ids = iter(sender.message_ids)
 
     def one(entry: Request) -> dict[str, Any]:
         return send(transaction, queue, *prepare(queue, entry, sender, next(ids)), sender.now_ms)
 
     return _each(entries, one)
+
+
+def _entry_size(entry: Request) -> int:
+    body = entry.get("MessageBody")
+    try:
+        attributes = parse_attributes(entry.get("MessageAttributes"))
+    except ServiceError:  # the entry is refused by itself in a moment
+        attributes = {}
+    return size_of(body, attributes) if isinstance(body, str) else 0
+
+
+def _check_fifo_entries(queue: Queue, entries: list[Mapping[str, Any]]) -> None:
+    """What is missing in one entry of a FIFO queue fails the whole request, as recorded on the service."""
+    for entry in entries:
+        if entry.get("MessageGroupId") is None:
+            raise invalid("The request must contain the parameter MessageGroupId.")
+        if entry.get("MessageDeduplicationId") is None and not queue.is_set("ContentBasedDeduplication"):
+            raise _no_deduplication()
+
+
+def _no_deduplication() -> ServiceError:
+    return invalid(
+        "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
+    )
 
 
 def delete_message(
@@ -341,7 +407,8 @@ def _each(entries: list[Mapping[str, Any]], one: Callable[[Request], dict[str, A
         except ServiceError as error:
             is_senders = error.status < 500
             failed.append({"Id": entry["Id"], "Code": error.code, "Message": error.message, "SenderFault": is_senders})
-    return {"Successful": successful, "Failed": failed}
+    # A list without entries is left out, as recorded on the service.
+    return {name: listed for name, listed in (("Successful", successful), ("Failed", failed)) if listed}
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +427,14 @@ class ReceiveRequest:
         at_most = number_in(request, "MaxNumberOfMessages", 1, 10, "Must be between 1 and 10, if provided.")
         visibility = number_in(request, "VisibilityTimeout", 0, MAX_VISIBILITY_S, _VISIBILITY_REASON)
         wait = number_in(request, "WaitTimeSeconds", 0, 20, "Must be >= 0 and <= 20, if provided.")
+        attempt = request.get("ReceiveRequestAttemptId")
+        if attempt is not None and not queue.is_fifo:
+            raise out_of_range(attempt, "ReceiveRequestAttemptId", _WRONG_TYPE_REASON)
+        if attempt is not None:
+            raise ServiceError(
+                "UnsupportedOperation",
+                "ReceiveRequestAttemptId is not supported here: a receive that is repeated gives other messages",
+            )
         names = [*texts_in(request, "AttributeNames"), *texts_in(request, "MessageSystemAttributeNames")]
         return cls(
             at_most=1 if at_most is None else at_most,

@@ -34,6 +34,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "DeduplicationScope": ("queue", "messageGroup"),
     "FifoThroughputLimit": ("perQueue", "perMessageGroupId"),
 }
+_THROUGHPUT = frozenset({"DeduplicationScope", "FifoThroughputLimit"})
 _FIFO_ONLY = frozenset({"ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"})
 _DOCUMENTS = frozenset({"Policy", "RedriveAllowPolicy", "RedrivePolicy"})
 _TEXTS = frozenset({"KmsMasterKeyId"})
@@ -123,21 +124,22 @@ def queue_name(url_or_arn: str) -> str:
 
 def check_name(name: object, attributes: Mapping[str, str]) -> str:
     """Raises: ServiceError for a name out of shape, or one that does not suit the queue's type."""
-    if not isinstance(name, str) or not name:
+    is_fifo = attributes.get("FifoQueue") == "true"
+    if not isinstance(name, str) or not (name or is_fifo):
         raise missing("QueueName")
-    if not _NAME.fullmatch(name):
+    if not is_fifo and not _NAME.fullmatch(name):
         raise invalid("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
-    if attributes.get("FifoQueue") == "true" and not name.endswith(".fifo"):
+    if is_fifo and not (_NAME.fullmatch(name) and name.endswith(".fifo")):
         raise invalid(
             "The queue name of a FIFO queue can only include alphanumeric characters, hyphens, or "
             "underscores, must end with .fifo suffix and be 1 to 80 in length."
         )
-    if name.endswith(".fifo") and attributes.get("FifoQueue") != "true":
+    if name.endswith(".fifo") and not is_fifo:
         raise invalid("The name of a FIFO queue can only end with .fifo if its attribute FifoQueue is true")
     return name
 
 
-def check_attributes(attributes: object, *, is_fifo: bool, is_creating: bool = False) -> dict[str, str]:
+def check_attributes(attributes: object, *, is_fifo: bool) -> dict[str, str]:
     """The attributes of a request as text.
 
     Raises: ServiceError `InvalidAttributeName`, `InvalidAttributeValue`.
@@ -149,11 +151,20 @@ def check_attributes(attributes: object, *, is_fifo: bool, is_creating: bool = F
     checked = {}
     for name, value in attributes.items():
         text = value if isinstance(value, str) else json.dumps(value)
+        if name in _CHOICES and text.lower() in ("true", "false"):
+            text = text.lower()
         _check_attribute(name, text)
-        if (name == "FifoQueue" and not is_creating) or (name in _FIFO_ONLY and not is_fifo):
+        if name in _THROUGHPUT and not is_fifo:
+            message = f"You can specify the {name} only when FifoQueue is set to true."
+            raise ServiceError("InvalidAttributeName", message)
+        if (name == "FifoQueue" or name in _FIFO_ONLY) and not is_fifo:
             raise ServiceError("InvalidAttributeName", f"Unknown Attribute {name}.")
         if name == "FifoQueue" and text == "false":
-            raise ServiceError("InvalidAttributeValue", "Invalid value for the parameter FifoQueue.")
+            message = "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported."
+            raise ServiceError("InvalidAttributeValue", message)
+        if name == "RedrivePolicy" and text:
+            policy = json.loads(text)
+            text = json.dumps({**policy, "maxReceiveCount": int(policy["maxReceiveCount"])})
         checked[name] = text
     return checked
 
@@ -193,6 +204,8 @@ def _json(text: str) -> Any:
 def with_attributes(queue: Queue, changed: Mapping[str, str], *, now_ms: int) -> Queue:
     """The queue with attributes set; an empty document or key removes its attribute."""
     merged = {**queue.attributes, **changed}
+    if changed.get("KmsMasterKeyId"):
+        merged["SqsManagedSseEnabled"] = "false"  # a queue has one kind of encryption
     kept = {name: text for name, text in merged.items() if text or name not in _DOCUMENTS | _TEXTS}
     return replace(queue, attributes=kept, modified_ms=now_ms)
 
@@ -218,6 +231,8 @@ def describe(queue: Queue, catalog: QueueCatalog, wanted: list[str], counts: tup
             "FifoThroughputLimit": "perQueue",
         }
     shown |= queue.attributes
+    if "KmsMasterKeyId" not in shown:
+        shown.pop("KmsDataKeyReusePeriodSeconds", None)
     known = {"All", *_NUMBERS, *_CHOICES, *_DOCUMENTS, *_TEXTS, *_COMPUTED}
     for name in wanted:
         if name not in known:

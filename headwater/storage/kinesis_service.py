@@ -7,10 +7,17 @@ from functools import partial
 from typing import Any, Literal
 
 from headwater.errors import ServiceError
-from headwater.kinesis import consumers, iterators, records, shards, streams
+from headwater.kinesis import consumers, iterators, records, shards, streams, tags
 from headwater.kinesis.records import NewRecord, WriteQuota
 from headwater.kinesis.sequence import SequenceNumber, shard_id_of, shard_index_of
-from headwater.kinesis.shapes import MAX_RECORD_BYTES, SHAPES, put_record_shape, put_records_shape
+from headwater.kinesis.shapes import (
+    DRY_RUNS,
+    MAX_RECORD_BYTES,
+    SHAPES,
+    UNSUPPORTED_MEMBERS,
+    put_record_shape,
+    put_records_shape,
+)
 from headwater.kinesis.stream import Shard, Stream, StreamCatalog
 from headwater.kinesis.validation import check_request
 from headwater.storage.store import Store
@@ -26,18 +33,27 @@ Writing = Callable[[WriteTransaction, StreamCatalog, Request, int], dict[str, An
 _SWEEP_AT_MOST = 2000
 _LAST_MS = 9_999_999_999_999
 
+
+def _is_of_consumer(request: Request) -> bool:
+    return "/consumer/" in request["ResourceARN"]
+
+
 _READS: Mapping[str, Reading] = {
+    # No commitment was made, and none can be: there is no bill here.
+    "DescribeAccountSettings": lambda t, c, r, n: {"MinimumThroughputBillingCommitment": {"Status": "DISABLED"}},
     "DescribeLimits": streams.describe_limits,
     "DescribeStream": streams.describe_stream,
     "DescribeStreamConsumer": consumers.describe_consumer,
     "DescribeStreamSummary": streams.describe_stream_summary,
     "GetRecords": iterators.get_records,
-    "GetResourcePolicy": lambda t, c, r, n: {"Policy": streams.stream_of(t, c, r).policy or "{}"},
+    "GetResourcePolicy": streams.resource_policy,
     "GetShardIterator": iterators.get_shard_iterator,
     "ListShards": shards.list_shards,
     "ListStreamConsumers": consumers.list_consumers,
     "ListStreams": streams.list_streams,
-    "ListTagsForResource": lambda t, c, r, n: {"Tags": streams.list_tags(t, c, r, n)["Tags"]},
+    "ListTagsForResource": lambda t, c, r, n: (
+        consumers.consumer_tags(t, c, r, n) if _is_of_consumer(r) else {"Tags": streams.list_tags(t, c, r, n)["Tags"]}
+    ),
     "ListTagsForStream": streams.list_tags,
 }
 
@@ -47,13 +63,18 @@ def _changing(change: Callable[[StreamCatalog, Stream, Request], Stream]) -> Wri
     return lambda t, c, r, n: streams.change_stream(t, c, r, lambda stream: change(c, stream, r))
 
 
+def _of_either(of_stream: Writing) -> Writing:
+    """An operation on a resource that may be a consumer, too."""
+    return lambda t, c, r, n: (consumers.change_consumer_tags if _is_of_consumer(r) else of_stream)(t, c, r, n)
+
+
 _WRITES: Mapping[str, Writing] = {
-    "AddTagsToStream": _changing(lambda c, s, r: streams.add_tags(c, s, r["Tags"])),
+    "AddTagsToStream": _changing(lambda c, s, r: tags.add_tags(c, s, r["Tags"])),
     "CreateStream": streams.create_stream,
     "DecreaseStreamRetentionPeriod": _changing(
         lambda c, s, r: streams.change_retention(s, r["RetentionPeriodHours"], is_increase=False)
     ),
-    "DeleteResourcePolicy": _changing(lambda c, s, r: replace(s, policy=None)),
+    "DeleteResourcePolicy": streams.delete_resource_policy,
     "DeleteStream": streams.delete_stream,
     "DeregisterStreamConsumer": consumers.deregister_consumer,
     "DisableEnhancedMonitoring": lambda t, c, r, n: streams.change_metrics(t, c, r, is_enabling=False),
@@ -64,14 +85,14 @@ _WRITES: Mapping[str, Writing] = {
     "MergeShards": shards.merge_shards,
     "PutRecord": records.put_record,
     "PutRecords": records.put_records,
-    "PutResourcePolicy": _changing(lambda c, s, r: replace(s, policy=r["Policy"])),
+    "PutResourcePolicy": streams.put_resource_policy,
     "RegisterStreamConsumer": consumers.register_consumer,
-    "RemoveTagsFromStream": _changing(lambda c, s, r: streams.remove_tags(c, s, r["TagKeys"])),
+    "RemoveTagsFromStream": _changing(lambda c, s, r: tags.remove_tags(c, s, r["TagKeys"])),
     "SplitShard": shards.split_shard,
     "StartStreamEncryption": _changing(lambda c, s, r: streams.change_encryption(s, r, is_starting=True)),
     "StopStreamEncryption": _changing(lambda c, s, r: streams.change_encryption(s, r, is_starting=False)),
-    "TagResource": _changing(lambda c, s, r: streams.add_tags(c, s, r["Tags"])),
-    "UntagResource": _changing(lambda c, s, r: streams.remove_tags(c, s, r["TagKeys"])),
+    "TagResource": _of_either(_changing(lambda c, s, r: tags.add_tags(c, s, r["Tags"]))),
+    "UntagResource": _of_either(_changing(lambda c, s, r: tags.remove_tags(c, s, r["TagKeys"]))),
     "UpdateMaxRecordSize": _changing(lambda c, s, r: replace(s, max_record_kib=r["MaxRecordSizeInKiB"])),
     "UpdateShardCount": shards.update_shard_count,
     "UpdateStreamMode": _changing(lambda c, s, r: replace(s, mode=r["StreamModeDetails"]["StreamMode"])),
@@ -108,11 +129,18 @@ class KinesisService:
 
         Raises: ServiceError.
         """
+        _refuse_unsupported(operation, request)
         checked = self._check(operation, request)
         now_ms = self._now_ms()
         reading = _READS.get(operation)
+        is_dry = request.get("DryRun") is True
         if reading is not None:
-            return self._store.read(lambda t: reading(t, self._catalog, checked, now_ms))
+            answer = self._store.read(lambda t: reading(t, self._catalog, checked, now_ms))
+            if is_dry:
+                raise _dry_run()
+            return answer
+        if is_dry:
+            await self._store.write(partial(self._try, operation=operation, checked=checked, now_ms=now_ms))
         if self._quota is not None and operation in ("PutRecord", "PutRecords"):
             return await self._put_within_quota(self._quota, operation, checked, now_ms)
         writing = _WRITES[operation]
@@ -122,6 +150,11 @@ class KinesisService:
         elif operation == "DeleteStream":
             await self._sweep_deleted()
         return answer
+
+    def _try(self, transaction: WriteTransaction, operation: str, checked: Request, now_ms: int) -> None:
+        """Run an operation for its errors only: what it wrote goes with the transaction."""
+        _WRITES[operation](transaction, self._catalog, checked, now_ms)
+        raise _dry_run()
 
     async def _put_within_quota(
         self, quota: WriteQuota, operation: str, checked: Request, now_ms: int
@@ -269,6 +302,29 @@ class KinesisService:
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _dry_run() -> ServiceError:
+    return ServiceError("DryRunOperationException", "Request would have succeeded, but DryRun flag is set.")
+
+
+def _refuse_unsupported(operation: str, request: Request) -> None:
+    """Members that would change what a request does and do not work here, and values that are no more than a default.
+
+    Raises: ServiceError `InvalidArgumentException`, `SerializationException`.
+    """
+    for member, reason in UNSUPPORTED_MEMBERS.get(operation, {}).items():
+        if request.get(member) is not None:
+            raise ServiceError("InvalidArgumentException", f"{member} is not supported here: {reason}")
+    dry = request.get("DryRun")
+    if dry is not None and (operation not in DRY_RUNS or not isinstance(dry, bool)):
+        raise ServiceError("SerializationException", f"DryRun of {operation} is a boolean where it is known")
+    strategy = request.get("RecordDistributionStrategy")
+    if strategy not in (None, "USER_PARTITION_KEY"):
+        raise ServiceError(
+            "InvalidArgumentException",
+            f"RecordDistributionStrategy {strategy} is not supported here: records go where their partition key says",
+        )
 
 
 def _merged(answers: list[dict[str, Any]], refused: Mapping[int, ServiceError]) -> list[dict[str, Any]]:

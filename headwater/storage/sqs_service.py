@@ -11,8 +11,9 @@ from headwater.errors import ServiceError
 from headwater.sqs import messages, operations
 from headwater.sqs.message import md5_of, md5_of_attributes
 from headwater.sqs.messages import Received
+from headwater.sqs.move_tasks import MoveTask, MoveTasks
 from headwater.sqs.operations import ReceiveRequest, Sender
-from headwater.sqs.queue import DATABASE, Queue, QueueCatalog, queue_name
+from headwater.sqs.queue import DATABASE, Queue, QueueCatalog, missing, queue_name
 from headwater.storage.store import Store
 from headwater.values.identity import AwsPrincipal
 from headwater.values.transaction import ReadTransaction, WriteTransaction
@@ -22,9 +23,10 @@ Writing = Callable[[WriteTransaction, QueueCatalog, Request, int], dict[str, Any
 
 _SWEEP_AT_MOST = 2000
 _BLOCKED_GROUP_POLL_S = 0.25
-_UNSUPPORTED = frozenset({"AddPermission", "RemovePermission", "CancelMessageMoveTask", "ListMessageMoveTasks"})
-
+_FAILURES = {"QueueDoesNotExist": "AWS.SimpleQueueService.NonExistentQueue"}
 _WRITES: Mapping[str, Writing] = {
+    "AddPermission": operations.add_permission,
+    "RemovePermission": operations.remove_permission,
     "ChangeMessageVisibility": operations.change_visibility,
     "ChangeMessageVisibilityBatch": operations.change_visibility_batch,
     "DeleteMessage": operations.delete_message,
@@ -59,6 +61,8 @@ class SqsService:
         self._catalog = QueueCatalog(region=region, account_id=account_id)
         self._clock = clock
         self._base_url = base_url.rstrip("/")
+        self._moves = MoveTasks(self._catalog)
+        self._moving: set[asyncio.Task[None]] = set()
         self._listeners: dict[str, list[Callable[[], None]]] = {}
 
     def set_base_url(self, base_url: str) -> None:
@@ -92,8 +96,7 @@ class SqsService:
             queue = await self._store.write(lambda t: operations.create_queue(t, catalog, request, now_ms))
             return {"QueueUrl": self.queue_url(queue.name)}
         if operation == "GetQueueUrl":
-            queue = self._store.read(lambda t: catalog.get(t, request.get("QueueName")))
-            return {"QueueUrl": self.queue_url(queue.name)}
+            return self._get_queue_url(request)
         if operation == "ListQueues":
             return self._store.read(lambda t: operations.list_queues(t, catalog, request, self.queue_url))
         if operation == "ListDeadLetterSourceQueues":
@@ -109,10 +112,25 @@ class SqsService:
             return {}
         if operation == "PurgeQueue":
             return await self._purge(request)
+        return await self._manage_moves(operation, request)
+
+    def _get_queue_url(self, request: Request) -> dict[str, Any]:
+        name, owner = request.get("QueueName"), request.get("QueueOwnerAWSAccountId")
+        if not name:
+            raise missing("QueueName")
+        if owner not in (None, self._catalog.account_id):
+            raise ServiceError("QueueDoesNotExist", "The specified queue does not exist.")
+        queue = self._store.read(lambda t: self._catalog.get(t, name))
+        return {"QueueUrl": self.queue_url(queue.name)}
+
+    async def _manage_moves(self, operation: str, request: Request) -> dict[str, Any]:
         if operation == "StartMessageMoveTask":
             return await self._move(request)
-        reason = "is not supported here" if operation in _UNSUPPORTED else "does not exist"
-        raise ServiceError("UnknownOperationException", f"The SQS operation {operation} {reason}")
+        if operation == "ListMessageMoveTasks":
+            return self._store.read(lambda t: self._moves.list(t, request))
+        if operation == "CancelMessageMoveTask":
+            return self._store.read(lambda t: self._moves.cancel(t, request))
+        raise ServiceError("UnknownOperationException", f"The SQS operation {operation} does not exist")
 
     async def send(
         self,
@@ -253,24 +271,47 @@ class SqsService:
         return {}
 
     async def _move(self, request: Request) -> dict[str, Any]:
-        """The move is done when it is answered; its handle names nothing that could be cancelled."""
-        catalog = self._catalog
-        source = self._store.read(lambda t: catalog.get(t, request.get("SourceArn")))
-        target_arn = request.get("DestinationArn")
-        target = self._store.read(lambda t: catalog.get(t, target_arn)) if target_arn else None
-        moved = 1
-        while moved:
-            moving = partial(
-                messages.move_all,
-                catalog=catalog,
-                queue=source,
-                target=target,
-                now_ms=self._now_ms(),
-                at_most=_SWEEP_AT_MOST,
-            )
-            moved, woken = await self._store.write(moving)
+        """Without a rate the move is done when it is answered; with one it goes on behind the answer."""
+        now_ms = self._now_ms()
+
+        def start(transaction: ReadTransaction) -> tuple[MoveTask, Queue, Queue | None]:
+            source = self._moves.source(transaction, request)
+            count = messages.count_messages(transaction, source, now_ms=now_ms)[0]
+            return self._moves.start(transaction, request, count=count, now_ms=now_ms)
+
+        task, source, target = self._store.read(start)
+        if task.rate is None:
+            await self._run_move(task, source, target)
+        else:
+            moving = asyncio.get_running_loop().create_task(self._run_move(task, source, target))
+            self._moving.add(moving)
+            moving.add_done_callback(self._moving.discard)
+        return {"TaskHandle": task.handle}
+
+    async def _run_move(self, task: MoveTask, source: Queue, target: Queue | None) -> None:
+        while task.status == "RUNNING" and not self._store.is_closed:
+            try:
+                moved, woken = await self._store.write(
+                    partial(self._move_some, source=source, target=target, at_most=task.rate or _SWEEP_AT_MOST)
+                )
+            except ServiceError as error:
+                task.status, task.failure = "FAILED", _FAILURES.get(error.code, error.code)
+                return
             self._wake(woken)
-        return {"TaskHandle": str(uuid4())}
+            task.moved += moved
+            if not moved:
+                task.status = "COMPLETED"
+            elif task.rate is not None:
+                await asyncio.sleep(moved / task.rate)
+
+    def _move_some(
+        self, transaction: WriteTransaction, source: Queue, target: Queue | None, at_most: int
+    ) -> tuple[int, set[str]]:
+        # Either may have been deleted, or made again, since the task began.
+        for queue in (source, target):
+            if queue is not None and self._catalog.get(transaction, queue.name).number != queue.number:
+                raise ServiceError("QueueDoesNotExist", "The specified queue does not exist.")
+        return messages.move_all(transaction, self._catalog, source, target, now_ms=self._now_ms(), at_most=at_most)
 
     def _next_visible_ms(self, name: str) -> int | None:
         def read(transaction: ReadTransaction) -> int | None:

@@ -135,11 +135,10 @@ async def test_kinesis_speaks_cbor_with_bytes_and_milliseconds() -> None:
     response = await Front().send("Kinesis_20131202.PutRecord", body, service="kinesis", headers=headers)
 
     assert header(response, "content-type") == "application/x-amz-cbor-1.1"
-    assert cbor2.loads(response.body) == {
-        "Operation": "PutRecord",
-        "Data": b"\x00\xff",
-        "Timestamp": 1_700_000_000_500,
-    }
+    # A point in time has tag 1 and whole milliseconds, which Java's SDK takes for nothing else.
+    assert b"Timestamp\xc1\x1b" in response.body
+    decoded = cbor2.loads(response.body, semantic_decoders={1: lambda value, is_immutable: value})
+    assert decoded == {"Operation": "PutRecord", "Data": b"\x00\xff", "Timestamp": 1_700_000_000_500}
 
 
 async def test_bytes_of_an_answer_are_base64_in_json() -> None:
@@ -202,7 +201,8 @@ async def test_an_error_has_the_form_of_its_service(
 
     assert response.status == 400
     assert json.loads(response.body) == {"__type": kind, "message": error.message}
-    assert header(response, "x-amzn-errortype") == error.code
+    # SQS names the namespace there, too, as recorded on the service.
+    assert header(response, "x-amzn-errortype") == (kind if target.startswith("AmazonSQS") else error.code)
     assert header(response, "x-amzn-query-error") == query_error
 
 

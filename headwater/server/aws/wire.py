@@ -3,7 +3,7 @@
 import base64
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -37,7 +37,8 @@ class WireForm:
 
     `prefix` and `coral_prefix` lead the `__type` of its own and of the common errors, `query_codes` maps codes to
     those of the older query protocol, which SDKs still show to their callers. `has_long_ids`: request ids of 52
-    capital letters and digits.
+    capital letters and digits. `coral_names` are codes that the JSON protocol spells otherwise than
+    the query protocol did; with `has_full_error_type` the header of an error names its namespace too.
     """
 
     content_type: str
@@ -49,6 +50,8 @@ class WireForm:
     bodiless_operations: frozenset[str] = frozenset()
     has_long_ids: bool = False
     query_codes: Mapping[str, str] | None = None
+    coral_names: Mapping[str, str] = field(default_factory=dict)
+    has_full_error_type: bool = False
 
 
 _SQS_CODES = {
@@ -80,7 +83,15 @@ _FORMS: Mapping[str, WireForm] = {
     "DynamoDBStreams_20120810": _DYNAMODB,
     "Kinesis_20131202": WireForm("application/x-amz-json-1.1", is_bodiless_without_output=True),
     "AmazonSQS": WireForm(
-        "application/x-amz-json-1.0", prefix="com.amazonaws.sqs#", coral_prefix=_CORAL, query_codes=_SQS_CODES
+        "application/x-amz-json-1.0",
+        prefix="com.amazonaws.sqs#",
+        coral_prefix=_CORAL,
+        query_codes=_SQS_CODES,
+        coral_names={
+            "InvalidParameterValue": "InvalidParameterValueException",
+            "MissingParameter": "MissingRequiredParameterException",
+        },
+        has_full_error_type=True,
     ),
 }
 _OTHER = WireForm("application/x-amz-json-1.1")
@@ -147,8 +158,8 @@ _CAPITAL_MESSAGE = frozenset({"SerializationException", "AccessDeniedException",
 
 def encode_error(error: ServiceError, form: WireForm, content_type: str, request_id: str) -> HttpResponse:
     """The error document of a service; the message's key is spelled as the service spells it."""
-    is_coral = error.code in _CORAL_CODES
-    kind = error.code
+    is_coral = error.code in _CORAL_CODES or error.code in form.coral_names
+    kind = form.coral_names.get(error.code, error.code)
     if "#" not in kind:
         prefix = form.coral_prefix if is_coral else form.prefix
         kind = (form.validation_prefix if kind == "ValidationException" else prefix) + kind
@@ -156,10 +167,10 @@ def encode_error(error: ServiceError, form: WireForm, content_type: str, request
     document: dict[str, Any] = {"__type": kind, **error.fields}
     if error.message:
         document["Message" if code in _CAPITAL_MESSAGE else "message"] = error.message
-    extra: tuple[tuple[str, str], ...] = (("x-amzn-errortype", code),)
+    extra: tuple[tuple[str, str], ...] = (("x-amzn-errortype", kind if form.has_full_error_type else code),)
     if form.query_codes is not None:
         fault = "Sender" if error.status < 500 else "Receiver"
-        extra += (("x-amzn-query-error", f"{form.query_codes.get(code, code)};{fault}"),)
+        extra += (("x-amzn-query-error", f"{form.query_codes.get(error.code, error.code)};{fault}"),)
     return _respond(error.status, document, form, content_type, request_id, extra)
 
 
@@ -205,10 +216,13 @@ def _base64_text(value: Any) -> str:
 
 
 def _in_milliseconds(value: Any) -> Any:
-    """Points in time are seconds in JSON and milliseconds in CBOR; their members' names end alike."""
+    """Points in time are seconds in JSON and whole milliseconds, with tag 1, in CBOR; their members' names end alike.
+
+    Source: recorded on the service (LocalStack, test_subscribe_to_shard_with_at_timestamp_cbor).
+    """
     if isinstance(value, Mapping):
         return {
-            name: round(item * 1000)
+            name: cbor2.CBORTag(1, round(item * 1000))
             if name.endswith("Timestamp") and isinstance(item, int | float)
             else _in_milliseconds(item)
             for name, item in value.items()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.errors import ServiceError
-from headwater.kinesis import consumers, shards, streams
+from headwater.kinesis import consumers, shards, streams, tags
 from headwater.kinesis.shapes import SHAPES
 from headwater.kinesis.stream import HASH_SPACE, Stream, even_shards
 from headwater.kinesis.validation import check_request
@@ -225,13 +225,13 @@ def test_tags_are_limited_in_characters_and_number(kinesis: Any) -> None:
     stream = kinesis.catalog.get(kinesis.transaction, "s")
 
     with pytest.raises(ServiceError, match="Some tags contain invalid characters"):
-        streams.add_tags(kinesis.catalog, stream, {"a": "!"})
+        tags.add_tags(kinesis.catalog, stream, {"a": "!"})
     with pytest.raises(ServiceError, match="some tags contained illegal characters"):
-        streams.add_tags(kinesis.catalog, stream, {"a": "%"})
+        tags.add_tags(kinesis.catalog, stream, {"a": "%"})
     with pytest.raises(ServiceError, match="cannot have more than 10 tags"):
-        streams.add_tags(kinesis.catalog, stream, {str(n): "x" for n in range(51)})
-    tagged = streams.add_tags(kinesis.catalog, stream, {"a": "1", "b": "2"})
-    assert streams.remove_tags(kinesis.catalog, tagged, ["a"]).tags == {"b": "2"}
+        tags.add_tags(kinesis.catalog, stream, {str(n): "x" for n in range(51)})
+    tagged = tags.add_tags(kinesis.catalog, stream, {"a": "1", "b": "2"})
+    assert tags.remove_tags(kinesis.catalog, tagged, ["a"]).tags == {"b": "2"}
 
 
 def test_a_consumer_is_registered_described_and_deregistered(kinesis: Any) -> None:
