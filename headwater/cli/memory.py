@@ -40,10 +40,14 @@ async def give_back_memory(interval_s: float = _INTERVAL_S, growth_bytes: int = 
 
 
 def resident_bytes() -> int:
-    """Resident set size of this process, or 0 where /proc is not there."""
+    """Memory of this process that no file backs, or 0 where /proc is not there.
+
+    Pages of the store are not counted: they come with its growth, and the system takes them back when it needs them.
+    """
     try:
         with open("/proc/self/statm", "rb", buffering=0) as statm:
-            return int(statm.read().split()[1]) * _PAGE_BYTES
+            _, resident, shared, *_ = statm.read().split()
+            return (int(resident) - int(shared)) * _PAGE_BYTES
     except (OSError, IndexError):
         return 0
 

@@ -1,10 +1,14 @@
 """Memory that is free again goes back to the system."""
 
 import ctypes
+import mmap
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from headwater.cli.memory import resident_bytes
 
 # In a process of its own: what other tests have freed would be used again, and nothing would grow.
 PROGRAM = """
@@ -39,3 +43,18 @@ def test_what_was_freed_between_what_is_kept_goes_back() -> None:
     done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60)
 
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_file_backs_does_not_count(tmp_path: Path) -> None:
+    size = 64 << 20
+    file = tmp_path / "store"
+    with open(file, "wb") as opened:
+        opened.truncate(size)
+    before = resident_bytes()
+
+    with open(file, "r+b") as opened, mmap.mmap(opened.fileno(), size) as mapped:
+        for offset in range(0, size, mmap.PAGESIZE):
+            mapped[offset] = 1
+        grown = resident_bytes() - before
+
+    assert grown < size // 4
