@@ -1,5 +1,6 @@
 """`/_headwater/…`: what other commands ask a running instance for, and the user pools' public keys."""
 
+import hmac
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +39,8 @@ class ControlApi:
         name = request.raw_path.removeprefix(PREFIX)
         if name == "health":
             return json_response(200, {"status": "ready"})
-        if request.header("authorization") != f"Bearer {self._deployment.administrator_key.secret}":
+        wanted = f"Bearer {self._deployment.administrator_key.secret}"
+        if not hmac.compare_digest(request.header("authorization").encode(), wanted.encode()):
             return json_response(401, {"message": "this needs the secretAccessKey of run.json as a bearer token"})
         try:
             body = orjson.loads(request.body) if request.body else {}

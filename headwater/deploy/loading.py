@@ -10,7 +10,7 @@ import orjson
 from headwater import __version__
 from headwater.deploy.options import DEFAULT_TEMPLATE
 from headwater.errors import TemplateError
-from headwater.template.document import TemplateDocument, parse_template
+from headwater.template.document import MAXIMUM_SIZE_BYTES, TemplateDocument, parse_template
 from headwater.template.sam import LocalCode, transform_sam
 
 _CACHE_FOLDER = "transforms"
@@ -65,6 +65,17 @@ def _headwater_metadata(document: TemplateDocument) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def read_bounded(path: Path, limit_bytes: int) -> str:
+    """The text of a file, or a little more than `limit_bytes` of it: a device has no end.
+
+    Raises: OSError, UnicodeDecodeError.
+    """
+    with open(path, "rb") as file:
+        data = file.read(limit_bytes + 1)
+    # What is too long is refused by its length; a character that was cut is not its fault.
+    return data.decode("utf-8", "strict" if len(data) <= limit_bytes else "ignore")
+
+
 def load_template(path: Path, parameters: dict[str, str], region: str, cache_dir: Path | None) -> LoadedTemplate:
     """Read, parse and transform a template.
 
@@ -73,7 +84,7 @@ def load_template(path: Path, parameters: dict[str, str], region: str, cache_dir
     Raises: TemplateError, also for a file that cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_bounded(path, MAXIMUM_SIZE_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         hint = "; give yours with --template" if path == DEFAULT_TEMPLATE else ""

@@ -67,7 +67,13 @@ def _construct_mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any
     return result
 
 
+def _refuse_tag(loader: _Loader, node: yaml.Node) -> None:
+    raise TemplateError(f"line {node.start_mark.line + 1}: the YAML tag {node.tag} has no value that JSON has")
+
+
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _construct_timestamp)
+for _name in ("binary", "set", "omap", "pairs"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", _refuse_tag)
 _Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
 _Loader.add_multi_constructor("!", _construct_tag)
 

@@ -114,6 +114,20 @@ WHOLE_FILE = {
         "KeySchema: [{AttributeName: id, KeyType: HASH}]}}}\n",
         "T (line 1): ",
     ),
+    "a value that JSON has not": (
+        "Resources: {A: {Type: AWS::SQS::Queue, Properties: {QueueName: !!binary 'aGk='}}}\n",
+        "line 1: the YAML tag tag:yaml.org,2002:binary has no value that JSON has",
+    ),
+    "a set": (
+        "Resources: {A: {Type: AWS::SQS::Queue, Properties: {Tags: !!set {a, b}}}}\n",
+        "line 1: the YAML tag tag:yaml.org,2002:set has no value that JSON has",
+    ),
+    "a schema that is a device": (
+        "Resources: {A: {Type: AWS::AppSync::GraphQLApi, Properties: {Name: a, AuthenticationType: API_KEY}}, "
+        "S: {Type: AWS::AppSync::GraphQLSchema, "
+        "Properties: {ApiId: !GetAtt A.ApiId, DefinitionS3Location: /dev/zero}}}\n",
+        "S.DefinitionS3Location (line 1): /dev/zero is no file",
+    ),
     "a timeout that is no number": (FUNCTION % ", Timeout: soon", "F (line 3): "),
 }
 
@@ -200,6 +214,13 @@ def test_an_unreadable_template_is_one_line(
 
     assert exit_code == 2
     assert capsys.readouterr().err == f"headwater: cannot read the template {tmp_path / path}: {reason}\n"
+
+
+def test_a_template_without_end_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exit_code = run_up(UpOptions(template=Path("/dev/zero"), data_dir=tmp_path / "data"))
+
+    assert exit_code == 2
+    assert capsys.readouterr().err == "headwater: the template has more than 1000000 bytes\n"
 
 
 HTTP_API = """

@@ -20,6 +20,7 @@ from headwater.deploy.graphql.caching import ResolverCaching
 from headwater.deploy.graphql.calls import ApiCalls
 from headwater.deploy.graphql.data_sources import data_source
 from headwater.deploy.graphql.logs import api_log
+from headwater.deploy.loading import read_bounded
 from headwater.engine import ApiSchema, FieldResolver, GraphQLEngine, Limits
 from headwater.errors import TemplateError
 from headwater.realtime.connection import RealtimeLimits
@@ -33,6 +34,8 @@ from headwater.template.intrinsics import Resource
 
 # The service refuses starts beyond some rate on a connection without saying which; this is more than clients do.
 _STARTS_PER_S: Final = 100
+# AppSync takes schemas of 1 MB, and code of less.
+_MAX_FILE_BYTES: Final = 1 << 20
 # AWS General Reference, "AppSync endpoints and quotas".
 _CONNECTS_PER_S: Final = 2_000
 _INBOUND_PER_S: Final = 10_000
@@ -203,11 +206,16 @@ class _ApiBuilder:
         if not isinstance(uri, str):
             raise TemplateError(f"expected a path, found {uri!r}", property_path=name)
         path = self.deployment.loaded.path(uri)
+        if path.exists() and not path.is_file():
+            raise TemplateError(f"{path} is no file", property_path=name)
         try:
-            return path.read_text(encoding="utf-8")
+            text = read_bounded(path, _MAX_FILE_BYTES)
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
             raise TemplateError(f"cannot read {path}: {reason}", property_path=name) from error
+        if len(text.encode()) > _MAX_FILE_BYTES:
+            raise TemplateError(f"{path} has more than {_MAX_FILE_BYTES:,} bytes", property_path=name)
+        return text
 
     def _module(self, resource: Resource) -> JsModule | None:
         if "Code" in resource.properties:

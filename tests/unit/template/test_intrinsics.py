@@ -84,7 +84,7 @@ def test_conditions_choose_resources_and_values() -> None:
     ("declared", "given", "says"),
     [
         ({"Type": "String"}, None, "no value: give one with --param N="),
-        ({"Type": "String", "AllowedValues": ["a", "b"]}, "c", "'c' is not one of ['a', 'b']"),
+        ({"Type": "String", "AllowedValues": ["a", "b"]}, "c", "'c' is not one of a, b"),
         ({"Type": "Number", "MinValue": 2}, "1", "outside 2"),
         ({"Type": "Number"}, "one", "not a number"),
         ({"Type": "String", "AllowedPattern": "[a-z]+"}, "A", "does not match"),
@@ -99,7 +99,7 @@ def test_parameters_are_held_to_their_declaration(declared: dict[str, Any], give
 
 
 def test_an_unknown_parameter_is_refused_with_those_there_are() -> None:
-    with pytest.raises(TemplateError, match=r"no parameter Stge; it has \['Stage'\]"):
+    with pytest.raises(TemplateError, match=r"no parameter Stge; it has Stage$"):
         stack({}, {"Stge": "x"}, Parameters={"Stage": {"Type": "String", "Default": "d"}})
 
 
