@@ -244,7 +244,10 @@ def change_visibility(
 
     Raises: ServiceError `ReceiptHandleIsInvalid`, `MessageNotInflight`, `InvalidParameterValue`.
     """
-    sequence, state, _ = _by_handle(transaction, queue, handle)
+    try:
+        sequence, state, _ = _by_handle(transaction, queue, handle)
+    except ServiceError as error:
+        raise ServiceError(error.code, "The input receipt handle is invalid.") from error
     if state is None:
         raise invalid(
             f"Value {handle} for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not "

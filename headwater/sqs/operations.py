@@ -43,6 +43,7 @@ from headwater.values.transaction import ReadTransaction, WriteTransaction
 Request = Mapping[str, Any]
 
 MAX_BATCH = 10
+MAX_TAGS = 50
 MAX_VISIBILITY_S = 43_200
 _NUMBER_KEY = b"i"
 _ENTRY_ID = re.compile(r"[A-Za-z0-9_-]{1,80}")
@@ -83,7 +84,7 @@ def create_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: 
     number = int.from_bytes(stored, "big") + 1 if stored is not None else 1
     transaction.put(DATABASE, _NUMBER_KEY, number.to_bytes(8, "big"))
     queue = with_attributes(Queue(name, number, now_ms, now_ms), attributes, now_ms=now_ms)
-    queue = replace(queue, tags=_tags(request.get("tags")))
+    queue = replace(queue, tags=_tags(request.get("tags"), name))
     catalog.put(transaction, queue)
     return queue
 
@@ -190,7 +191,7 @@ def tag_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: Req
     queue = catalog.get(transaction, request.get("QueueUrl"))
     if not request.get("Tags"):
         raise missing("Tags")
-    catalog.put(transaction, replace(queue, tags={**queue.tags, **_tags(request["Tags"])}))
+    catalog.put(transaction, replace(queue, tags={**queue.tags, **_tags(request["Tags"], queue.name)}))
     return {}
 
 
@@ -203,11 +204,13 @@ def untag_queue(transaction: WriteTransaction, catalog: QueueCatalog, request: R
     return {}
 
 
-def _tags(raw: object) -> dict[str, str]:
+def _tags(raw: object, name: str) -> dict[str, str]:
     if raw is None:
         return {}
-    if not isinstance(raw, Mapping) or len(raw) > 50:
-        raise invalid("Tags is a map of at most 50 keys to values")
+    if not isinstance(raw, Mapping):
+        raise invalid("Tags is a map of keys to values")
+    if len(raw) > MAX_TAGS:
+        raise invalid(f"Too many tags added for queue {name}.")
     return {str(key): str(value) for key, value in raw.items()}
 
 
@@ -248,7 +251,9 @@ def prepare(queue: Queue, request: Request, sender: Sender, message_id: str) -> 
         group_id=None if group is None else check_token(group, "MessageGroupId"),
         deduplication_id=None if deduplication is None else check_token(deduplication, "MessageDeduplicationId"),
     )
-    return message, queue.number_of("DelaySeconds") if delay_s is None else delay_s
+    # A FIFO queue knows no delay but its own, and takes 0 for none given.
+    has_own = delay_s is None or queue.is_fifo
+    return message, queue.number_of("DelaySeconds") if has_own else delay_s or 0
 
 
 def send(transaction: WriteTransaction, queue: Queue, message: Message, delay_s: int, now_ms: int) -> dict[str, Any]:
@@ -407,8 +412,8 @@ def _each(entries: list[Mapping[str, Any]], one: Callable[[Request], dict[str, A
         except ServiceError as error:
             is_senders = error.status < 500
             failed.append({"Id": entry["Id"], "Code": error.code, "Message": error.message, "SenderFault": is_senders})
-    # A list without entries is left out, as recorded on the service.
-    return {name: listed for name, listed in (("Successful", successful), ("Failed", failed)) if listed}
+    # Without failures there is no list of them, as recorded on the service.
+    return {"Successful": successful, "Failed": failed} if failed else {"Successful": successful}
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,14 +33,14 @@ def add_permission(queue: Queue, arn: str, request: Mapping[str, Any], *, now_ms
         raise out_of_range(label, "Label", "Already exists.")
     if not actions:
         raise missing("Actions")
-    for action in actions:
-        if action not in (*_SHARED, "*"):
-            reason = "Only the queue owner is allowed to invoke this action."
-            raise out_of_range(f"SQS:{action}", "ActionName", reason)
     if len(actions) > MAX_ACTIONS:
         raise ServiceError(
             "OverLimit", f"{len(actions)} Actions were found, maximum allowed is {MAX_ACTIONS}.", status=403
         )
+    for action in actions:
+        if action not in (*_SHARED, "*"):
+            reason = "Only the queue owner is allowed to invoke this action."
+            raise out_of_range(f"SQS:{action}", "ActionName", reason)
     if not accounts or not all(_ACCOUNT.fullmatch(account) for account in accounts):
         raise out_of_range(f"[{', '.join(accounts)}]", "PrincipalId", "Unable to verify.")
     principals = [f"arn:aws:iam::{account}:root" for account in accounts]
@@ -63,7 +63,7 @@ def remove_permission(queue: Queue, request: Mapping[str, Any], *, now_ms: int) 
     statements = _statements(queue)
     kept = [statement for statement in statements if statement.get("Sid") != label]
     if len(kept) == len(statements):
-        raise out_of_range(label, "Label", "can't find label on existing policy.")
+        raise out_of_range(label, "Label", f"can't find label{' on existing policy' if statements else ''}.")
     text = json.dumps({**_policy(queue), "Statement": kept}) if kept else ""
     return with_attributes(queue, {"Policy": text}, now_ms=now_ms)
 

@@ -125,7 +125,7 @@ def queue_name(url_or_arn: str) -> str:
 def check_name(name: object, attributes: Mapping[str, str]) -> str:
     """Raises: ServiceError for a name out of shape, or one that does not suit the queue's type."""
     is_fifo = attributes.get("FifoQueue") == "true"
-    if not isinstance(name, str) or not (name or is_fifo):
+    if not isinstance(name, str):
         raise missing("QueueName")
     if not is_fifo and not _NAME.fullmatch(name):
         raise invalid("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from headwater.auth.sigv4 import SignableRequest, Signature, SigV4Verifier, find_signature
 from headwater.errors import ServiceError
+from headwater.server.aws import sqs_query
 from headwater.server.aws.permissions import Account, Permission, permissions_of, rest_permissions_of
 from headwater.server.aws.reset import RESET_PATH, MadeResources
 from headwater.server.aws.wire import (
@@ -36,6 +37,7 @@ from headwater.values.loopback import is_loopback, is_own_host, is_own_origin
 _log = logging.getLogger(__name__)
 _REPORT_INTERVAL_S = 10.0
 
+_SQS = "AmazonSQS"
 _REST_JSON_SERVICES = ("iot", "iotdata", "iotdevicegateway", "lambda", "scheduler")
 
 _SIGNED = re.compile(
@@ -137,6 +139,8 @@ class AwsApi:
                     self._authorize(principal, needed.action, needed.resources)
             prompt = self._prompt.get(prefix)
             if prompt is None:
+                if prefix == _SQS:
+                    _take_trace_header(request, operation, call.body)
                 return self._wait_for(service, call, principal)
             response: asyncio.Future[HttpResponse] = asyncio.get_running_loop().create_future()
             answer = prompt.start(operation, call.body, partial(self._give, response, call))
@@ -202,6 +206,8 @@ class AwsApi:
     ) -> HttpResponse:
         if signature.service == "sts":
             return self._sts(request, request_id, principal)
+        if signature.service == "sqs" and _SQS in self._services:
+            return await self._sqs_query(request, request_id, principal)
         handler = self._rest_services.get(signature.service)
         if handler is None:
             known = sorted({*self._services, *self._rest_services, "sts"})
@@ -217,6 +223,22 @@ class AwsApi:
                 except ServiceError as error:
                     raise _denial_of(signature.service, error) from error
         return await handler(request)
+
+    async def _sqs_query(self, request: HttpRequest, request_id: str, principal: AwsPrincipal) -> HttpResponse:
+        """One request of the older protocol of SQS."""
+        operation = ""
+        try:
+            operation, body = sqs_query.parse_request(request)
+            _take_trace_header(request, operation, body)
+            if not principal.is_administrator:
+                for needed in permissions_of(_SQS, operation, body, self._account):
+                    self._authorize(principal, needed.action, needed.resources)
+            answer = await self._services[_SQS].call(operation, body, principal)
+            if operation.startswith(("Create", "Delete")):
+                self._made.note(_SQS, operation, body, answer)
+        except ServiceError as error:
+            return sqs_query.encode_error(error, request_id, operation)
+        return sqs_query.encode_answer(operation, answer, request_id)
 
     def _needed(self, service: str, request: HttpRequest) -> list[Permission]:
         find = self._rest_permissions.get(service)
@@ -275,6 +297,21 @@ class AwsApi:
         if is_long:
             return f"HEADWATER{text.upper():0>43}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _take_trace_header(request: HttpRequest, operation: str, body: dict[str, Any]) -> None:
+    """A traced sender's header becomes the messages' AWSTraceHeader, unless they have one.
+
+    Source: SQS Developer Guide, "Amazon SQS and AWS X-Ray".
+    """
+    header = request.header("x-amzn-trace-id")
+    if not header or operation not in ("SendMessage", "SendMessageBatch"):
+        return
+    system = {"AWSTraceHeader": {"DataType": "String", "StringValue": header}}
+    entries = body.get("Entries") if operation == "SendMessageBatch" else [body]
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict):
+            entry.setdefault("MessageSystemAttributes", system)
 
 
 def _is_rest_json(request: HttpRequest) -> bool:

@@ -1,6 +1,6 @@
 """SQS rules with an ordered key space in memory and a clock in hand."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -24,6 +24,12 @@ class MemoryTransaction:
 
     def put(self, database: str, key: bytes, value: bytes) -> None:
         self.items[key] = value
+
+    def insert(self, database: str, key: bytes, value: bytes) -> bool:
+        return self.items.setdefault(key, value) is value
+
+    def put_many(self, database: str, pairs: Sequence[tuple[bytes, bytes]]) -> None:
+        self.items.update(pairs)
 
     def delete(self, database: str, key: bytes) -> bool:
         return self.items.pop(key, None) is not None
