@@ -188,8 +188,8 @@ def check_stream(specification: Mapping[str, Any] | None) -> None:
 
 def check_create(request: Request) -> None:
     """The rules between the members of a CreateTable request. Raises: ServiceError `ValidationException`."""
-    check_stream(request.get("StreamSpecification"))
     _check_billing(request)
+    check_stream(request.get("StreamSpecification"))
     check_warm(request.get("WarmThroughput"), request.get("BillingMode"), "table")
     names = [entry["AttributeName"] for entry in request["AttributeDefinitions"]]
     if len(set(names)) != len(names):
