@@ -4,6 +4,7 @@ import asyncio
 import io
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -144,11 +145,69 @@ async def test_buckets_are_made_listed_and_only_deleted_empty(call: Call) -> Non
         await call("head_bucket", Bucket="other")
 
 
-async def test_what_is_not_supported_is_refused(call: Call) -> None:
-    with pytest.raises(ClientError, match="uploads is not supported here"):
-        await call("create_multipart_upload", Bucket="b", Key="k")
-    with pytest.raises(ClientError, match="copying is not supported here"):
-        await call("copy_object", Bucket="b", Key="k", CopySource="b/other")
+@pytest.mark.parametrize(
+    ("operation", "request_", "named"),
+    [
+        ("create_multipart_upload", {"Key": "k"}, "uploads"),
+        ("upload_part", {"Key": "k", "UploadId": "u", "PartNumber": 1, "Body": b""}, "uploadId|partNumber"),
+        ("copy_object", {"Key": "k", "CopySource": "b/other"}, "x-amz-copy-source"),
+        ("put_object", {"Key": "k", "Body": b"", "Tagging": "a=b"}, "x-amz-tagging"),
+        ("put_object", {"Key": "k", "Body": b"", "ACL": "public-read"}, "x-amz-acl"),
+        ("put_object", {"Key": "k", "Body": b"", "StorageClass": "GLACIER"}, "x-amz-storage-class"),
+        ("put_object", {"Key": "k", "Body": b"", "GrantRead": "id=1"}, "x-amz-grant-read"),
+        ("get_object", {"Key": "k", "VersionId": "v"}, "versionId"),
+        ("get_object", {"Key": "k", "ResponseContentType": "a/b"}, "response-content-type"),
+        ("get_object_attributes", {"Key": "k", "ObjectAttributes": ["ETag"]}, "attributes"),
+        ("put_bucket_lifecycle_configuration", {"LifecycleConfiguration": {"Rules": []}}, "lifecycle"),
+        ("put_bucket_versioning", {"VersioningConfiguration": {"Status": "Enabled"}}, "versioning"),
+    ],
+)
+async def test_what_would_be_ignored_is_refused(
+    call: Call, operation: str, request_: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ClientError, match=f"NotImplemented.*({named}) is not supported here"):
+        await call(operation, Bucket="b", **request_)
+
+
+async def test_a_private_object_of_the_standard_class_is_what_there_is(call: Call) -> None:
+    await call("put_object", Bucket="b", Key="k", Body=b"1", ACL="private", StorageClass="STANDARD")
+
+    assert (await call("get_object", Bucket="b", Key="k"))["Body"] == b"1"
+
+
+async def test_the_conditions_of_a_read_hold(call: Call) -> None:
+    etag = (await call("put_object", Bucket="b", Key="k", Body=b"1"))["ETag"]
+    modified = (await call("head_object", Bucket="b", Key="k"))["LastModified"]
+    earlier = modified - timedelta(seconds=1)
+
+    async def code(**condition: Any) -> str:
+        try:
+            await call("get_object", Bucket="b", Key="k", **condition)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "read"
+
+    assert await code(IfMatch=etag) == "read"
+    assert await code(IfMatch='"other"') == "PreconditionFailed"
+    assert await code(IfNoneMatch=etag) == "304"
+    assert await code(IfNoneMatch='"other"') == "read"
+    assert await code(IfModifiedSince=modified) == "304"
+    assert await code(IfModifiedSince=earlier) == "read"
+    assert await code(IfUnmodifiedSince=earlier) == "PreconditionFailed"
+    assert await code(IfUnmodifiedSince=modified) == "read"
+
+
+async def test_a_write_under_a_condition_overwrites_only_what_it_names(call: Call) -> None:
+    etag = (await call("put_object", Bucket="b", Key="k", Body=b"1"))["ETag"]
+
+    for condition in ({"IfMatch": '"other"'}, {"IfNoneMatch": "*"}):
+        with pytest.raises(ClientError, match="PreconditionFailed"):
+            await call("put_object", Bucket="b", Key="k", Body=b"2", **condition)
+    with pytest.raises(ClientError, match="NoSuchKey"):
+        await call("put_object", Bucket="b", Key="absent", Body=b"2", IfMatch=etag)
+    await call("put_object", Bucket="b", Key="k", Body=b"3", IfMatch=etag)
+
+    assert (await call("get_object", Bucket="b", Key="k"))["Body"] == b"3"
 
 
 @pytest.mark.parametrize("bucket", ["..", "", "a/b", ".about"])

@@ -5,7 +5,7 @@ import hashlib
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from email.utils import formatdate
+from email.utils import formatdate, parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
 from xml.etree import ElementTree
@@ -16,19 +16,34 @@ from headwater.values.http import HttpRequest, HttpResponse
 
 _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 _MAX_KEYS = 1000
-# Sub-resources that would change what a request means; they are refused, not ignored.
-_UNSUPPORTED = (
-    "acl",
-    "uploads",
-    "uploadId",
-    "versioning",
-    "versions",
-    "tagging",
-    "policy",
-    "select",
-    "restore",
-    "cors",
+# What a query may hold; every other parameter is a sub-resource (tagging, uploads, lifecycle, …) and is refused.
+_KNOWN_QUERY = frozenset(
+    {
+        "continuation-token",
+        "delete",
+        "delimiter",
+        "encoding-type",
+        "fetch-owner",
+        "list-type",
+        "location",
+        "marker",
+        "max-keys",
+        "prefix",
+        "start-after",
+        "x-id",
+    }
 )
+# Headers that would change what is stored or who may read it.
+_UNSUPPORTED_HEADERS = (
+    "x-amz-copy-source",
+    "x-amz-grant-",
+    "x-amz-object-lock-",
+    "x-amz-server-side-encryption-customer-",
+    "x-amz-tagging",
+    "x-amz-website-redirect-location",
+    "x-amz-write-offset-bytes",
+)
+_DEFAULTS = {"x-amz-acl": "private", "x-amz-storage-class": "STANDARD"}
 
 
 class StoredObject(Protocol):
@@ -82,10 +97,7 @@ class S3Api:
 
     async def _route(self, request: HttpRequest) -> HttpResponse:
         query = dict(parse_qsl(request.raw_query, keep_blank_values=True))
-        unsupported = [name for name in _UNSUPPORTED if name in query]
-        if unsupported or "x-amz-copy-source" in dict(request.headers):
-            what = unsupported[0] if unsupported else "copying"
-            raise ServiceError("NotImplemented", f"{what} is not supported here", status=501)
+        _refuse_unsupported(request, query)
         bucket, _, key = request.raw_path.lstrip("/").partition("/")
         if not bucket:
             return await self._list_buckets()
@@ -138,12 +150,19 @@ class S3Api:
         _check_digests(data, request)
         metadata = {n.removeprefix("x-amz-meta-"): v for n, v in request.headers if n.startswith("x-amz-meta-")}
         content_type = request.header("content-type", "binary/octet-stream")
-        if request.header("if-none-match") == "*" and key in await self._store.keys(bucket, prefix=key):
-            raise ServiceError(
-                "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", status=412
-            )
+        await self._check_overwrite(bucket, key, request)
         etag = await self._store.put(bucket, key, data, content_type=content_type, metadata=metadata)
         return HttpResponse(200, (("etag", f'"{etag}"'),))
+
+    async def _check_overwrite(self, bucket: str, key: str, request: HttpRequest) -> None:
+        """The conditions of a PutObject. Raises: ServiceError PreconditionFailed, NoSuchKey, NotImplemented."""
+        absent, present = request.header("if-none-match"), request.header("if-match")
+        if absent and absent != "*":
+            raise ServiceError("NotImplemented", "If-None-Match of a write can only be *", status=501)
+        if absent and key in await self._store.keys(bucket, prefix=key):
+            raise _precondition_failed()
+        if present and not _matches(present, (await self._store.head(bucket, key)).etag):
+            raise _precondition_failed()
 
     async def _get(self, bucket: str, key: str, request: HttpRequest) -> HttpResponse:
         info = await self._store.head(bucket, key)
@@ -154,6 +173,8 @@ class S3Api:
             ("accept-ranges", "bytes"),
             *((f"x-amz-meta-{name}", value) for name, value in info.metadata.items()),
         )
+        if not _is_wanted(request, info):
+            return HttpResponse(304, headers)
         # The server leaves the body out of an answer to HEAD, but needs it for the length.
         data = await self._store.get(bucket, key)
         wanted = request.header("range")
@@ -202,6 +223,56 @@ class S3Api:
             await self._store.delete(bucket, key)
         gone = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
         return _xml(f'<DeleteResult xmlns="{_NAMESPACE}">{gone}</DeleteResult>')
+
+
+def _refuse_unsupported(request: HttpRequest, query: Mapping[str, str]) -> None:
+    """Raises: ServiceError NotImplemented for whatever would be ignored."""
+    names = [name for name in query if name not in _KNOWN_QUERY and not name.lower().startswith("x-amz-")]
+    if request.method == "PUT":
+        names += [name for name in ("location", "delete", "list-type") if name in query]
+    for name, value in request.headers:
+        if name.startswith(_UNSUPPORTED_HEADERS) or value != _DEFAULTS.get(name, value):
+            names.append(name)
+    if names:
+        raise ServiceError("NotImplemented", f"{names[0]} is not supported here", status=501)
+
+
+def _is_wanted(request: HttpRequest, info: StoredObject) -> bool:
+    """Whether a read's conditions hold; false where its sender has the object already.
+
+    Raises: ServiceError PreconditionFailed.
+    Source: S3 API Reference, GetObject, "If-Match" and the others; RFC 9110, section 13.2.2.
+    """
+    match, none_match = request.header("if-match"), request.header("if-none-match")
+    modified_s = int(info.modified_s)
+    if match:
+        if not _matches(match, info.etag):
+            raise _precondition_failed()
+    elif _time_of(request.header("if-unmodified-since"), modified_s) < modified_s:
+        raise _precondition_failed()
+    if none_match:
+        return not _matches(none_match, info.etag)
+    since = request.header("if-modified-since")
+    return not since or _time_of(since, modified_s - 1) < modified_s
+
+
+def _time_of(text: str, otherwise: int) -> int:
+    """A date of HTTP in epoch seconds; one that is none does not count."""
+    try:
+        return int(parsedate_to_datetime(text).timestamp())
+    except (ValueError, TypeError):
+        return otherwise
+
+
+def _matches(header: str, etag: str) -> bool:
+    tags = [tag.strip().removeprefix("W/").strip('"') for tag in header.split(",")]
+    return "*" in tags or etag in tags
+
+
+def _precondition_failed() -> ServiceError:
+    return ServiceError(
+        "PreconditionFailed", "At least one of the pre-conditions you specified did not hold", status=412
+    )
 
 
 def _page(
