@@ -63,7 +63,8 @@ def _look_at_outputs(examination: Examination) -> None:
             if isinstance(output, dict) and ("Condition" not in output or stack.condition(str(output["Condition"]))):
                 examination.outputs[str(name)] = stack.output(name)
         except TemplateError as error:
-            if error.logical_id not in examination.faults.broken:
+            # With a fault elsewhere nothing starts, and that fault is why most outputs lack their value.
+            if not examination.faults.found:
                 examination.warnings.append(f"Outputs.{name} has no value here: {error.message}")
     # What could not be resolved may be what asks for them.
     if not examination.faults.found:

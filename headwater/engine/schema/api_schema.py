@@ -110,6 +110,9 @@ def _load(sdl: str) -> ApiSchema:
     errors = validate_schema(schema)
     notes += tuple(empty[error.message] for error in errors if error.message in empty)
     _refuse([error for error in errors if error.message not in empty])
+    if errors:
+        # What is passed over here would be found again by each query's validation.
+        schema = build_ast_schema(whole, assume_valid=True)
     _install_scalars(schema)
     subscribed = _subscription_links(schema)
     publishing: dict[str, list[str]] = {}

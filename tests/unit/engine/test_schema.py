@@ -1,9 +1,12 @@
 """Schemas load as on AppSync, or are refused with line and cause."""
 
+import asyncio
+
 import pytest
 
-from headwater.engine import load_schema
+from headwater.engine import GraphQLEngine, GraphQLRequest, RequestContext, load_schema
 from headwater.errors import TemplateError
+from headwater.values.identity import GraphQLCaller
 
 BASE = "type Query { a: String }\n"
 
@@ -112,6 +115,15 @@ def test_a_type_without_fields_is_accepted_with_a_note() -> None:
     schema = load_schema("type Mutation { put: Int }\ntype Query {\n}")
 
     assert schema.notes == ("schema line 2: type Query has no fields; AppSync takes it, code generators may not",)
+
+
+def test_an_api_whose_query_type_has_no_fields_answers() -> None:
+    engine = GraphQLEngine(load_schema("type Mutation { put: Int }\ntype Query {\n}"), {}, default_mode="API_KEY")
+    request = GraphQLRequest("{ __typename __schema { queryType { fields { name } } } }")
+
+    result = asyncio.run(engine.execute(request, RequestContext(GraphQLCaller("API_KEY"))))
+
+    assert result.data == {"__typename": "Query", "__schema": {"queryType": {"fields": []}}}
 
 
 def test_a_directive_nobody_knows_has_no_effect_and_is_told() -> None:
