@@ -123,7 +123,7 @@ def test_an_api_whose_query_type_has_no_fields_answers() -> None:
 
     result = asyncio.run(engine.execute(request, RequestContext(GraphQLCaller("API_KEY"))))
 
-    assert result.data == {"__typename": "Query", "__schema": {"queryType": {"fields": []}}}
+    assert result.body == {"data": {"__typename": "Query", "__schema": {"queryType": {"fields": []}}}}
 
 
 def test_a_directive_nobody_knows_has_no_effect_and_is_told() -> None:
