@@ -83,8 +83,8 @@ async def deploy_stack(options: UpOptions, loaded: LoadedTemplate, site: Site, c
 
 async def _deploy_rest(deployment: Deployment) -> None:
     await policies.deploy_roles(deployment)
+    await deploy_each(deployment, "AWS::SQS::Queue", data.deploy_queue, rank=data.redrive_depth(deployment))
     for kind, deploy in (
-        ("AWS::SQS::Queue", data.deploy_queue),
         ("AWS::S3::Bucket", data.deploy_bucket),
         ("AWS::Cognito::UserPool", policies.deploy_user_pool),
         ("AWS::Lambda::Function", functions.deploy_function),

@@ -1,5 +1,6 @@
 """Tables, streams, queues and buckets: made at the first start, checked against the template at later ones."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -162,6 +163,25 @@ async def stream_consumer_arn(deployment: Deployment, resource: Resource) -> str
     except ServiceError:
         return None
     return str(answer["ConsumerDescription"]["ConsumerARN"])
+
+
+def redrive_depth(deployment: Deployment) -> Callable[[Resource], int]:
+    """How many queues have to be there before one: SQS takes no dead-letter target that does not exist."""
+    queues = deployment.of_type("AWS::SQS::Queue")
+    targets = {str(deployment.stack.get_att([one.logical_id, "Arn"])): one for one in queues}
+
+    def depth(queue: Resource) -> int:
+        count, seen = 0, set()
+        while queue.logical_id not in seen:
+            seen.add(queue.logical_id)
+            policy = queue.properties.get("RedrivePolicy")
+            target = targets.get(str(policy.get("deadLetterTargetArn"))) if isinstance(policy, Mapping) else None
+            if target is None:
+                break
+            count, queue = count + 1, target
+        return count
+
+    return depth
 
 
 async def deploy_queue(deployment: Deployment, resource: Resource) -> None:

@@ -123,9 +123,14 @@ class Deployment:
 Deploy = Callable[[Deployment, Resource], Awaitable[None]]
 
 
-async def deploy_each(deployment: Deployment, kind: str, deploy: Deploy) -> None:
-    """Deploy all resources of a type that are not at fault; what is wrong with one is collected in `faults`."""
-    for resource in deployment.of_type(kind):
+async def deploy_each(
+    deployment: Deployment, kind: str, deploy: Deploy, *, rank: Callable[[Resource], int] = lambda resource: 0
+) -> None:
+    """Deploy all resources of a type that are not at fault; what is wrong with one is collected in `faults`.
+
+    Those of a lower rank come first, else they come as in the template.
+    """
+    for resource in sorted(deployment.of_type(kind), key=rank):
         if resource.logical_id not in deployment.faults.broken:
             with deployment.faults.collecting(resource.logical_id, *names_of(deployment, resource.logical_id)):
                 await deploy(deployment, resource)

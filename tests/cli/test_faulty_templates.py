@@ -274,3 +274,18 @@ def test_the_code_of_a_plain_function_may_be_a_path(code: str, says: str, tmp_pa
 
     assert done.returncode == (2 if says else 0), done.stdout
     assert says in done.stdout
+
+
+def test_a_queue_may_stand_before_the_one_its_dead_letters_go_to(tmp_path: Path) -> None:
+    redrive = "{RedrivePolicy: {deadLetterTargetArn: !GetAtt %s.Arn, maxReceiveCount: 3}}"
+    template = tmp_path / "template.yaml"
+    template.write_text(
+        "Resources:\n"
+        f"  First: {{Type: AWS::SQS::Queue, Properties: {redrive % 'Second'}}}\n"
+        f"  Second: {{Type: AWS::SQS::Queue, Properties: {redrive % 'Third'}}}\n"
+        "  Third: {Type: AWS::SQS::Queue}\n"
+    )
+
+    done = run_cli("check", str(template))
+
+    assert done.returncode == 0, done.stdout
