@@ -52,7 +52,7 @@ def test_what_a_file_backs_does_not_count(tmp_path: Path) -> None:
         opened.truncate(size)
     before = resident_bytes()
 
-    with open(file, "r+b") as opened, mmap.mmap(opened.fileno(), size) as mapped:
+    with open(file, "r+b") as store, mmap.mmap(store.fileno(), size) as mapped:
         for offset in range(0, size, mmap.PAGESIZE):
             mapped[offset] = 1
         grown = resident_bytes() - before
