@@ -4,6 +4,7 @@ import base64
 import contextlib
 import gzip
 import os
+import shutil
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from headwater.storage.data_directory import FORMAT_VERSION, DataDirectory, Data
 
 _HEADER = "headwater-export"
 _PAIRS_PER_COMMIT = 5000
+_MAX_DATABASES = 256
 # The name of lines that hold a file; no database can have it.
 _FILE = "@file"
 # What makes certificates, tokens and API keys of the old directory valid in the new one, and objects and code.
@@ -31,7 +33,7 @@ def export_data(data_dir: Path, file: Path) -> int:
     directory = DataDirectory.acquire(data_dir)
     count = 0
     try:
-        environment = lmdb.open(str(data_dir / "store"), readonly=True, max_dbs=64, lock=False)
+        environment = lmdb.open(str(data_dir / "store"), readonly=True, max_dbs=_MAX_DATABASES, lock=False)
         with _created(file) as out, environment.begin() as transaction:
             out.write(orjson.dumps({"format": _HEADER, "version": FORMAT_VERSION}) + b"\n")
             names = [bytes(name) for name, _ in transaction.cursor()]
@@ -75,34 +77,58 @@ def import_data(file: Path, data_dir: Path) -> int:
 
     Raises: DataDirectoryError for a directory in use or not empty, or a file that is no export.
     """
-    if (data_dir / "store").exists():
+    if any((data_dir / name).exists() for name in ("store", *_KEPT_FILES)):
         raise DataDirectoryError(f"{data_dir} holds data already; import into a new one, or reset it first")
     # Read to the end first: a file that is cut off must not leave half a store behind.
     for _ in _pairs(file):
         pass
     directory = DataDirectory.acquire(data_dir)
+    try:
+        return _fill(file, data_dir)
+    except (lmdb.Error, OSError, ValueError) as error:
+        _remove_all(data_dir)
+        raise DataDirectoryError(f"{file} cannot be imported into {data_dir}: {error}") from error
+    except DataDirectoryError:
+        _remove_all(data_dir)
+        raise
+    finally:
+        directory.release()
+
+
+def _fill(file: Path, data_dir: Path) -> int:
     (data_dir / "store").mkdir(mode=0o700)
-    environment = lmdb.open(str(data_dir / "store"), map_size=1 << 40, max_dbs=64, mode=0o600)
+    environment = lmdb.open(str(data_dir / "store"), map_size=1 << 40, max_dbs=_MAX_DATABASES, mode=0o600)
     count = 0
     pending: list[tuple[bytes, bytes, bytes]] = []
-    for pair in _pairs(file):
-        if pair[0] == _FILE.encode():
-            _write_file(data_dir, pair[1].decode(), pair[2])
-            count += 1
-            continue
-        pending.append(pair)
-        if len(pending) >= _PAIRS_PER_COMMIT:
-            count += _put(environment, pending)
-    count += _put(environment, pending)
-    environment.close()
-    directory.release()
+    try:
+        for pair in _pairs(file):
+            if pair[0] == _FILE.encode():
+                _write_file(data_dir, pair[1].decode(), pair[2])
+                count += 1
+                continue
+            pending.append(pair)
+            if len(pending) >= _PAIRS_PER_COMMIT:
+                count += _put(environment, pending)
+        count += _put(environment, pending)
+    finally:
+        environment.close()
     return count
+
+
+def _remove_all(data_dir: Path) -> None:
+    """What an import that failed left behind: nothing else was there."""
+    for name in ("store", *_KEPT_FILES):
+        path = data_dir / name
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def _write_file(data_dir: Path, name: str, data: bytes) -> None:
     path = data_dir / name
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as opened:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as opened:
         opened.write(data)
 
 
@@ -110,7 +136,8 @@ def _put(environment: lmdb.Environment, pending: list[tuple[bytes, bytes, bytes]
     databases = {name: environment.open_db(name) for name in {entry[0] for entry in pending}}
     with environment.begin(write=True) as transaction:
         for name, key, value in pending:
-            transaction.put(key, value, db=databases[name])
+            if not transaction.put(key, value, db=databases[name], overwrite=False):
+                raise ValueError(f"a key of {name.decode()} is there twice")
     count = len(pending)
     pending.clear()
     return count
@@ -136,5 +163,5 @@ def _pairs(file: Path) -> Iterator[tuple[bytes, bytes, bytes]]:
 
 def _check_file_name(name: str) -> None:
     parts = Path(name).parts
-    if not parts or parts[0] not in _KEPT_FILES or ".." in parts:
+    if not parts or parts[0] not in _KEPT_FILES or ".." in parts or "\x00" in name:
         raise ValueError(f"the file name {name!r}")
