@@ -9,8 +9,9 @@ from headwater.dynamodb.operations.batches import batch_get_item, batch_write_it
 from headwater.dynamodb.operations.items import delete_item, get_item, put_item, update_item
 from headwater.dynamodb.operations.queries import query, scan
 from headwater.dynamodb.operations.transactions import transact_get_items, transact_write_items
-from headwater.dynamodb.requests.operations import MEMBERS, STREAMS_MEMBERS, UNSUPPORTED
+from headwater.dynamodb.requests.operations import MEMBERS, UNSUPPORTED
 from headwater.dynamodb.requests.shapes import Members, check_request, check_types
+from headwater.dynamodb.requests.streams_operations import STREAMS_MEMBERS
 from headwater.dynamodb.session import Request, Response, Session
 from headwater.dynamodb.streams import describe_stream, get_records, get_shard_iterator, list_streams
 from headwater.dynamodb.tables.backups import (

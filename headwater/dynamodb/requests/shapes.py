@@ -432,7 +432,7 @@ def _shown(value: Any, shape: Shape | None) -> str:
 
 def _as_java(value: Mapping[str, Any], shape: Shape) -> str:
     """A structure as the service's own classes print it."""
-    members = shape.members or {}
+    members: Mapping[str, Shape] = shape.members or {}
     printed = [
         f"{_lower(name)}={'null' if value.get(name) is None else _shown_inside(value[name], members[name])}"
         for name in shape.printed or members

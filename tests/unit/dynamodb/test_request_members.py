@@ -7,8 +7,9 @@ import botocore.session
 import pytest
 
 from headwater.dynamodb.api import OPERATIONS, STREAMS_OPERATIONS
-from headwater.dynamodb.requests.operations import MEMBERS, STREAMS_MEMBERS, UNSUPPORTED
+from headwater.dynamodb.requests.operations import MEMBERS, UNSUPPORTED
 from headwater.dynamodb.requests.shapes import Members, Shape
+from headwater.dynamodb.requests.streams_operations import STREAMS_MEMBERS
 
 MODELS = {
     "dynamodb": botocore.session.get_session().get_service_model("dynamodb"),
