@@ -10,7 +10,6 @@ from headwater.rules.external import EXTERNAL_FUNCTIONS, REFUSED_FUNCTIONS, Answ
 from headwater.rules.functions import MESSAGE_FUNCTIONS, NEWER_FUNCTIONS, PURE_FUNCTIONS, REGEX_FUNCTIONS
 from headwater.rules.message import Message
 from headwater.rules.operators import OPERATORS, negate, negation
-from headwater.rules.regex import JavaPattern, RegexError
 from headwater.rules.syntax.tree import (
     ArrayLiteral,
     Binary,
@@ -31,6 +30,7 @@ from headwater.rules.syntax.tree import (
     Variable,
 )
 from headwater.rules.values import UNDEFINED, cast, is_equal, short_decimal, to_string, whole_as_int
+from headwater.values.java_regex import JavaPattern, RegexError
 
 OLD_VERSION = "2015-10-08"
 

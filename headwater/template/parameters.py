@@ -1,11 +1,11 @@
 """Template parameters: declared types, defaults and constraints against the values given."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from headwater.errors import TemplateError
+from headwater.values.java_regex import JavaPattern, RegexError, TooMuchWorkError
 
 _STORED: Final = "AWS::SSM::Parameter::Value"
 
@@ -69,8 +69,8 @@ def _check(name: str, body: dict[str, Any], kind: str, text: str) -> None:
         texts = [("true" if value else "false") if isinstance(value, bool) else str(value) for value in allowed]
         if text not in texts:
             raise fault(f"{text!r} is not one of {', '.join(texts)}")
-    if "AllowedPattern" in body and not re.fullmatch(str(body["AllowedPattern"]), text):
-        raise fault(f"{text!r} does not match {body['AllowedPattern']}")
+    if "AllowedPattern" in body and (mismatch := _mismatch(str(body["AllowedPattern"]), text)):
+        raise fault(mismatch)
     if "MinLength" in body and len(text) < int(body["MinLength"]):
         raise fault(f"{text!r} is shorter than {body['MinLength']}")
     if "MaxLength" in body and len(text) > int(body["MaxLength"]):
@@ -82,3 +82,14 @@ def _check(name: str, body: dict[str, Any], kind: str, text: str) -> None:
             raise fault(f"{text!r} is not a number") from None
         if number < float(body.get("MinValue", number)) or number > float(body.get("MaxValue", number)):
             raise fault(f"{text} is outside {body.get('MinValue', '-∞')}..{body.get('MaxValue', '∞')}")
+
+
+def _mismatch(pattern: str, text: str) -> str:
+    """Why a value does not match a pattern, which is Java's; empty where it does."""
+    try:
+        is_allowed = JavaPattern(rf"\A(?:{pattern})\z").search(text) is not None
+    except TooMuchWorkError:
+        return f"AllowedPattern {pattern} takes too long to match this value"
+    except RegexError as error:
+        return f"AllowedPattern {pattern}: {error}"
+    return "" if is_allowed else f"{text!r} does not match {pattern}"

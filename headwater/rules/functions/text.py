@@ -11,8 +11,8 @@ from typing import Any
 from headwater.rules.functions.java_time import parse_time_text
 from headwater.rules.functions.joda_time import format_time
 from headwater.rules.functions.md2 import md2
-from headwater.rules.regex import JavaPattern, RegexError, TooMuchWorkError
 from headwater.rules.values import MAXIMUM_TEXT, UNDEFINED, floor_int, is_int, parse_json, to_decimal, to_string
+from headwater.values.java_regex import JavaPattern, RegexError, TooMuchWorkError
 
 _log = logging.getLogger(__name__)
 _MAXIMUM_PADDING = 1000

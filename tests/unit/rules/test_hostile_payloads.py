@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headwater.rules import UNDEFINED
-from headwater.rules.regex import JavaPattern, RegexError, TooMuchWorkError
-from headwater.rules.regex.linear import Budget, Program
-from headwater.rules.regex.syntax import Parser
 from headwater.rules.values import parse_json, to_json
+from headwater.values.java_regex import JavaPattern, RegexError, TooMuchWorkError
+from headwater.values.java_regex.linear import Budget, Program
+from headwater.values.java_regex.syntax import Parser
 from tests.unit.rules.evaluation import run, value
 
 EVERYTHING = (

@@ -88,6 +88,10 @@ def test_conditions_choose_resources_and_values() -> None:
         ({"Type": "Number", "MinValue": 2}, "1", "outside 2"),
         ({"Type": "Number"}, "one", "not a number"),
         ({"Type": "String", "AllowedPattern": "[a-z]+"}, "A", "does not match"),
+        ({"Type": "String", "AllowedPattern": "a|b"}, "bc", "does not match"),
+        ({"Type": "String", "AllowedPattern": "(a+)+$"}, "a" * 60 + "b", "does not match"),
+        ({"Type": "String", "AllowedPattern": r"(a+)+\1$"}, "a" * 60 + "b", "AllowedPattern"),
+        ({"Type": "String", "AllowedPattern": "(a"}, "a", "the pattern ends too early"),
         ({"Type": "AWS::SSM::Parameter::Value<String>", "AllowedValues": ["a"]}, "x", "'x' is not one of"),
     ],
 )

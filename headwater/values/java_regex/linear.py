@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headwater.rules.regex.syntax import Node, RegexError
+from headwater.values.java_regex.syntax import Node, RegexError
 
 MAXIMUM_PROGRAM = 5000
 _ONE, _SPLIT, _SAVE, _ASSERT, _JUMP, _MATCH = range(6)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from math import factorial
 
-from headwater.rules.regex.linear import Budget, Program, Spans
-from headwater.rules.regex.syntax import Node, Parser, RegexError, walk
+from headwater.values.java_regex.linear import Budget, Program, Spans
+from headwater.values.java_regex.syntax import Node, Parser, RegexError, walk
 
 # About 50 ms of Python's matcher, and 300 ms of ours, on one core.
 _BACKTRACKING_STEPS = 5_000_000
