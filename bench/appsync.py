@@ -87,7 +87,7 @@ async def serve_headwater(control: Connection) -> None:
         return PreparedThing()
 
     async def run_resolver(prepared: Any, caller: GraphQLCaller, headers: Any, request_id: str) -> None:
-        raise NotImplementedError("subscriptions have no resolver here")
+        raise AssertionError("PreparedThing has no resolver")
 
     realtime = AppSyncRealtime(
         authenticate=authenticate, prepare=prepare, run_resolver=run_resolver, following={"putThing": ("onThing",)}

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+_CHOICES = {"--sync": ("normal", "full"), "--quotas": ("observe", "enforce"), "--mqtt-profile": ("aws", "standard")}
 # A name, an IPv4 or an IPv6 address.
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?|[0-9A-Fa-f:]+")
 application = typer.Typer(
@@ -80,9 +81,7 @@ def up(
     from headwater.cli.up import run_up
     from headwater.deploy.options import UpOptions
 
-    _one_of("--sync", sync, ("normal", "full"))
-    _one_of("--quotas", quotas, ("observe", "enforce"))
-    _one_of("--mqtt-profile", mqtt_profile, ("aws", "standard"))
+    _check_choices({"--sync": sync, "--quotas": quotas, "--mqtt-profile": mqtt_profile})
     options = UpOptions(
         template=template,
         host=host,
@@ -127,9 +126,10 @@ def _hosts(given: list[str] | None) -> tuple[str, ...]:
     return tuple(host.lower() for host in given or [])
 
 
-def _one_of(option: str, value: str, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise typer.BadParameter(f"{value!r} is not one of {', '.join(allowed)}", param_hint=option)
+def _check_choices(given: dict[str, str]) -> None:
+    for option, value in given.items():
+        if value not in _CHOICES[option]:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(_CHOICES[option])}", param_hint=option)
 
 
 @application.command()

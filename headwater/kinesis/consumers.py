@@ -1,14 +1,13 @@
 """Registered stream consumers: names for enhanced fan-out, which event source mappings may read through."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from headwater.errors import ServiceError
 from headwater.kinesis.stream import DATABASE, MAX_NAME, Stream, StreamCatalog
-from headwater.kinesis.tags import add_tags, remove_tags
+from headwater.kinesis.tags import merged_tags, tags_without
 from headwater.values.arn import Arn
 from headwater.values.transaction import ReadTransaction, WriteTransaction
 
@@ -41,8 +40,8 @@ def register_consumer(
         "ConsumerStatus": "ACTIVE",
         "ConsumerCreationTimestamp": now_ms / 1000,
     }
-    tagged = add_tags(catalog, replace(stream, tags={}), request.get("Tags", {}))
-    transaction.put(DATABASE, _key(stream, name), msgspec.json.encode({**consumer, _TAGS: tagged.tags}))
+    tags = merged_tags(catalog, stream.name, {}, request.get("Tags", {}))
+    transaction.put(DATABASE, _key(stream, name), msgspec.json.encode({**consumer, _TAGS: tags}))
     return {"Consumer": consumer}
 
 
@@ -75,9 +74,8 @@ def change_consumer_tags(
 ) -> dict[str, Any]:
     """TagResource and UntagResource of a consumer: `Tags` are added, `TagKeys` removed. Raises: ServiceError."""
     stream, consumer = find_consumer(transaction, catalog, {"ConsumerARN": request["ResourceARN"]})
-    tagged = replace(stream, tags=consumer.get(_TAGS, {}))
-    tagged = remove_tags(catalog, add_tags(catalog, tagged, request.get("Tags", {})), request.get("TagKeys", []))
-    changed = {**consumer, _TAGS: tagged.tags}
+    tags = merged_tags(catalog, stream.name, consumer.get(_TAGS, {}), request.get("Tags", {}))
+    changed = {**consumer, _TAGS: tags_without(catalog, stream.name, tags, request.get("TagKeys", []))}
     transaction.put(DATABASE, _key(stream, consumer["ConsumerName"]), msgspec.json.encode(changed))
     return {}
 

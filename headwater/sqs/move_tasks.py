@@ -76,7 +76,7 @@ class MoveTasks:
         arn = self._catalog.arn(source.name)
         target_arn = request.get("DestinationArn")
         target = self._find(transaction, target_arn, "DestinationArn") if target_arn is not None else None
-        if not self._is_dead_letter_queue(transaction, arn):
+        if next(self._catalog.sources(transaction, arn), None) is None:
             raise invalid("Source queue must be configured as a Dead Letter Queue.")
         rate = number_in(request, "MaxNumberOfMessagesPerSecond", 1, 500, _RATE_REASON)
         if any(task.status == "RUNNING" for task in self._tasks.get(arn, [])):
@@ -116,14 +116,6 @@ class MoveTasks:
         if queue is None or self._catalog.arn(queue.name) != arn:
             raise _not_found(f"The resource that you specified for the {parameter} parameter doesn't exist.")
         return queue
-
-    def _is_dead_letter_queue(self, transaction: ReadTransaction, arn: str) -> bool:
-        for name in self._catalog.names(transaction):
-            queue = self._catalog.find(transaction, name)
-            redrive = queue.redrive() if queue is not None else None
-            if redrive is not None and redrive[0] == arn:
-                return True
-        return False
 
 
 def _parse_handle(handle: object) -> tuple[str, str]:

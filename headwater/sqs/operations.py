@@ -135,15 +135,10 @@ def doomed_queues(transaction: ReadTransaction) -> list[int]:
 def list_queues(
     transaction: ReadTransaction, catalog: QueueCatalog, request: Request, url_of: Callable[[str], str]
 ) -> dict[str, Any]:
-    """Pages only if MaxResults is given; the token is the last name of the page."""
-    limit = number_in(request, "MaxResults", 1, 1000, "Must be between 1 and 1000, if provided.")
-    after = str(request.get("NextToken") or "")
-    names = catalog.names(transaction, prefix=str(request.get("QueueNamePrefix") or ""), after=after)
-    page = names[: limit or 1000]
-    answer: dict[str, Any] = {"QueueUrls": [url_of(name) for name in page]} if page else {}
-    if limit is not None and len(names) > limit:
-        answer["NextToken"] = page[-1]
-    return answer
+    """Pages only if MaxResults is given."""
+    prefix = str(request.get("QueueNamePrefix") or "")
+    page, token = _page(request, catalog.names(transaction, prefix=prefix, after=_token(request)), 1000)
+    return {"QueueUrls": [url_of(name) for name in page], **token} if page else {}
 
 
 def list_source_queues(
@@ -151,19 +146,22 @@ def list_source_queues(
 ) -> dict[str, Any]:
     """The queues whose redrive policy names a queue."""
     arn = catalog.arn(catalog.get(transaction, request.get("QueueUrl")).name)
-    sources = []
-    for name in catalog.names(transaction):
-        queue = catalog.find(transaction, name)
-        redrive = queue.redrive() if queue is not None else None
-        if redrive is not None and redrive[0] == arn:
-            sources.append(name)
+    page, token = _page(request, list(catalog.sources(transaction, arn, after=_token(request))), None)
+    return {"queueUrls": [url_of(name) for name in page], **token}
+
+
+def _token(request: Request) -> str:
+    return str(request.get("NextToken") or "")
+
+
+def _page(request: Request, names: list[str], most: int | None) -> tuple[list[str], dict[str, str]]:
+    """The first MaxResults of the names after the token, and the token of those that are left: the page's last name.
+
+    Without MaxResults there is no token, and the page has `most` names.
+    """
     limit = number_in(request, "MaxResults", 1, 1000, "Must be between 1 and 1000, if provided.")
-    after = str(request.get("NextToken") or "")
-    left = [name for name in sources if name > after]
-    answer: dict[str, Any] = {"queueUrls": [url_of(name) for name in left[:limit]]}
-    if limit is not None and len(left) > limit:
-        answer["NextToken"] = left[limit - 1]
-    return answer
+    page = names[: limit or most]
+    return page, {"NextToken": page[-1]} if limit is not None and len(names) > limit else {}
 
 
 def get_attributes(

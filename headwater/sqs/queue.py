@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -115,6 +115,14 @@ class QueueCatalog:
         start = b"q/" + (after[:_MAX_NAME].encode() + b"\x00" if after else prefix[:_MAX_NAME].encode())
         names = (key[2:].decode() for key, _ in transaction.scan(DATABASE, start, b"q0"))
         return [name for name in names if name.startswith(prefix)]
+
+    def sources(self, transaction: ReadTransaction, dead_letter_arn: str, *, after: str = "") -> Iterator[str]:
+        """The names, above `after` and sorted, of the queues whose redrive policy names a queue."""
+        for name in self.names(transaction, after=after):
+            queue = self.find(transaction, name)
+            redrive = queue.redrive() if queue is not None else None
+            if redrive is not None and redrive[0] == dead_letter_arn:
+                yield name
 
 
 def queue_name(url_or_arn: str) -> str:

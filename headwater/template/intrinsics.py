@@ -59,7 +59,7 @@ class Stack:
 
     def __post_init__(self) -> None:
         self._parameters = parameter_values(self.document.body.get("Parameters") or {}, self.given)
-        if not _looks_outside(self.document.body):
+        if self._unused_names() and not _looks_outside(self.document.body):
             self.refuse_unused_names()
 
     def parameter(self, name: str) -> Any:
@@ -74,10 +74,13 @@ class Stack:
 
     def refuse_unused_names(self) -> None:
         """Raises: TemplateError for given names that no parameter has and nothing resolved so far has imported."""
-        unused = sorted(set(self.given) - set(self._parameters) - self._imported)
+        unused = sorted(self._unused_names())
         if unused:
             there = ", ".join(sorted(self._parameters)) or "none"
             raise TemplateError(f"the template has no parameter {', '.join(unused)}; it has {there}")
+
+    def _unused_names(self) -> set[str]:
+        return set(self.given) - set(self._parameters) - self._imported
 
     def imported(self, name: str, what: str) -> str:
         """A value from outside the template. Raises: TemplateError if it is not given."""
@@ -121,14 +124,6 @@ class Stack:
                 self._place = place
             self._properties[logical_id] = value if isinstance(value, dict) else {}
         return self._properties[logical_id]
-
-    def outputs(self) -> dict[str, Any]:
-        """The template's outputs whose condition holds."""
-        result: dict[str, Any] = {}
-        for name, output in (self.document.body.get("Outputs") or {}).items():
-            if isinstance(output, dict) and ("Condition" not in output or self.condition(output["Condition"])):
-                result[name] = self.output(name)
-        return result
 
     def output(self, name: str) -> Any:
         """One output's value. Raises: TemplateError naming the output."""

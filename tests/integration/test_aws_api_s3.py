@@ -250,3 +250,18 @@ def test_a_chunked_body_is_put_together() -> None:
     body = b"3;chunk-signature=ab\r\nabc\r\n2\r\nde\r\n0\r\nx-amz-checksum-crc32:AAAA\r\n\r\n"
 
     assert decode_chunks(body) == b"abcde"
+
+
+async def test_of_conditional_writes_at_once_one_succeeds(call: Call) -> None:
+    """Nothing comes between what a condition sees and the write it guards.
+
+    A few, for the clients share the threads of the store.
+    """
+    puts = [call("put_object", Bucket="b", Key="k", Body=b"%d" % n, IfNoneMatch="*") for n in range(3)]
+
+    outcomes = await asyncio.gather(*puts, return_exceptions=True)
+
+    refused = [one for one in outcomes if isinstance(one, ClientError)]
+    assert [one.response["Error"]["Code"] for one in refused] == ["PreconditionFailed"] * 2
+    (won,) = [number for number, one in enumerate(outcomes) if not isinstance(one, ClientError)]
+    assert (await call("get_object", Bucket="b", Key="k"))["Body"] == b"%d" % won

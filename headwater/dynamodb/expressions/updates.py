@@ -17,7 +17,7 @@ from headwater.dynamodb.expressions.operands import (
 from headwater.dynamodb.expressions.paths import PathTree, check_overlap, path_tree
 from headwater.dynamodb.expressions.tokens import Cursor, ExpressionFault, RequestExpressionFault
 from headwater.dynamodb.faults import validation
-from headwater.dynamodb.items.attributes import MAX_DEPTH, TYPE_NAMES, Item, Value, ordered_set, type_of
+from headwater.dynamodb.items.attributes import TYPE_NAMES, Item, Value, ordered_set, type_of
 from headwater.dynamodb.items.numbers import add_numbers, subtract_numbers
 
 _SECTIONS = frozenset({"SET", "REMOVE", "ADD", "DELETE"})
@@ -70,9 +70,8 @@ class CompiledUpdate:
             check(values)
 
     def bind_again(self, values: Values) -> None:
-        """As `bind`, for values of names it has seen. Raises: ExpressionFault."""
-        for check in self.checks:
-            check(values)
+        """As `bind`: an update has no check of names alone."""
+        self.bind(values)
 
     def apply(self, item: Item, values: Values) -> Item:
         """The item after the update; the given one is unchanged.
@@ -370,17 +369,3 @@ def _copy_value(value: Value) -> Value:
     if "L" in value:
         return {"L": [_copy_value(member) for member in value["L"]]}
     return value
-
-
-def depth_of(value: Value) -> int:
-    """How many levels a value nests; a scalar has one."""
-    if "M" in value:
-        return 1 + max(map(depth_of, value["M"].values()), default=0)
-    if "L" in value:
-        return 1 + max(map(depth_of, value["L"]), default=0)
-    return 1
-
-
-def exceeds_depth(value: Value) -> bool:
-    """Whether a computed value nests deeper than an item may."""
-    return depth_of(value) > MAX_DEPTH

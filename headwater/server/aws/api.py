@@ -100,6 +100,8 @@ class AwsApi:
         # Unique without a random source a request: eight random bytes, then a counter.
         self._request_prefix = os.urandom(8).hex()
         self._request_numbers = itertools.count(1)
+        # A program repeats these with every request, and to take a Host apart costs as much as to decode a small body.
+        self._is_from_here = lru_cache(maxsize=64)(_is_from_here)
 
     def handle(self, request: HttpRequest) -> Awaitable[HttpResponse]:
         """Answer one request; every refusal is an error document of the service it was meant for."""
@@ -135,8 +137,7 @@ class AwsApi:
             call.body = decode_body(request.body, call.content_type)
             principal = self._unverified(request) or self._authenticate(request)[0]
             if not principal.is_administrator:
-                for needed in permissions_of(prefix, operation, call.body, self._account):
-                    self._authorize(principal, needed.action, needed.resources)
+                self._check_rights(principal, prefix, operation, call.body)
             prompt = self._prompt.get(prefix)
             if prompt is None:
                 if prefix == _SQS:
@@ -148,13 +149,13 @@ class AwsApi:
             return self._failed(call, error)
         return response if answer is None else self._answered(call, answer)
 
-    async def _wait_for(self, service: AwsService, call: "_Call", principal: AwsPrincipal) -> HttpResponse:
+    async def _wait_for(self, service: AwsService, call: _Call, principal: AwsPrincipal) -> HttpResponse:
         try:
             return self._answered(call, await service.call(call.operation, call.body, principal))
         except ServiceError as error:
             return self._failed(call, error)
 
-    def _give(self, response: asyncio.Future[HttpResponse], call: "_Call", is_value: bool, outcome: Any) -> None:
+    def _give(self, response: asyncio.Future[HttpResponse], call: _Call, is_value: bool, outcome: Any) -> None:
         if response.done():
             return  # nobody waits any more
         try:
@@ -167,14 +168,26 @@ class AwsApi:
         except Exception as error:  # as the server sees it of a coroutine
             response.set_exception(error)
 
-    def _answered(self, call: "_Call", answer: dict[str, Any]) -> HttpResponse:
-        if call.operation.startswith(("Create", "Delete", "Restore")):
-            self._made.note(call.target_prefix, call.operation, call.body, answer)
+    def _answered(self, call: _Call, answer: dict[str, Any]) -> HttpResponse:
+        self._note_made(call.target_prefix, call.operation, call.body, answer)
         form = call.form
         is_bodiless = call.operation in form.bodiless_operations
         return encode_answer(answer, form, call.content_type, call.request_id, is_bodiless=is_bodiless)
 
-    def _failed(self, call: "_Call", error: ServiceError) -> HttpResponse:
+    def _is_trusted(self, request: HttpRequest) -> bool:
+        """Whether a program here sent it: no other machine, and no page of another site in a browser here."""
+        header = request.header
+        return self._is_from_here(request.peer, header("origin"), header("sec-fetch-site"), header("host"))
+
+    def _check_rights(self, principal: AwsPrincipal, prefix: str, operation: str, body: dict[str, Any]) -> None:
+        for needed in permissions_of(prefix, operation, body, self._account):
+            self._authorize(principal, needed.action, needed.resources)
+
+    def _note_made(self, prefix: str, operation: str, body: dict[str, Any], answer: dict[str, Any]) -> None:
+        if operation.startswith(("Create", "Delete", "Restore")):
+            self._made.note(prefix, operation, body, answer)
+
+    def _failed(self, call: _Call, error: ServiceError) -> HttpResponse:
         if error.status >= 500:
             self._report(f"{call.target_prefix}.{call.operation}", error)
         return encode_error(error, call.form, call.content_type, call.request_id)
@@ -196,7 +209,7 @@ class AwsApi:
         if request.method != "POST" or request.raw_path != RESET_PATH:
             return None
         # A page in the user's browser may post here too; it cannot hide where it comes from.
-        if not _is_trusted(request):
+        if not self._is_trusted(request):
             raise ServiceError("AccessDeniedException", "Only programs on this machine may reset it", status=403)
         await self._made.remove_all(self._services, AwsPrincipal("reset", self._account.account_id))
         return HttpResponse(200, (("content-type", "application/json"),), b'{"status": "ok"}')
@@ -231,11 +244,9 @@ class AwsApi:
             operation, body = sqs_query.parse_request(request)
             _take_trace_header(request, operation, body)
             if not principal.is_administrator:
-                for needed in permissions_of(_SQS, operation, body, self._account):
-                    self._authorize(principal, needed.action, needed.resources)
+                self._check_rights(principal, _SQS, operation, body)
             answer = await self._services[_SQS].call(operation, body, principal)
-            if operation.startswith(("Create", "Delete")):
-                self._made.note(_SQS, operation, body, answer)
+            self._note_made(_SQS, operation, body, answer)
         except ServiceError as error:
             return sqs_query.encode_error(error, request_id, operation)
         return sqs_query.encode_answer(operation, answer, request_id)
@@ -255,7 +266,7 @@ class AwsApi:
         if found is None or self._find_secret(found[1]) is not None:
             return None
         access_key_id = found[1]
-        if request.raw_query or not request.header("x-amz-date") or not _is_trusted(request):
+        if request.raw_query or not request.header("x-amz-date") or not self._is_trusted(request):
             return None
         return AwsPrincipal(access_key_id, self._account.account_id)
 
@@ -267,7 +278,7 @@ class AwsApi:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token")
         found = self._find_secret(signature.access_key_id)
         if found is None:
-            if not _is_trusted(request):
+            if not self._is_trusted(request):
                 raise _unrecognized()
             return AwsPrincipal(signature.access_key_id, self._account.account_id), signature
         principal, secret = found
@@ -320,15 +331,6 @@ def _is_rest_json(request: HttpRequest) -> bool:
     return any(f"/{service}/aws4_request" in authorization for service in _REST_JSON_SERVICES)
 
 
-def _is_trusted(request: HttpRequest) -> bool:
-    """Whether a program on this machine sent it: no other machine, and no page of another site in a browser here."""
-    return _is_from_here(
-        request.peer, request.header("origin"), request.header("sec-fetch-site"), request.header("host")
-    )
-
-
-# A program repeats these with every request, and to take a Host apart costs as much as to decode a small body.
-@lru_cache(maxsize=64)
 def _is_from_here(peer: str, origin: str, fetch_site: str, host: str) -> bool:
     return (
         is_loopback(peer) and is_own_origin(origin) and fetch_site in ("", "same-origin", "none") and is_own_host(host)

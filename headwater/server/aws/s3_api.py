@@ -1,5 +1,6 @@
 """The REST API of S3, path style: objects put, read, listed and deleted."""
 
+import asyncio
 import base64
 import hashlib
 import zlib
@@ -8,6 +9,7 @@ from datetime import UTC, datetime
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Protocol
 from urllib.parse import parse_qsl, unquote
+from weakref import WeakValueDictionary
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -84,6 +86,8 @@ class S3Api:
     def __init__(self, store: ObjectStore, *, region: str) -> None:
         self._store = store
         self._region = region
+        # One writer of an object at a time, so that what a condition saw is still so when its write begins.
+        self._writing: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def handle(self, request: HttpRequest) -> HttpResponse:
         """Answer one request; every refusal is S3's XML error document."""
@@ -139,7 +143,7 @@ class S3Api:
         if request.method in ("GET", "HEAD"):
             return await self._get(bucket, key, request)
         if request.method == "DELETE":
-            await self._store.delete(bucket, key)
+            await self._delete(bucket, key)
             return HttpResponse(204)
         raise ServiceError("MethodNotAllowed", f"{request.method} on an object is not supported here", status=405)
 
@@ -150,9 +154,18 @@ class S3Api:
         _check_digests(data, request)
         metadata = {n.removeprefix("x-amz-meta-"): v for n, v in request.headers if n.startswith("x-amz-meta-")}
         content_type = request.header("content-type", "binary/octet-stream")
-        await self._check_overwrite(bucket, key, request)
-        etag = await self._store.put(bucket, key, data, content_type=content_type, metadata=metadata)
+        async with self._turn(bucket, key):
+            await self._check_overwrite(bucket, key, request)
+            etag = await self._store.put(bucket, key, data, content_type=content_type, metadata=metadata)
         return HttpResponse(200, (("etag", f'"{etag}"'),))
+
+    async def _delete(self, bucket: str, key: str) -> None:
+        async with self._turn(bucket, key):
+            await self._store.delete(bucket, key)
+
+    def _turn(self, bucket: str, key: str) -> asyncio.Lock:
+        """What a writer of an object holds; it is forgotten with the last of them."""
+        return self._writing.setdefault((bucket, key), asyncio.Lock())
 
     async def _check_overwrite(self, bucket: str, key: str, request: HttpRequest) -> None:
         """The conditions of a PutObject. Raises: ServiceError PreconditionFailed, NoSuchKey, NotImplemented."""
@@ -220,7 +233,7 @@ class S3Api:
         if not 1 <= len(keys) <= _MAX_KEYS:
             raise _malformed()
         for key in keys:
-            await self._store.delete(bucket, key)
+            await self._delete(bucket, key)
         gone = "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys)
         return _xml(f'<DeleteResult xmlns="{_NAMESPACE}">{gone}</DeleteResult>')
 
